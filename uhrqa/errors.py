@@ -1,0 +1,84 @@
+"""What can go wrong for a user, as one tree.
+
+UhrqaError
+├── RasterError            a raster cannot be opened or read
+├── CheckpointError        weights, configuration or tokenizer cannot be used
+├── CardError              a model card in `models/` is not valid
+├── BudgetError            a budget cannot be met
+├── QuestionError          a question or a file of questions cannot be used
+├── ConfigError            a setting in a file or the environment is not valid
+├── OutputError            a result cannot be written
+└── UnknownNameError       no model, strategy or option has that name
+
+A message says what is wrong, the numbers, and the fix. Mistakes in our own code are ordinary
+exceptions and keep their traceback.
+"""
+
+from __future__ import annotations
+
+
+class UhrqaError(Exception):
+    """Anything a user can mend; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class RasterError(UhrqaError):
+    """A raster cannot be opened or read."""
+
+    exit_code = 3
+
+
+class QuestionError(UhrqaError):
+    """A question, or a file of questions, cannot be used."""
+
+    exit_code = 3
+
+
+class CheckpointError(UhrqaError):
+    """Weights, configuration or tokenizer of a model cannot be used."""
+
+    exit_code = 4
+
+
+class CardError(UhrqaError):
+    """A model card is not valid."""
+
+    exit_code = 4
+
+
+class OutputError(UhrqaError):
+    """A result cannot be written."""
+
+    exit_code = 6
+
+
+class BudgetError(UhrqaError):
+    """A budget cannot be met.
+
+    Args:
+        message: what, the numbers, the fix.
+        least: the least feasible budget, in the unit of the budget that failed.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str, least: int | None = None) -> None:
+        super().__init__(message)
+        self.least = least
+
+
+class ConfigError(UhrqaError):
+    """A setting in a file or in the environment is not valid."""
+
+
+class UnknownNameError(UhrqaError):
+    """No model, strategy or option has that name."""
+
+
+class NoOverviewWarning(UserWarning):
+    """Coarse views of this raster must be computed by reading all of it."""
+
+
+class WholeImageWarning(UserWarning):
+    """This format has no random access: the whole image is decoded into memory."""

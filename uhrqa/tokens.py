@@ -1,0 +1,122 @@
+"""Visual tokens as a struct of arrays, and the separators that end their rows.
+
+Knows nothing of images, models or questions: a token is an embedding, the source box it shows, its
+level, its row in that level's grid, and how many encoder tokens it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from uhrqa.geometry import Size
+
+
+@dataclass(frozen=True, slots=True)
+class VisualTokens:
+    """N visual tokens after projector and pooling.
+
+    Attributes:
+        embed: `[N, D]`, on the model's device.
+        box: `[N, 4]` float32, XYXY source pixels, on the CPU like all that follow.
+        level: `[N]` int64, pyramid level.
+        row: `[N]` int64, row in the level's token grid; -1 for a merged token.
+        weight: `[N]` int64, encoder tokens it stands for: 1, more when merged, 0 for a separator.
+    """
+
+    embed: Tensor
+    box: Tensor
+    level: Tensor
+    row: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return int(self.embed.shape[0])
+
+    @property
+    def is_separator(self) -> Tensor:
+        """`[N]` bool: newline tokens, which show nothing."""
+        return self.weight == 0
+
+    def take(self, index: Tensor) -> VisualTokens:
+        """The tokens at `index` (`[K]` int64, or a `[N]` bool mask), in that order."""
+        on_device = index.to(self.embed.device)
+        parts = [getattr(self, field.name)[index] for field in fields(self)[1:]]
+        return VisualTokens(self.embed[on_device], *parts)
+
+    def centres(self) -> Tensor:
+        """`[N, 2]` (x, y) of the boxes' centres, source pixels."""
+        return (self.box[:, :2] + self.box[:, 2:]) / 2
+
+    @classmethod
+    def cat(cls, parts: Sequence[VisualTokens]) -> VisualTokens:
+        """All tokens of `parts`, in order."""
+        columns = [torch.cat([getattr(p, field.name) for p in parts]) for field in fields(cls)]
+        return cls(*columns)
+
+    def merge(self) -> VisualTokens:
+        """One token for all: mean embedding, enclosing box, summed weight.
+
+        Source: Dang et al. 2026, Eq. 10.
+        """
+        box = torch.cat([self.box[:, :2].amin(0), self.box[:, 2:].amax(0)])
+        mean = self.embed.float().mean(0, keepdim=True).to(self.embed.dtype)
+        row = torch.full((1,), -1, dtype=torch.int64)
+        return VisualTokens(mean, box[None], self.level[:1], row, self.weight.sum(0, keepdim=True))
+
+
+def end_rows(tokens: VisualTokens, newline: Tensor | None) -> VisualTokens:
+    """Put a separator after the last token of every row that holds one.
+
+    Tokens must be in raster order. With `newline` None the tokens come back as they are.
+
+    Args:
+        tokens: N tokens of one or more levels.
+        newline: `[D]`, the model's learned row end.
+    """
+    if newline is None or len(tokens) == 0:
+        return tokens
+    changes = (tokens.row[1:] != tokens.row[:-1]) | (tokens.level[1:] != tokens.level[:-1])
+    ends = torch.cat([changes.nonzero().flatten(), torch.tensor([len(tokens) - 1])])
+    last = tokens.take(ends)
+    corner = torch.cat([last.box[:, 2:], last.box[:, 2:]], dim=1)
+    embed = newline.to(tokens.embed).expand(len(ends), -1)
+    marks = VisualTokens(embed, corner, last.level, last.row, torch.zeros_like(last.weight))
+    place = torch.cat([torch.arange(len(tokens)) * 2, ends * 2 + 1])
+    return VisualTokens.cat([tokens, marks]).take(place.argsort())
+
+
+def fit_rows(tokens: VisualTokens, order: Tensor, budget: int, newline: Tensor | None) -> Tensor:
+    """Which tokens fit a budget when every row they touch costs one separator more.
+
+    Args:
+        tokens: N tokens.
+        order: `[K]` indices, most wanted first.
+        budget: tokens and separators together.
+        newline: the separator, or None when rows cost nothing.
+
+    Returns:
+        The longest prefix of `order` that fits, sorted (raster order).
+    """
+    cost = torch.arange(1, len(order) + 1)
+    if newline is not None:
+        seen: set[tuple[int, int]] = set()
+        rows = zip(tokens.level[order].tolist(), tokens.row[order].tolist(), strict=True)
+        fresh = [key not in seen and not seen.add(key) for key in rows]  # type: ignore[func-returns-value]
+        cost = cost + torch.tensor(fresh, dtype=torch.int64).cumsum(0)
+    return order[: int((cost <= budget).sum())].sort().values
+
+
+def place_in(size: Size, tokens: VisualTokens) -> tuple[Tensor, Tensor]:
+    """Where tokens lie in the image, free of its size.
+
+    Returns:
+        `[N, 2]` centres (x, y) in [0, 1], and `[N]` depth: log2 of how many such tokens span the
+        longer side.
+    """
+    whole = torch.tensor([size.w, size.h], dtype=torch.float32)
+    sides = (tokens.box[:, 2:] - tokens.box[:, :2]).amax(1).clamp_min(1e-6)
+    return (tokens.centres() / whole).clamp(0, 1), torch.log2(max(size) / sides).clamp_min(0)
