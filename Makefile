@@ -1,0 +1,61 @@
+# Every target sets up what it needs. `make help` lists them.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+TORCH  ?= torch==2.13.0
+STAMP  := $(VENV)/.uhrqa-setup
+PYTEST ?= $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint type format bench train-tiny eval-tiny test-gpu bench-gpu clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## virtual environment with the pinned packages and uhrqa itself
+
+# torch is named first and with its version: a CPU wheel of that version counts as the same.
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## write an 8192 x 8192 scene and ask the embedded model three questions
+	@$(BIN)/python examples/demo.py
+
+test: setup ## the default test suite
+	$(PYTEST)
+
+check: lint type test ## what CI runs
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: setup ## mypy --strict on the package
+	$(BIN)/mypy
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## bytes read, seconds and memory on images from 4k to 16k
+	$(BIN)/python -m benchmarks.reading
+
+train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 cores
+	$(BIN)/python -m uhrqa.training
+
+eval-tiny: setup ## the embedded model on held-out scenes, per strategy and budget
+	$(BIN)/python -m uhrqa.training.evaluate
+
+test-gpu: setup ## the tests that need a CUDA device
+	$(PYTEST) -m gpu
+
+bench-gpu: setup ## seconds and memory on a CUDA device
+	$(BIN)/python -m benchmarks.gpu
+
+clean: ## remove the virtual environment and what tools left behind
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

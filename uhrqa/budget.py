@@ -1,0 +1,58 @@
+"""The hard cap on what enters the answering pass, and how people write it.
+
+Knows nothing of strategies: `uhrqa.selection` enforces the cap, this module only says what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from uhrqa.errors import BudgetError
+
+_WRITTEN = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>k|K|ki|Ki)?", re.ASCII)
+_UNITS = {"": 1, "k": 1000, "ki": 1024}
+MOST_TOKENS = 10**9  # far past any context; keeps a slip of the finger from becoming a number
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a strategy may spend.
+
+    Attributes:
+        tokens: visual tokens, separators included, that may enter the answering pass.
+        tiles: tiles that may be encoded, those of the relevance passes included; no cap when None.
+
+    Raises:
+        BudgetError: a cap below 1.
+    """
+
+    tokens: int
+    tiles: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise BudgetError(f"a budget of {self.tokens} visual tokens: use 1 or more", least=1)
+        if self.tiles is not None and self.tiles < 1:
+            raise BudgetError(f"at most {self.tiles} tiles: use 1 or more", least=1)
+
+
+def parse_tokens(text: str) -> int:
+    """Read a number of tokens: `4096`, `4k` and `4K` (4000), `4Ki` (4096), `1.5k` (1500).
+
+    Raises:
+        BudgetError: not such a number, less than 1, or not a whole number of tokens.
+    """
+    form = "write a whole number such as 4096, 4k (= 4000) or 4Ki (= 4096)"
+    match = _WRITTEN.fullmatch(text.strip())
+    if match is None:
+        raise BudgetError(f"budget '{text}' is not a number of tokens; {form}")
+    tokens = Fraction(match["number"]) * _UNITS[(match["unit"] or "").lower()]
+    if tokens == 0:
+        raise BudgetError(f"budget '{text}' leaves no token; use 1 or more", least=1)
+    if tokens.denominator != 1:
+        raise BudgetError(f"budget '{text}' is {float(tokens):g} tokens; {form}")
+    if tokens > MOST_TOKENS:
+        raise BudgetError(f"budget '{text}' is above {MOST_TOKENS} tokens; {form}")
+    return int(tokens)

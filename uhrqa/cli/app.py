@@ -1,0 +1,139 @@
+"""The commands by name, and what every run of one ends with: one line on stderr and an exit code.
+
+Commands are imported when they are run, so that `uhrqa --help` costs no more than typer itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from uhrqa.errors import UhrqaError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+COMMANDS = {
+    "ask": "Ask one question about one image.",
+    "batch": "Answer a file of questions; continues where it was stopped.",
+    "profile": "Show what budgets and strategies cost, planned or really run.",
+    "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
+    "models": "List the models there are.",
+    "strategies": "List the strategies there are, with options and defaults.",
+    "config": "Show settings and where they come from.",
+    "doctor": "Check versions, device, attention backends and known breakages.",
+}
+"""Name of a command to the first line of its help; `uhrqa.cli.<name>` holds the command."""
+
+EPILOG = """Exit codes: 0 ok · 1 a question of a batch failed, or doctor found a breakage · 2 usage ·
+3 bad image or questions · 4 model missing or unusable · 5 out of memory · 6 output not writable ·
+7 budget refused · 130 Ctrl-C · 141 closed pipe · 143 SIGTERM."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module when the command is run, not when it is listed."""
+
+    def __init__(self, **attrs: Any) -> None:  # noqa: ANN401 - what typer hands over
+        super().__init__(**attrs)
+        for name, summary in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's own types
+        """Put the real command in the place of its one-line stand-in, then resolve as usual."""
+        if args and args[0] in COMMANDS:
+            module = importlib.import_module(f"uhrqa.cli.{args[0]}")
+            command = typer.main.get_command(module.app)
+            command.name = args[0]
+            self.commands[args[0]] = command
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, epilog=EPILOG)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"uhrqa {version('uhrqa')}")
+        raise typer.Exit
+
+
+@app.callback()
+def uhrqa(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Ask questions about ultra-high-resolution remote-sensing images, within a token budget."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code, as the epilog of the help lists them.
+    """
+    _prepare_signals()
+    try:
+        try:
+            typer.main.get_command(app).main(args, prog_name="uhrqa")
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        else:
+            code = 0
+        sys.stdout.flush()
+    except UhrqaError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _fail("the result cannot be written: no space left on device", 6)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _fail(f"out of memory; use fewer tokens (-b) or tiles (--max-tiles): {error}", 5)
+    return code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the host or on a device; imports no torch."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    from uhrqa.cli.console import print_error, silence_stdout
+
+    silence_stdout()
+    print_error(message)
+    return code
+
+
+def _prepare_signals() -> None:
+    """SIGTERM ends like Ctrl-C, with clean-up; a closed pipe ends at once and quietly."""
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if hasattr(signal, "SIGPIPE") and os.name == "posix":
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -1,0 +1,104 @@
+"""What reaches the terminal: results on stdout, everything else on stderr, no control characters.
+
+rich is imported only by what draws tables or bars.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from uhrqa.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def strip_controls(text: str) -> str:
+    """Text a terminal shows and does not obey: no escape sequences, no direction overrides."""
+    return _CONTROL.sub("", _SEQUENCE.sub("", text)).encode("utf-8", "replace").decode("utf-8")
+
+
+def dump_json(value: object, indent: int | None = None) -> str:
+    """JSON as UTF-8 text, with what a terminal might obey escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def print_result(text: str) -> None:
+    """Write a result to stdout, and make sure that it got there.
+
+    Raises:
+        OutputError: stdout cannot be written.
+    """
+    try:
+        sys.stdout.write(strip_controls(text) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(f"the result cannot be written to stdout: {error.strerror}") from error
+
+
+def print_note(text: str) -> None:
+    """Write a line for people to stderr."""
+    print(strip_controls(text), file=sys.stderr)
+
+
+def print_error(text: str) -> None:
+    """Write the one line that says why a command ended."""
+    print(f"uhrqa: error: {' '.join(strip_controls(text).split())}", file=sys.stderr)
+
+
+def silence_stdout() -> None:
+    """Drop what stdout still buffers, so that the interpreter's exit does not fail on it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+
+
+def open_console(stderr: bool = True) -> Console:
+    """A rich console; plain and 100 wide where there is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    plain = not stream.isatty() or bool(os.environ.get("NO_COLOR"))
+    return Console(
+        file=stream,
+        color_system=None if plain else "auto",
+        width=None if stream.isatty() else 100,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def prepare_messages(verbose: int, quiet: bool) -> None:
+    """Send log lines and warnings to stderr: our warnings always, others with `-v`."""
+    level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+    warnings.simplefilter("default" if verbose else "ignore")
+    if not quiet:
+        warnings.filterwarnings("default", module="uhrqa")
+        warnings.filterwarnings("default", message="", category=_our_warning())
+    warnings.showwarning = _show_warning
+
+
+def _our_warning() -> type[Warning]:
+    from uhrqa.errors import NoOverviewWarning
+
+    return NoOverviewWarning
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print_note(f"uhrqa: warning: {message}")
