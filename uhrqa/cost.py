@@ -270,8 +270,9 @@ def _decoder(text: Section, tied: bool) -> DecoderDims:
 
 def _vision(section: Section, states: Sequence[int], drop_first: bool) -> VisionDims:
     keys = (*_KEYS, "patch_size", "image_size")
-    sizes = _sizes(section, keys, _CLIP if section else _CLIP_WHEN_ABSENT)
-    layers, patch, tile = sizes[2], sizes[4], sizes[5]
+    known = _CLIP if section else _CLIP_WHEN_ABSENT
+    width, mlp, layers, heads, patch, tile = _sizes(section, keys, known)
     used = max(state if state >= 0 else layers + 1 + state for state in states)
     tokens = (tile // patch) ** 2 + str(section.get("model_type", "clip")).startswith("clip")
-    return VisionDims(*sizes, tokens, tokens - drop_first, used)
+    features = tokens - drop_first
+    return VisionDims(width, mlp, layers, heads, patch, tile, tokens, features, used)
