@@ -1,18 +1,51 @@
-"""Rasters: files of pixels behind one protocol. Knows no model, no pyramid, no question."""
+"""Rasters: files of pixels behind one protocol. Knows no model, no pyramid, no question.
+
+    with open_raster("harbour.tif") as raster:
+        view = raster.read(Box.whole(raster.size), Size(336, 336))
+
+A format is one module with one `open_*` function and one line in `FORMATS`. It is chosen by what a
+file contains, not by its name. Nothing heavier than numpy is imported before a file is opened.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
+from uhrqa.registry import Registry
 
 Array = NDArray[np.uint8]
+
+FORMATS = Registry(
+    "raster format",
+    {
+        "tiff": "uhrqa.raster.tiff:open_tiff",
+        "zarr": "uhrqa.raster.zarr_store:open_zarr",
+        "png": "uhrqa.raster.image:open_png",
+        "jpeg": "uhrqa.raster.image:open_jpeg",
+        "array": "uhrqa.raster.array:open_array",
+    },
+)
+MAGIC = {
+    b"II*\x00": "tiff",
+    b"MM\x00*": "tiff",
+    b"II+\x00": "tiff",  # BigTIFF
+    b"MM\x00+": "tiff",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+}
+ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+
+
+class ExtraBandsWarning(UserWarning):
+    """The image has more bands than are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +53,9 @@ class Pixels:
     """What a read gives: never a bare array.
 
     Attributes:
-        array: `[h, w, 3]` uint8, RGB.
-        mask: `[h, w]` bool, True where there is image; False beyond the source's edges.
+        array: `[h, w, 3]` uint8, RGB; black where the mask is False.
+        mask: `[h, w]` bool, True where there is image; False beyond the source's edges and where
+            the source is fully transparent.
         box: the part of the source shown, XYXY half-open source pixels.
     """
 
@@ -32,19 +66,27 @@ class Pixels:
 
 @runtime_checkable
 class Raster(Protocol):
-    """An image that is read by window, at any scale.
+    """An image that is read by window, at any scale. Reads may come from several threads."""
 
-    Attributes:
-        path: what the user gave, for messages.
-        size: (h, w) of the full-resolution image.
-        levels: sizes of the stored resolutions, finest first; `levels[0] == size`.
-        bytes_read: encoded bytes taken from storage so far.
-    """
+    @property
+    def path(self) -> str:
+        """What the user gave, for messages."""
+        ...
 
-    path: str
-    size: Size
-    levels: tuple[Size, ...]
-    bytes_read: int
+    @property
+    def size(self) -> Size:
+        """(h, w) of the full-resolution image."""
+        ...
+
+    @property
+    def levels(self) -> tuple[Size, ...]:
+        """Sizes of the stored resolutions, finest first; `levels[0] == size`."""
+        ...
+
+    @property
+    def bytes_read(self) -> int:
+        """Encoded bytes taken from storage so far."""
+        ...
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled with antialiasing to `out`.
@@ -59,3 +101,67 @@ class Raster(Protocol):
     def close(self) -> None:
         """Release the file."""
         ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_raster(source: str | Path | NDArray[np.uint8]) -> Raster:
+    """Open an image; works as a context manager.
+
+    Args:
+        source: path of a TIFF, Zarr, PNG or JPEG image, or an array `[h, w]` or `[h, w, 3]` uint8.
+
+    Raises:
+        RasterError: there is no image there, or it is of a kind that cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return _opened("array", source)
+    if not isinstance(source, str | Path):
+        raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
+    path = str(source)
+    return _opened(format_of(path), path)
+
+
+def format_of(path: str) -> str:
+    """Name of a file's format in `FORMATS`, by its first bytes or its Zarr metadata.
+
+    Raises:
+        RasterError: nothing is there, or nothing that can be read.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        if stat.S_ISDIR(mode):
+            return _directory_format(path)
+        # Looked at before opening: to open a pipe would wait for a writer.
+        if not stat.S_ISREG(mode):
+            raise RasterError(f"{path}: not a regular file; save the image to a file first")
+        with Path(path).open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise RasterError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise RasterError(f"{path!r}: cannot be opened: {error}") from error
+    if not start:
+        raise RasterError(f"{path}: the file is empty (0 bytes); copy or export it again")
+    for magic, name in MAGIC.items():
+        if start.startswith(magic):
+            return name
+    raise RasterError(
+        f"{path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {start[:8]!r}); "
+        f"convert it, for example: gdal_translate -of COG {path} image.tif"
+    )
+
+
+def _directory_format(path: str) -> str:
+    if any(Path(path, name).is_file() for name in ZARR_FILES):
+        return "zarr"
+    raise RasterError(
+        f"{path}: a directory without Zarr metadata ({', '.join(ZARR_FILES[:3])}); name an image"
+    )
+
+
+def _opened(name: str, source: str | NDArray[np.uint8]) -> Raster:
+    raster: Raster = FORMATS.load(name)(source)
+    return raster

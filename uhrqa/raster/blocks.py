@@ -1,0 +1,164 @@
+"""Storage units (tiles, strips, chunks), decoded once and kept within a bound of bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uhrqa.geometry import Size
+
+Array = NDArray[np.uint8]
+CACHE_BYTES = 64 * 2**20
+
+
+class Window(NamedTuple):
+    """Whole pixels `[y0, y1) x [x0, x1)` of one level, inside it."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def size(self) -> Size:
+        """(h, w) of the window."""
+        return Size(self.y1 - self.y0, self.x1 - self.x0)
+
+
+class StoredLevel(Protocol):
+    """One resolution of an image, read by window."""
+
+    @property
+    def size(self) -> Size:
+        """(h, w) in pixels."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 3 RGB, 4 RGB and a plane that is 0 where there is no image, else 255."""
+        ...
+
+    @property
+    def band(self) -> int:
+        """Rows that are cheap to read together, from a multiple of this number on."""
+        ...
+
+    def window(self, window: Window) -> Array:
+        """The pixels `[h, w, channels]` of a window that lies inside the level."""
+        ...
+
+
+class Meter:
+    """Counts encoded bytes taken from storage; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count some more bytes."""
+        with self._lock:
+            self.total += count
+
+
+class BlockCache:
+    """Least recently used blocks, bounded by their bytes.
+
+    The newest block is kept whatever its size: an image in one huge strip must not be decoded
+    again for each window.
+    """
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self._limit = limit
+        self._bytes = 0
+        self._blocks: OrderedDict[tuple[int, int, int], Array] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int, int], make: Callable[[], Array]) -> Array:
+        """The block of `key`, made if it is not at hand. Two threads may make the same one."""
+        with self._lock:
+            if key in self._blocks:
+                self._blocks.move_to_end(key)
+                return self._blocks[key]
+        block = make()
+        with self._lock:
+            if key not in self._blocks:
+                self._blocks[key] = block
+                self._bytes += block.nbytes
+            while self._bytes > self._limit and len(self._blocks) > 1:
+                self._bytes -= self._blocks.popitem(last=False)[1].nbytes
+        return block
+
+    def clear(self) -> None:
+        """Forget all blocks."""
+        with self._lock:
+            self._blocks.clear()
+            self._bytes = 0
+
+
+class BlockLevel:
+    """A level stored in a grid of blocks.
+
+    Args:
+        size: (h, w) of the level.
+        channels: 1, 3 or 4.
+        block: (h, w) of a block; the last row and column of blocks may be smaller.
+        fetch: gives block (row, col), at least as large as its part of the level.
+        cache: shared by the levels of a raster.
+        index: number of this level, part of the key in the cache.
+    """
+
+    def __init__(
+        self,
+        size: Size,
+        channels: int,
+        *,
+        block: Size,
+        fetch: Callable[[int, int], Array],
+        cache: BlockCache,
+        index: int,
+    ) -> None:
+        self.size = size
+        self.channels = channels
+        self.band = block.h
+        self._block = block
+        self._fetch = fetch
+        self._cache = cache
+        self._index = index
+
+    def window(self, window: Window) -> Array:
+        """The pixels of a window, put together from its blocks."""
+        out = np.empty((*window.size, self.channels), np.uint8)
+        bh, bw = self._block
+        for row in range(window.y0 // bh, -(-window.y1 // bh)):
+            for col in range(window.x0 // bw, -(-window.x1 // bw)):
+                block = self._get(row, col)
+                top, left = row * bh, col * bw
+                y0, y1 = max(window.y0, top), min(window.y1, top + bh)
+                x0, x1 = max(window.x0, left), min(window.x1, left + bw)
+                out[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = block[
+                    y0 - top : y1 - top, x0 - left : x1 - left
+                ]
+        return out
+
+    def _get(self, row: int, col: int) -> Array:
+        return self._cache.get((self._index, row, col), lambda: self._fetch(row, col))
+
+
+def with_alpha(rgb: Array, alpha: Array) -> Array:
+    """Colour and transparency as `[h, w, 4]`: black and 0 where fully transparent, else 255.
+
+    Args:
+        rgb: `[h, w, 1]` or `[h, w, 3]`.
+        alpha: `[h, w]`.
+    """
+    shown = alpha > 0
+    out = np.empty((*alpha.shape, 4), np.uint8)
+    out[..., :3] = rgb * shown[:, :, None]
+    out[..., 3] = shown * np.uint8(255)
+    return out

@@ -1,0 +1,190 @@
+"""A raster made of stored levels: which level serves a read, and how it becomes pixels.
+
+Every format ends here. It gives its levels as `StoredLevel`s; choosing, resampling, the mask and
+the bound on memory are the same for all.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uhrqa.errors import NoOverviewWarning
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import Pixels
+from uhrqa.raster.blocks import Meter, StoredLevel, Window
+from uhrqa.raster.reduce import half, reduced_levels
+from uhrqa.raster.resample import Span, resample, span
+
+Array = NDArray[np.uint8]
+WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
+LEAST_SIDE = 256  # levels are not reduced below this
+SLACK = 0.01  # a level may be this much coarser than asked, and less than a pixel
+
+
+class ArrayLevel:
+    """A level in memory, `[h, w, C]` uint8."""
+
+    band = 512
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        self.size = Size(*array.shape[:2])
+        self.channels = array.shape[2]
+
+    def window(self, window: Window) -> Array:
+        """A view of the window."""
+        return self._array[window.y0 : window.y1, window.x0 : window.x1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """A level with its pixels per source pixel, along y and x."""
+
+    level: StoredLevel
+    sy: float
+    sx: float
+
+
+class LevelRaster:
+    """An image stored at one or more resolutions; see `Raster` for what it offers.
+
+    When even the coarsest stored level is large, coarse reads use levels that are made in memory by
+    one pass over it, at the first such read. Which level serves a read depends on the read alone,
+    so the pixels do not depend on what was read before.
+
+    Args:
+        path: what the user gave.
+        levels: finest first.
+        meter: counts the bytes that `levels` read.
+        close: releases the file.
+        overview_advice: how to add overviews to such a file; None when no warning is due.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        levels: Sequence[StoredLevel],
+        *,
+        meter: Meter | None = None,
+        close: Callable[[], None] | None = None,
+        overview_advice: str | None = None,
+    ) -> None:
+        self.path = path
+        self.size = levels[0].size
+        self.levels = tuple(level.size for level in levels)
+        self._meter = meter or Meter()
+        self._close = close
+        self._advice = overview_advice
+        h, w = self.size
+        self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
+        self._smaller = _reduced_sizes(levels[-1].size)
+        self._made: list[_Scaled] = []
+        self._making = threading.Lock()
+
+    @property
+    def bytes_read(self) -> int:
+        """Encoded bytes taken from storage so far."""
+        return self._meter.total
+
+    def read(self, box: Box, out: Size) -> Pixels:
+        """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
+        if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
+            raise ValueError(f"cannot read {box} as {out}: both must have an area")
+        array = np.zeros((*out, 3), np.uint8)
+        mask = np.zeros(out, np.bool_)
+        source = self._serving(box, out)
+        h, w = source.level.size
+        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
+        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
+        if rows.count and cols.count:
+            samples = _sampled(source.level, rows, cols)
+            shown = samples[..., 3] >= 128 if samples.shape[2] == 4 else np.True_
+            place = slice(*rows.out), slice(*cols.out)
+            mask[place] = shown
+            array[place] = samples[..., :3] * mask[place][:, :, None]
+        return Pixels(array, mask, box)
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._close is not None:
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _serving(self, box: Box, out: Size) -> _Scaled:
+        """The coarsest level that has at least the resolution asked for."""
+        h, w = self.size
+        asked_h, asked_w = h * out.h / box.h, w * out.w / box.w
+        chosen, wanted = self._stored[0], 0
+        for scaled in self._stored[1:]:
+            if _enough(scaled.sy * h, asked_h) and _enough(scaled.sx * w, asked_w):
+                chosen = scaled
+        last = self._stored[-1]
+        for halvings in range(1, len(self._smaller) + 1):
+            factor = 0.5**halvings
+            if _enough(last.sy * h * factor, asked_h) and _enough(last.sx * w * factor, asked_w):
+                wanted = halvings
+        kept = _kept(self._smaller)
+        position = wanted - 1 - (len(self._smaller) - kept)
+        return self._reduced(kept)[position] if position >= 0 else chosen
+
+    def _reduced(self, keep: int) -> list[_Scaled]:
+        """The levels in memory, made when first asked for."""
+        with self._making:
+            if not self._made:
+                if self._advice is not None:
+                    warnings.warn(
+                        f"{self.path}: no overview of {self.levels[-1]} or less is stored; all of "
+                        f"it is read once for the coarse views; {self._advice}",
+                        NoOverviewWarning,
+                        stacklevel=4,
+                    )
+                last, skipped = self._stored[-1], len(self._smaller) - keep
+                arrays = reduced_levels(last.level, self._smaller, keep)
+                self._made = [
+                    _Scaled(ArrayLevel(array), last.sy * 0.5**k, last.sx * 0.5**k)
+                    for k, array in enumerate(arrays, start=skipped + 1)
+                ]
+            return self._made
+
+
+def _enough(has: float, asked: float) -> bool:
+    """Whether `has` pixels along an axis serve `asked`; writers round level sizes down or up."""
+    return has > asked - 1 + 1e-6 and has >= asked * (1 - SLACK)
+
+
+def _reduced_sizes(size: Size) -> list[Size]:
+    """Sizes after 1, 2, ... halvings, for a level too large for one window; else none."""
+    sizes: list[Size] = []
+    if size.area > WINDOW_PIXELS:
+        while size.area > WINDOW_PIXELS or max(size) > LEAST_SIDE:
+            size = half(size)
+            sizes.append(size)
+    return sizes
+
+
+def _kept(sizes: Sequence[Size]) -> int:
+    """How many of the reduced levels are small enough to stay in memory."""
+    return sum(size.area <= WINDOW_PIXELS for size in sizes)
+
+
+def _sampled(level: StoredLevel, rows: Span, cols: Span) -> Array:
+    """Read and resample; in bands of output rows when the window would be too large."""
+    (y0, y1), (x0, x1) = rows.inside, cols.inside
+    if (y1 - y0) * (x1 - x0) > WINDOW_PIXELS and rows.count > 1 and y1 - y0 > 2 * level.band:
+        middle = (rows.out[0] + rows.out[1]) // 2
+        parts = (rows.part(rows.out[0], middle), rows.part(middle, rows.out[1]))
+        return np.concatenate([_sampled(level, part, cols) for part in parts])
+    return resample(level.window(Window(y0, y1, x0, x1)), rows, cols)
