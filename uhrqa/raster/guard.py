@@ -64,3 +64,22 @@ def check_block(path: str, what: str, h: int, w: int, channels: int) -> None:
             f"{MAX_BLOCK_BYTES >> 20}); store it in small tiles: "
             f"gdal_translate -of COG {path} tiled.tif"
         )
+
+
+def check_jpeg(data: bytes, limit: int) -> None:
+    """Refuse a JPEG stream whose header announces more than `limit` pixels.
+
+    Decoders allocate what the stream says, whatever the tile around it should hold.
+
+    Raises:
+        ValueError: it announces more; meant to be called inside `guarded`.
+    """
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            h, w = (int.from_bytes(data[at + k : at + k + 2], "big") for k in (5, 7))
+            if h * w > limit:
+                raise ValueError(f"it announces {w} x {h} px")
+            return
+        at += 2 + length

@@ -160,6 +160,13 @@ class LevelRaster:
             return self._made
 
 
+def is_reduction(size: Size, whole: Size) -> bool:
+    """Whether a size is a reduction of another by one factor, rounded down or up."""
+    low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
+    high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
+    return low < high and size.h <= whole.h and size.w <= whole.w
+
+
 def _enough(has: float, asked: float) -> bool:
     """Whether `has` pixels along an axis serve `asked`; writers round level sizes down or up."""
     return has > asked - 1 + 1e-6 and has >= asked * (1 - SLACK)

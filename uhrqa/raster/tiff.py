@@ -22,15 +22,14 @@ from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
 from uhrqa.raster.guard import check_size, guarded
-from uhrqa.raster.levels import LevelRaster
-from uhrqa.raster.tiff_level import Bands, TiffSource, tiff_level
+from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.tiff_level import JPEG, Bands, TiffSource, tiff_level
 
 # What tifffile logs about odd headers either raises here or does not matter.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
 GREY, RGB, YCBCR = 1, 2, 6
-JPEG = 7
 REFUSED = {
     0: ("white-is-zero grey", "gdal_translate -of COG"),
     3: ("a colour palette", "gdal_translate -expand rgb"),
@@ -126,17 +125,10 @@ def _overviews(main: TiffPage, pages: Sequence[TiffPage]) -> list[TiffPage]:
             and page.dtype == main.dtype
             and page.samplesperpixel == main.samplesperpixel
             and page.photometric in (main.photometric, RGB, YCBCR)
-            and same_shape(size, whole)
+            and is_reduction(size, whole)
         ):
             found.setdefault(size, page)
     return [found[size] for size in sorted(found, key=lambda size: -size.area)]
-
-
-def same_shape(size: Size, whole: Size) -> bool:
-    """Whether a size is a reduction of another by one factor, rounded down or up."""
-    low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
-    high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
-    return low < high
 
 
 def _bands(path: str, page: TiffPage) -> Bands:

@@ -16,9 +16,10 @@ from tifffile import TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter, StoredLevel, Window, with_alpha
-from uhrqa.raster.guard import check_block, check_size, guarded
+from uhrqa.raster.guard import check_block, check_jpeg, check_size, guarded
 
 Array = NDArray[np.uint8]
+JPEG = 7
 TAG_BYTES = 20
 OFFSET_BYTES = 16  # offset and byte count of one tile or strip
 
@@ -123,8 +124,8 @@ class Storage:
         self.name = "tile" if page.is_tiled else "strip"
         self.label = f"level {index} ({page.imagewidth} x {page.imagelength} px)"
         self.separate = page.planarconfig == 2 and page.samplesperpixel > 1
-        block = _block_size(page)
-        self.grid = -(-page.imagelength // block.h), -(-page.imagewidth // block.w)
+        self._block = _block_size(page)
+        self.grid = -(-page.imagelength // self._block.h), -(-page.imagewidth // self._block.w)
         self.offsets = np.asarray(page.dataoffsets, np.uint64)
         self.counts = np.asarray(page.databytecounts, np.uint64)
         self._tables = {"jpegtables": page.jpegtables} if page.jpegtables else {}
@@ -171,6 +172,8 @@ class Storage:
         with guarded(
             f"{self.source.path}: {self.label}, {where}, at byte {offset}: cannot be decoded"
         ):
+            if data is not None and self.page.compression == JPEG:
+                check_jpeg(data, 4 * self._block.area)
             decoded, _, shape = self._decode(data, segment, **self._tables)
             if decoded is None:  # a tile that was never written
                 decoded = np.zeros(shape, np.uint8)
