@@ -1,0 +1,378 @@
+"""Ask one question about one raster: scene -> selection -> prompt -> answer with its evidence."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import resource
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uhrqa.budget import Budget
+from uhrqa.cost import (
+    Cost,
+    decode_flops,
+    prefill_flops,
+    projector_flops,
+    relevance_flops,
+    vision_flops,
+)
+from uhrqa.errors import BudgetError, QuestionError
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import Array, Raster, open_raster
+from uhrqa.scene import FeatureCache, Scene
+from uhrqa.selection import Selection, Strategy, select
+from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.vlm import VisionLanguageModel, load_model
+from uhrqa.vlm.card import Card
+
+SCHEMA = "uhrqa.answer/1"
+PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
+MAX_NEW_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCount:
+    """What happened at one level or view.
+
+    Attributes:
+        level: its index; 0 is the thumbnail.
+        size: of the resized image there.
+        tiles: how many there are.
+        encoded: how many of them this question encoded; each was read once for it.
+        reused: how many came from an earlier question.
+        seen: visual tokens that were looked at.
+        kept: tokens that entered the answering pass, separators left out.
+    """
+
+    level: int
+    size: Size
+    tiles: int
+    encoded: int
+    reused: int
+    seen: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """All numbers of tiles and tokens behind an answer.
+
+    Attributes:
+        levels: by level, coarsest first.
+        budget: the cap B.
+        kept: visual tokens in the answering pass, separators included; at most `budget`.
+        separators: newline tokens among them.
+        text: text tokens of the prompt.
+        answer_tokens: tokens written.
+        relevance_passes: readings of attention.
+        relevance_tokens: visual tokens in all of them together, counted apart from the budget.
+    """
+
+    levels: tuple[LevelCount, ...]
+    budget: int
+    kept: int
+    separators: int
+    text: int
+    answer_tokens: int
+    relevance_passes: int
+    relevance_tokens: int
+
+    @property
+    def tiles_encoded(self) -> int:
+        """Tiles encoded for this question."""
+        return sum(level.encoded for level in self.levels)
+
+    @property
+    def tiles_read(self) -> int:
+        """Tiles read from the raster: just those that are encoded."""
+        return self.tiles_encoded
+
+    @property
+    def tiles_reused(self) -> int:
+        """Tiles whose features an earlier question had paid for."""
+        return sum(level.reused for level in self.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One kept token.
+
+    Attributes:
+        box: the part of the source it shows, XYXY source pixels.
+        level: pyramid level.
+        relevance: its score for the question, or None where the strategy gave none.
+        weight: encoder tokens it stands for; more than 1 when merged.
+    """
+
+    box: Box
+    level: int
+    relevance: float | None
+    weight: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, where it looked and what it cost."""
+
+    text: str
+    question: str
+    image: str
+    size: Size
+    model: str
+    strategy: str
+    options: Mapping[str, Any]
+    seed: int
+    device: str
+    dtype: str
+    counts: Counts
+    cost: Cost
+    seconds: Mapping[str, float]
+    bytes_read: int
+    peak_memory: int
+    device_memory: int | None
+    evidence: tuple[Evidence, ...] = field(repr=False)
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with a schema version and the versions of the packages that matter."""
+        counts = asdict(self.counts) | {
+            name: getattr(self.counts, name)
+            for name in ("tiles_read", "tiles_encoded", "tiles_reused")
+        }
+        for level in counts["levels"]:
+            level["size"] = {"width": level["size"].w, "height": level["size"].h}
+        return {
+            "schema": SCHEMA,
+            "answer": self.text,
+            "question": self.question,
+            "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
+            "model": self.model,
+            "strategy": {"name": self.strategy, "options": dict(self.options)},
+            "seed": self.seed,
+            "device": self.device,
+            "dtype": self.dtype,
+            "counts": counts,
+            "tflops": self.cost.to_dict(),
+            "seconds": dict(self.seconds),
+            "bytes_read": self.bytes_read,
+            "peak_memory_bytes": self.peak_memory,
+            "device_memory_bytes": self.device_memory,
+            "evidence": [entry_dict(entry) for entry in self.evidence],
+            "steps": list(self.steps),
+            "notes": list(self.notes),
+            "versions": package_versions(),
+        }
+
+
+def ask(
+    raster: Raster | Array | str | Path,
+    question: str,
+    *,
+    model: VisionLanguageModel | str = "tiny",
+    strategy: Strategy | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    budget: Budget | int | None = None,
+    max_tiles: int | None = None,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    seed: int = 0,
+    features: FeatureCache | None = None,
+) -> Answer:
+    """Answer a question about an image within a hard budget of visual tokens.
+
+    Args:
+        raster: an open raster, an array `[h, w, 3]` uint8, or a path.
+        question: the user's words.
+        model: a loaded model, or what `load_model` takes.
+        strategy: its name, or an instance; the model card's default when None.
+        options: the strategy's own options; with an instance, leave them out.
+        budget: visual tokens that may enter the answering pass; the card's default when None.
+        max_tiles: cap on tiles encoded, those of the relevance passes included.
+        max_new_tokens: longest answer.
+        seed: of every random choice.
+        features: encoded tiles shared between questions about the same image.
+
+    Raises:
+        RasterError: the image cannot be opened or read.
+        CheckpointError: the model cannot be loaded.
+        QuestionError: the question is empty, too long, or holds the image token.
+        BudgetError: the strategy cannot do with so little.
+        UnknownNameError: no such model, strategy or option.
+    """
+    loaded = load_model(model) if isinstance(model, str) else model
+    chosen, name = _strategy(strategy, options, loaded.card)
+    cap = _budget(budget, max_tiles, loaded.card)
+    with ExitStack() as stack:
+        if isinstance(raster, Raster):
+            source = raster
+        else:
+            source = stack.enter_context(open_raster(raster))
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        scene = Scene(
+            source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed
+        )
+        cap, notes = _within_context(cap, scene, max_new_tokens)
+        selection = select(chosen, scene, cap)
+        sequence = loaded.assemble(scene.prompt, selection.tokens)
+        written = loaded.generate(sequence, max_new_tokens)
+    seconds = {stage: scene.ledger.seconds[stage] for stage in ("read", "encode", "relevance")}
+    seconds |= {
+        "select": scene.ledger.seconds["select"],
+        "prefill": written.prefill_seconds,
+        "decode": written.decode_seconds,
+    }
+    return Answer(
+        text=written.text,
+        question=question,
+        image=str(source.path),
+        size=source.size,
+        model=loaded.card.name,
+        strategy=name,
+        options=asdict(chosen),  # type: ignore[call-overload]
+        seed=seed,
+        device=str(sequence.embeds.device),
+        dtype=str(sequence.embeds.dtype).removeprefix("torch."),
+        counts=count_up(scene, selection, cap, len(written.ids)),
+        cost=cost_of(scene, selection, len(written.ids)),
+        seconds=seconds,
+        bytes_read=scene.ledger.bytes_read,
+        peak_memory=peak_memory(),
+        device_memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        evidence=_evidence(scene, selection),
+        steps=selection.steps,
+        notes=notes,
+    )
+
+
+def _strategy(
+    strategy: Strategy | str | None, options: Mapping[str, Any] | None, card: Card
+) -> tuple[Strategy, str]:
+    if strategy is not None and not isinstance(strategy, str):
+        table = {target.partition(":")[2]: name for name, target in STRATEGIES.items()}
+        kind = type(strategy).__name__
+        return strategy, table.get(kind, kind)
+    name = strategy or card.strategy
+    return make_strategy(name, {**card.options.get(name, {}), **(options or {})}), name
+
+
+def _budget(budget: Budget | int | None, max_tiles: int | None, card: Card) -> Budget:
+    if isinstance(budget, Budget):
+        return budget
+    return Budget(card.budget if budget is None else budget, max_tiles)
+
+
+def _within_context(
+    budget: Budget, scene: Scene, max_new_tokens: int
+) -> tuple[Budget, tuple[str, ...]]:
+    """The budget, lowered to what the model's context has room for, and a note when it was."""
+    if max_new_tokens < 1:
+        raise BudgetError(f"{max_new_tokens} new tokens: use 1 or more", least=1)
+    context = scene.model.card.context
+    room = context - len(scene.prompt) - max_new_tokens
+    if room < 1:
+        raise QuestionError(
+            f"the question has {len(scene.prompt)} tokens; with {max_new_tokens} for the answer "
+            f"nothing is left of the model's context of {context}; shorten it"
+        )
+    if budget.tokens <= room:
+        return budget, ()
+    note = f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
+    return Budget(room, budget.tiles), (note,)
+
+
+def count_up(scene: Scene, selection: Selection, budget: Budget, answer_tokens: int) -> Counts:
+    """Counts from the scene's ledger and the selection."""
+    ledger, tokens = scene.ledger, selection.tokens
+    kept = Counter(tokens.level[~tokens.is_separator].tolist())
+    levels = tuple(
+        LevelCount(
+            level.index,
+            level.size,
+            level.tile_count,
+            ledger.encoded[level],
+            ledger.reused[level],
+            ledger.seen[level],
+            kept[level.index],
+        )
+        for level in sorted(ledger.seen, key=lambda level: level.index)
+    )
+    return Counts(
+        levels=levels,
+        budget=budget.tokens,
+        kept=len(tokens),
+        separators=int(tokens.is_separator.sum()),
+        text=len(scene.prompt),
+        answer_tokens=answer_tokens,
+        relevance_passes=len(ledger.passes),
+        relevance_tokens=sum(entry.seen for entry in ledger.passes),
+    )
+
+
+def cost_of(scene: Scene, selection: Selection, answer_tokens: int) -> Cost:
+    """FLOPs of what the ledger holds and of the answering pass."""
+    dims, ledger = scene.model.card.dims, scene.ledger
+    tiles = ledger.encoded.total()
+    length = len(scene.prompt) + len(selection.tokens)
+    return Cost(
+        vision=vision_flops(dims, tiles),
+        projector=projector_flops(dims, tiles * dims.vision.features),
+        relevance=sum(
+            relevance_flops(dims.decoder, entry.sequence, entry.full_layers)
+            for entry in ledger.passes
+        ),
+        prefill=prefill_flops(dims.decoder, length),
+        decode=decode_flops(dims.decoder, length, max(0, answer_tokens)),
+    )
+
+
+def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:
+    tokens = selection.tokens
+    rows = zip(
+        tokens.box,
+        tokens.level.tolist(),
+        selection.relevance.tolist(),
+        tokens.weight.tolist(),
+        strict=True,
+    )
+    return tuple(
+        Evidence(scene.shown(box), level, None if score != score else score, weight)
+        for box, level, score, weight in rows
+        if weight
+    )
+
+
+def entry_dict(entry: Evidence) -> dict[str, Any]:
+    """One piece of evidence, JSON-ready; box edges to a hundredth of a source pixel."""
+    box = [round(edge, 2) for edge in entry.box]
+    return {
+        "box": box,
+        "level": entry.level,
+        "relevance": entry.relevance,
+        "weight": entry.weight,
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages an answer depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def peak_memory() -> int:
+    """Most resident bytes this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

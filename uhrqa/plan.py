@@ -1,0 +1,142 @@
+"""What a question would cost, without pixels and without weights.
+
+The strategies themselves run, on a scene whose tokens have no embedding and whose attention is
+diffuse: they then zoom into as many tiles as they ever may, so the plan is an upper bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uhrqa.answer import Counts, cost_of, count_up
+from uhrqa.budget import Budget
+from uhrqa.cost import Cost
+from uhrqa.geometry import Box, Size
+from uhrqa.pyramid import Level, Tile
+from uhrqa.raster import Pixels
+from uhrqa.scene import Scene
+from uhrqa.selection import select
+from uhrqa.strategies import make_strategy
+from uhrqa.tokens import VisualTokens
+from uhrqa.vlm import Generation, Prompt, Sequence
+from uhrqa.vlm.card import Card
+from uhrqa.vlm.placement import Placement
+
+QUESTION_TOKENS = 32  # a short question with its chat template
+ANSWER_TOKENS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Counts and cost a question would have at most."""
+
+    counts: Counts
+    cost: Cost
+    steps: tuple[str, ...]
+
+
+def plan(
+    size: Size,
+    card: Card,
+    strategy: str,
+    budget: Budget,
+    *,
+    options: Mapping[str, Any] | None = None,
+    question_tokens: int = QUESTION_TOKENS,
+    answer_tokens: int = ANSWER_TOKENS,
+) -> Plan:
+    """Run a strategy on dimensions alone.
+
+    Args:
+        size: of the image.
+        card: of the model.
+        strategy: its name.
+        budget: the caps.
+        options: the strategy's own.
+        question_tokens: text tokens of the prompt.
+        answer_tokens: tokens the answer is taken to have.
+
+    Raises:
+        BudgetError: the strategy cannot do with so little.
+    """
+    chosen = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
+    scene = _PlannedScene(
+        _PlannedRaster(size), _PlannedModel(card, question_tokens), "?", max_tiles=budget.tiles
+    )
+    selection = select(chosen, scene, budget)
+    return Plan(
+        count_up(scene, selection, budget, answer_tokens),
+        cost_of(scene, selection, answer_tokens),
+        selection.steps,
+    )
+
+
+class _PlannedScene(Scene):
+    """Counts the tiles it is asked for and encodes none."""
+
+    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+        self._check_cap(level, len(tiles))
+        self.ledger.encoded[level] += len(tiles)
+        side = level.tile // self.cell
+        return dict.fromkeys(tiles, torch.empty(side, side, 0))
+
+
+class _PlannedRaster:
+    """A size and nothing else."""
+
+    def __init__(self, size: Size) -> None:
+        self.path = str(size)
+        self.size = size
+        self.levels = (size,)
+        self.bytes_read = 0
+
+    def read(self, box: Box, out: Size) -> Pixels:
+        """A plan reads no pixel."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _PlannedModel:
+    """A card in the place of a model: tokens without embedding, attention without focus."""
+
+    placement: Placement | None = None
+    fill = (0, 0, 0)
+
+    def __init__(self, card: Card, question_tokens: int) -> None:
+        self.card = card
+        self.newline = torch.empty(0)
+        self.rfm_layers = card.rfm_layers
+        self._question_tokens = question_tokens
+
+    def encode_tiles(self, pixels: Tensor) -> Tensor:
+        """A plan encodes no tile."""
+        raise NotImplementedError
+
+    def build_prompt(self, question: str) -> Prompt:
+        """A prompt of the expected length."""
+        return Prompt((), (0,) * self._question_tokens)
+
+    def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
+        """A sequence of the right length and no width."""
+        length = len(tokens) + len(prompt)
+        return Sequence(
+            torch.empty(1, length, 0), torch.arange(len(tokens)), torch.arange(len(tokens), length)
+        )
+
+    def attend(
+        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+    ) -> Tensor:
+        """Diffuse attention: the top share lies all over the image."""
+        scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1
+        return scores / scores.sum()
+
+    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+        """A plan answers nothing."""
+        raise NotImplementedError

@@ -1,0 +1,81 @@
+"""The Region Focus Module: a shallow decoder whose attention tells where to look.
+
+It has the architecture of the model's own decoder with R layers, takes the same embeddings, and is
+read in its last layer. It is built from a decoder handed to it and never imports a family.
+
+File: safetensors with `layers.{i}.…` as in the decoder, R layers, and metadata `format: uhrqa-rfm`.
+
+Source: Luo et al. 2025, "Attention Distillation for Key Region Focus".
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from uhrqa.errors import CheckpointError
+
+FORMAT = "uhrqa-rfm"
+
+
+def empty_rfm(decoder: nn.Module, depth: int) -> nn.Module:
+    """A decoder like `decoder` with `depth` layers, no embedding and no final norm, on meta."""
+    config = copy.deepcopy(decoder.config)
+    config.num_hidden_layers = depth
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:depth]
+    with torch.device("meta"):
+        rfm: nn.Module = type(decoder)(config)
+    rfm.embed_tokens = None
+    rfm.norm = nn.Identity()
+    # Rotary tables are buffers no checkpoint holds; on meta they would stay garbage.
+    rfm.rotary_emb = copy.deepcopy(decoder.rotary_emb)
+    return rfm
+
+
+def from_layers(decoder: nn.Module, layers: tuple[int, ...]) -> nn.Module:
+    """An RFM that starts as a copy of some decoder layers (the sparse subset m_1 ... m_R)."""
+    rfm = empty_rfm(decoder, len(layers))
+    state: dict[str, Tensor] = {}
+    for index, layer in enumerate(layers):
+        for name, value in decoder.layers[layer].state_dict().items():
+            state[f"layers.{index}.{name}"] = value.detach().clone()
+    rfm.load_state_dict(state, strict=True, assign=True)
+    return rfm
+
+
+def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
+    """Read an RFM for a decoder, strictly.
+
+    Args:
+        file: safetensors file.
+        decoder: the text decoder it was distilled from; gives architecture, device and dtype.
+
+    Raises:
+        CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
+    """
+    try:
+        with safe_open(str(file), framework="pt") as tensors:
+            meta = tensors.metadata() or {}
+            state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    if meta.get("format") != FORMAT:
+        found = json.dumps(meta)
+        raise CheckpointError(f"{file}: not a Region Focus Module (metadata {found})")
+    depth = len({key.split(".")[1] for key in state if key.startswith("layers.")})
+    rfm = empty_rfm(decoder, max(depth, 1))
+    weight = next(decoder.parameters())
+    try:
+        rfm.load_state_dict(
+            {key: value.to(weight) for key, value in state.items()}, strict=True, assign=True
+        )
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{file}: does not fit this model's decoder: {detail}") from error
+    return rfm.eval().requires_grad_(False)

@@ -1,0 +1,340 @@
+"""A scene: a raster seen through a model for one question, encoded on demand, with a ledger.
+
+Strategies ask it for tokens and relevance and never see pixels, prompts or devices. It knows
+nothing of budgets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.geometry import Box, Size
+from uhrqa.pyramid import Level, Pyramid, Tile
+from uhrqa.raster import Raster
+from uhrqa.tokens import VisualTokens, end_rows
+from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
+
+FEATURE_BYTES = 2 * 2**30
+READ_BATCH = 64  # tiles whose pixels are in memory at once
+
+TileKey = tuple[Size, int, Tile]  # level size, tile side, place in the grid
+
+
+class FeatureCache:
+    """Encoded tiles of one image, least recently used first out when `limit` bytes are reached."""
+
+    def __init__(self, limit: int = FEATURE_BYTES) -> None:
+        self.limit = limit
+        self.held = 0
+        self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
+
+    def get(self, key: TileKey) -> Tensor | None:
+        """`[n, n, D]` of a tile, or None."""
+        found = self._features.get(key)
+        if found is not None:
+            self._features.move_to_end(key)
+        return found
+
+    def put(self, key: TileKey, features: Tensor) -> None:
+        """Keep a tile's features."""
+        self._features[key] = features
+        self.held += features.nbytes
+        while self.held > self.limit and len(self._features) > 1:
+            self.held -= self._features.popitem(last=False)[1].nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class RelevancePass:
+    """One reading of attention.
+
+    Attributes:
+        source: `rfm` or `llm`.
+        full_layers: decoder layers that ran in full before the scores.
+        sequence: tokens in the pass, text included.
+        seen: visual tokens in the pass, separators included.
+    """
+
+    source: str
+    full_layers: int
+    sequence: int
+    seen: int
+
+
+@dataclass
+class Ledger:
+    """What was really done for one question; every count and cost that is printed comes from here.
+
+    Attributes:
+        encoded: tiles encoded, by level.
+        reused: tiles taken from the cache, by level.
+        seen: visual tokens asked for, by level.
+        passes: readings of attention.
+        seconds: wall time by stage.
+    """
+
+    encoded: Counter[Level] = field(default_factory=Counter)
+    reused: Counter[Level] = field(default_factory=Counter)
+    seen: Counter[Level] = field(default_factory=Counter)
+    passes: list[RelevancePass] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+    bytes_read: int = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
+
+
+class Scene:
+    """One image and one question, seen through a model.
+
+    Args:
+        raster: where pixels come from.
+        model: what encodes and attends.
+        question: the user's words.
+        features: encoded tiles shared with other questions about the same image.
+        max_tiles: cap on tiles encoded for this question.
+        seed: of every random choice a strategy makes.
+
+    Raises:
+        QuestionError: the question is empty or holds the image token.
+    """
+
+    def __init__(
+        self,
+        raster: Raster,
+        model: VisionLanguageModel,
+        question: str,
+        *,
+        features: FeatureCache | None = None,
+        max_tiles: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.raster = raster
+        self.model = model
+        self.prompt: Prompt = model.build_prompt(question)
+        self.features = FeatureCache() if features is None else features
+        self.max_tiles = max_tiles
+        self.seed = seed
+        self.ledger = Ledger()
+
+    @property
+    def size(self) -> Size:
+        """Of the source image."""
+        return self.raster.size
+
+    @property
+    def pyramid(self) -> Pyramid:
+        """The dynamic image pyramid this model is used with."""
+        return Pyramid.build(self.size, self.tile, self.model.card.level_one_side)
+
+    @property
+    def tile(self) -> int:
+        """Side B of a tile in pixels."""
+        return self.model.card.tile
+
+    @property
+    def cell(self) -> int:
+        """Level pixels along one side of a visual token."""
+        return self.model.card.pixels_per_token
+
+    @property
+    def newline(self) -> Tensor | None:
+        """The model's row separator, if it has one."""
+        return self.model.newline
+
+    @property
+    def tiles_left(self) -> int | None:
+        """Tiles that may still be encoded; None when there is no cap."""
+        if self.max_tiles is None:
+            return None
+        return self.max_tiles - self.ledger.encoded.total()
+
+    def generator(self) -> torch.Generator:
+        """A fresh random source that depends on the seed alone."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def token_grid(self, level: Level) -> tuple[int, int]:
+        """Rows and columns of tokens that show image, padding left out."""
+        return -(-level.size.h // self.cell), -(-level.size.w // self.cell)
+
+    def token_count(self, level: Level) -> int:
+        """Visual tokens of a whole level, without separators."""
+        rows, cols = self.token_grid(level)
+        return rows * cols
+
+    def tokens(self, level: Level, tiles: Iterable[Tile] | None = None) -> VisualTokens:
+        """Visual tokens of some tiles of a level (all by default), in raster order.
+
+        Tokens that show only padding are left out. Encodes what is not cached.
+
+        Raises:
+            BudgetError: more tiles than `max_tiles` would have to be encoded.
+            RasterError: the image cannot be read there.
+        """
+        wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
+        features = self._encode(level, wanted)
+        tokens = self._lay_out(level, wanted, features)
+        self.ledger.seen[level] += len(tokens)
+        placement = self.model.placement
+        return tokens if placement is None else placement.place(tokens, self.size)
+
+    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+        found = {tile: self.features.get(self._key(level, tile)) for tile in tiles}
+        have = {tile: features for tile, features in found.items() if features is not None}
+        missing = [tile for tile in tiles if tile not in have]
+        self._check_cap(level, len(missing))
+        for start in range(0, len(missing), READ_BATCH):
+            batch = missing[start : start + READ_BATCH]
+            with self.ledger.stage("read"):
+                pixels = self._read(level, batch)
+            with self.ledger.stage("encode"):
+                encoded = self.model.encode_tiles(pixels)
+            self.ledger.encoded[level] += len(batch)
+            for tile, features in zip(batch, encoded, strict=True):
+                have[tile] = features
+                # A row of a batch is a view that would keep the whole batch alive.
+                self.features.put(self._key(level, tile), features.clone())
+        self.ledger.reused[level] += len(tiles) - len(missing)
+        return have
+
+    def _check_cap(self, level: Level, missing: int) -> None:
+        left = self.tiles_left
+        if left is not None and missing > left:
+            needed = self.ledger.encoded.total() + missing
+            raise BudgetError(
+                f"--max-tiles {self.max_tiles}: level {level.index} needs {missing} tiles more, "
+                f"{needed} in all; allow at least {needed}, or use -s thumbnail (1 tile)",
+                least=needed,
+            )
+
+    def _key(self, level: Level, tile: Tile) -> TileKey:
+        return level.size, level.tile, tile
+
+    def _read(self, level: Level, tiles: list[Tile]) -> Tensor:
+        before = self.raster.bytes_read
+        fill = self.model.fill
+        batch = np.empty((len(tiles), level.tile, level.tile, 3), np.uint8)
+        for row, tile in zip(batch, tiles, strict=True):
+            pixels = self.raster.read(level.box(tile), Size(level.tile, level.tile))
+            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
+        self.ledger.bytes_read += self.raster.bytes_read - before
+        return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+    def _lay_out(
+        self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
+    ) -> VisualTokens:
+        """Tokens of tiles in the raster order of the level's whole token grid."""
+        side = level.tile // self.cell
+        corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
+        offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+        place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
+        rows, cols = self.token_grid(level)
+        shown = (place[:, 0] < rows) & (place[:, 1] < cols)
+        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
+        order = order[shown[order]]
+        place = place[order]
+        sy, sx = level.scale
+        x0, y0 = place[:, 1] * (self.cell / sx), place[:, 0] * (self.cell / sy)
+        box = torch.stack([x0, y0, x0 + self.cell / sx, y0 + self.cell / sy], 1).float()
+        embed = torch.cat([features[tile].flatten(0, 1) for tile in tiles])
+        count = len(place)
+        return VisualTokens(
+            embed[order.to(embed.device)],
+            box,
+            torch.full((count,), level.index, dtype=torch.int64),
+            place[:, 0],
+            torch.ones(count, dtype=torch.int64),
+        )
+
+    def relevance_source(self, source: str) -> str:
+        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+
+        Raises:
+            ConfigError: `rfm` where the model has none, or another word.
+        """
+        if source == "auto":
+            return "rfm" if self.model.rfm_layers else "llm"
+        if source == "rfm" and not self.model.rfm_layers:
+            raise ConfigError(
+                f"relevance=rfm: {self.model.card.name} has no Region Focus Module; "
+                "use -o relevance=llm"
+            )
+        if source not in ("rfm", "llm"):
+            raise ConfigError(f"relevance={source}: give auto, rfm or llm")
+        return source
+
+    def relevance(
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None = None,
+        *,
+        source: str = "auto",
+        layer: int | None = None,
+        rows: str = "last",
+    ) -> Tensor:
+        """How much the question attends to each of `tokens`.
+
+        Args:
+            tokens: N tokens in raster order.
+            context: tokens that stand before them in the pass but get no score (the thumbnail).
+            source: `rfm`, `llm` or `auto`.
+            layer: decoder layer for `llm`; the card's by default.
+            rows: `last` text token, or the mean over all `text` tokens behind the image.
+
+        Returns:
+            `[N]` float32, softmax over `tokens` alone, mean over heads; sums to 1.
+
+        Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
+        """
+        source = self.relevance_source(source)
+        ended = end_rows(tokens, self.newline)
+        parts = [ended] if context is None else [context, ended]
+        with self.ledger.stage("relevance"):
+            sequence = self.model.assemble(self.prompt, VisualTokens.cat(parts))
+            scored = torch.zeros(len(sequence.visual), dtype=torch.bool)
+            scored[len(sequence.visual) - len(ended) :] = ~ended.is_separator
+            depth = self._probe_depth(source, layer)
+            scores = self.model.attend(
+                sequence,
+                layer=None if source == "rfm" else depth,
+                rows=sequence.text_after[-1:] if rows == "last" else sequence.text_after,
+                columns=sequence.visual[scored.to(sequence.visual.device)],
+            )
+        self._note_pass(source, depth, sequence)
+        return scores
+
+    def _probe_depth(self, source: str, layer: int | None) -> int:
+        if source == "rfm":
+            return self.model.rfm_layers - 1
+        layers = self.model.card.dims.decoder.layers
+        depth = self.model.card.relevance_layer if layer is None else layer
+        depth = layers // 2 if depth is None else depth
+        if not -layers <= depth < layers:
+            raise ConfigError(f"layer={depth}: the decoder has layers 0 to {layers - 1}")
+        return depth % layers
+
+    def _note_pass(self, source: str, depth: int, sequence: Sequence) -> None:
+        length, seen = sequence.embeds.shape[1], len(sequence.visual)
+        self.ledger.passes.append(RelevancePass(source, depth, length, seen))
+
+    def shown(self, box: Tensor) -> Box:
+        """A token's box, cut at the image's edges."""
+        return Box(*box.tolist()).intersect(Box.whole(self.size))
+
+
+def _raster_order(tile: Tile) -> tuple[int, int]:
+    return tile.row, tile.col

@@ -1,0 +1,182 @@
+"""What the two methods are compared with, under the same cap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from uhrqa.strategies.options import LAYER_DOC, RELEVANCE_DOC, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uhrqa.budget import Budget
+    from uhrqa.pyramid import Level
+    from uhrqa.scene import Scene
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+LEVEL_DOC = "pyramid level the tokens come from"
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """The whole image in one tile, nothing else."""
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        from uhrqa.selection import require, unscored
+
+        level = scene.pyramid.thumbnail
+        require(scene.token_count(level), budget, "the thumbnail")
+        return unscored(scene.tokens(level))
+
+
+@dataclass(frozen=True)
+class Full:
+    """Thumbnail and every token of the finest level; refuses when they do not fit."""
+
+    level: int | None = option(None, f"{LEVEL_DOC}; the finest by default")
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        from uhrqa.selection import require
+
+        level = _level(scene, self.level)
+        needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
+        require(needed, budget, f"all of level {level.index} with the thumbnail")
+        return _whole(scene, level, scene.tokens(scene.pyramid.thumbnail))
+
+
+@dataclass(frozen=True)
+class Downsample:
+    """The whole image, shrunk until all its tokens fit."""
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        from uhrqa.selection import require, unscored
+
+        thumbnail = scene.pyramid.thumbnail
+        require(scene.token_count(thumbnail), budget, "one tile")
+        level = _largest_that_fits(scene, budget.tokens, scene.tiles_left)
+        if level is None:
+            return unscored(scene.tokens(thumbnail))
+        return _whole(scene, level, None)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Thumbnail and an even grid of tokens of one level."""
+
+    level: int = option(1, LEVEL_DOC)
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        import torch
+
+        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        step = len(tokens) / room
+        picks = (torch.arange(room) * step).long() if step > 1 else torch.arange(len(tokens))
+        return _with_thumbnail(thumbnail, tokens.take(picks))
+
+
+@dataclass(frozen=True)
+class Random:
+    """Thumbnail and random tokens of one level."""
+
+    level: int = option(1, LEVEL_DOC)
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        import torch
+
+        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        picks = torch.randperm(len(tokens), generator=scene.generator())[:room].sort().values
+        return _with_thumbnail(thumbnail, tokens.take(picks))
+
+
+@dataclass(frozen=True)
+class AttentionTopK:
+    """Thumbnail and the most relevant tokens of one level, without zooming."""
+
+    level: int = option(1, LEVEL_DOC)
+    relevance: str = option("auto", RELEVANCE_DOC)
+    layer: int | None = option(None, LAYER_DOC)
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`."""
+        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
+        picks = scores.argsort(descending=True, stable=True)[:room].sort().values
+        return _with_thumbnail(thumbnail, tokens.take(picks), scores[picks])
+
+
+def _level(scene: Scene, index: int | None) -> Level:
+    from uhrqa.errors import ConfigError
+
+    pyramid = scene.pyramid
+    wanted = len(pyramid) - 1 if index is None else index
+    if not 1 <= wanted < len(pyramid):
+        raise ConfigError(f"level={wanted}: this image has levels 1 to {len(pyramid) - 1}")
+    return pyramid[wanted]
+
+
+def _whole_cost(scene: Scene, level: Level) -> int:
+    """Tokens of a whole level with its row ends."""
+    rows, cols = scene.token_grid(level)
+    return rows * (cols + (scene.newline is not None))
+
+
+def _whole(scene: Scene, level: Level, thumbnail: VisualTokens | None) -> Selection:
+    from uhrqa.selection import unscored
+    from uhrqa.tokens import VisualTokens, end_rows
+
+    tokens = end_rows(scene.tokens(level), scene.newline)
+    return unscored(tokens if thumbnail is None else VisualTokens.cat([thumbnail, tokens]))
+
+
+def _largest_that_fits(scene: Scene, budget: int, tiles: int | None) -> Level | None:
+    """The finest resize of the image whose tokens and row ends fit, never above its own size.
+
+    Sides are whole tokens along the longer side; None when even two tokens do not fit.
+    """
+    whole = scene.pyramid.thumbnail
+    longest = -(-max(scene.size) // scene.cell)
+    low, high = 1, max(longest, whole.tile // scene.cell)
+    best: Level | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        factor = middle * scene.cell / max(scene.size)
+        size = type(scene.size)(*(max(1, round(side * factor)) for side in scene.size))
+        level = replace(whole, index=1, size=size)
+        if _whole_cost(scene, level) <= budget and (tiles is None or level.tile_count <= tiles):
+            best, low = level, middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _thumbnail_and(
+    scene: Scene, budget: Budget, index: int
+) -> tuple[VisualTokens, VisualTokens, int]:
+    """The thumbnail, all tokens of a level, and how many of them there is room for."""
+    from uhrqa.selection import require
+
+    level = _level(scene, index)
+    spent = scene.token_count(scene.pyramid.thumbnail)
+    require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
+    thumbnail = scene.tokens(scene.pyramid.thumbnail)
+    return thumbnail, scene.tokens(level), budget.tokens - spent
+
+
+def _with_thumbnail(
+    thumbnail: VisualTokens, tokens: VisualTokens, scores: Tensor | None = None
+) -> Selection:
+    import torch
+
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+    scored = torch.full((len(tokens),), torch.nan) if scores is None else scores
+    blank = torch.full((len(thumbnail),), torch.nan)
+    return Selection(VisualTokens.cat([thumbnail, tokens]), torch.cat([blank, scored]))

@@ -1,0 +1,35 @@
+"""Options that several strategies share, each with its meaning and its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+RELEVANCE_DOC = "rfm, llm (the model's own attention), or auto: rfm where the model has one"
+LAYER_DOC = "decoder layer read with relevance=llm; the card's by default"
+NEWLINES_DOC = "end every row that holds a kept token with the model's newline token"
+
+
+def option(default: Any, doc: str) -> Any:  # noqa: ANN401 - a dataclass field of any type
+    """A dataclass field with its meaning, as `uhrqa strategies` prints it."""
+    return field(default=default, metadata={"doc": doc})
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse a share outside (0, 1].
+
+    Raises:
+        ValueError: out of range.
+    """
+    if not 0 < value <= 1:
+        raise ValueError(f"{name}={value}: give a share above 0 and at most 1")
+
+
+def check_count(name: str, value: int | None) -> None:
+    """Refuse a count below 1.
+
+    Raises:
+        ValueError: out of range.
+    """
+    if value is not None and value < 1:
+        raise ValueError(f"{name}={value}: give a whole number above 0")

@@ -1,0 +1,236 @@
+"""Region-merge: views at several scales, each compressed region by region to its own budget.
+
+Source: Dang et al. 2026 (UHR-BAT), Eq. 2-12 and Algorithm 1. Differences are listed in
+docs/deviations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhrqa.strategies.options import LAYER_DOC, RELEVANCE_DOC, check_count, option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uhrqa.budget import Budget
+    from uhrqa.pyramid import Level
+    from uhrqa.scene import Scene
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+SIDE_TILES = (2, 4, 8, 12)  # 672, 1344, 2688, 4032 px for 336 px tiles
+REGIONS = 600  # granularity of the paper's Table 7, where results are flat
+
+
+@dataclass(frozen=True)
+class RegionMerge:
+    """Keeps what matters in every region of several views and merges the rest (UHR-BAT)."""
+
+    scales: tuple[int, ...] | None = option(
+        None, "longer sides of the views in pixels; 2, 4, 8 and 12 tiles by default"
+    )
+    shares: tuple[int, ...] = option(
+        (80, 320, 600, 2000), "how the budget is shared among the views, coarsest first"
+    )
+    regions: int | None = option(
+        None, f"k-means regions a view; a quarter of its budget, at most {REGIONS}, by default"
+    )
+    partition: str = option("kmeans", "how a view is cut into regions: kmeans or grid")
+    coord_weight: float = option(0.05, "weight of coordinates beside features in k-means")
+    iterations: int = option(10, "k-means iterations")
+    rows: str = option("text", "query rows: 'text' (mean, as in the paper) or 'last'")
+    order: str = option("priority", "order in the prompt: 'priority' as in the paper, or 'raster'")
+    relevance: str = option("auto", RELEVANCE_DOC)
+    layer: int | None = option(None, LAYER_DOC)
+
+    def __post_init__(self) -> None:
+        choices = {
+            "partition": ("kmeans", "grid"),
+            "rows": ("text", "last"),
+            "order": ("priority", "raster"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)}: give {' or '.join(allowed)}")
+        check_count("regions", self.regions)
+        check_count("iterations", self.iterations)
+        if not self.shares or min(self.shares) < 1:
+            raise ValueError(f"shares={self.shares}: give whole numbers above 0")
+        if self.scales is not None and (not self.scales or min(self.scales) < 1):
+            raise ValueError(f"scales={self.scales}: give pixels above 0")
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`. Line numbers are those of Algorithm 1."""
+        from uhrqa.selection import require
+
+        views = self._views(scene)
+        require(len(views), budget, f"{len(views)} views, one token each,")
+        counts = [scene.token_count(view) for view in views]
+        allotted = allot(budget.tokens, counts, self.shares[: len(views)])
+        anchor = scene.tokens(views[0])
+        scores = scene.relevance(anchor, source=self.relevance, layer=self.layer, rows=self.rows)
+        importance = scores.reshape(scene.token_grid(views[0]))
+        parts = []
+        for view, room in zip(views, allotted, strict=True):
+            tokens = anchor if view is views[0] else scene.tokens(view)
+            aligned = transfer(importance, tokens, views[0], scene.cell)
+            parts.append(self._compress(scene, tokens, aligned, room))
+        return _joined(parts, views, self.order)
+
+    def _views(self, scene: Scene) -> tuple[Level, ...]:
+        from uhrqa.pyramid import Pyramid
+
+        sides = self.scales or tuple(tiles * scene.tile for tiles in SIDE_TILES)
+        return Pyramid.views(scene.size, scene.tile, sides[: len(self.shares)]).levels[1:]
+
+    def _compress(
+        self, scene: Scene, tokens: VisualTokens, importance: Tensor, room: int
+    ) -> tuple[VisualTokens, Tensor]:
+        """One view within its budget: lines 1-28."""
+        import torch
+
+        from uhrqa.tokens import VisualTokens
+
+        if len(tokens) <= room:
+            return tokens, importance
+        labels = self._partition(scene, tokens, room)
+        groups, order = group_by_region(labels, importance)
+        kept: list[VisualTokens] = []
+        scores: list[Tensor] = []
+        used = 0
+        for members in (groups[index] for index in order):  # lines 18-26
+            preserved, merged = preserve_and_merge(members, importance)
+            kept.append(tokens.take(preserved))
+            scores.append(importance[preserved])
+            if len(merged):
+                kept.append(tokens.take(merged).merge())
+                scores.append(importance[merged].mean()[None])
+            used += len(preserved) + bool(len(merged))
+            if used >= room:
+                break
+        first = torch.arange(room)[: sum(map(len, kept))]
+        return VisualTokens.cat(kept).take(first), torch.cat(scores)[first]  # line 27
+
+    def _partition(self, scene: Scene, tokens: VisualTokens, room: int) -> Tensor:
+        import torch
+
+        from uhrqa.regions import grid_regions, kmeans_regions
+
+        count = min(self.regions or min(REGIONS, max(1, room // 4)), room)
+        whole = torch.tensor([scene.size.w, scene.size.h])
+        centres = (tokens.centres() / whole).clamp(0, 1)
+        if self.partition == "grid":
+            return grid_regions(centres, count)
+        return kmeans_regions(
+            tokens.embed.float(),
+            centres.to(tokens.embed.device),
+            count,
+            seed=scene.seed,
+            iterations=self.iterations,
+            coord_weight=self.coord_weight,
+        ).cpu()
+
+
+def allot(budget: int, counts: Sequence[int], shares: Sequence[int]) -> list[int]:
+    """Share a budget among views: in proportion, at least one each, none more than it has tokens.
+
+    What a small view cannot use goes to the others, so no budget lies idle while tokens are left.
+
+    Source: Dang et al. 2026, Sec. 3.3, sum of B_s <= B.
+    """
+    allotted = [1] * len(counts)
+    left = budget - len(counts)
+    while left > 0:
+        open_views = [i for i, count in enumerate(counts) if allotted[i] < count]
+        if not open_views:
+            break
+        total = sum(shares[i] for i in open_views)
+        gains = [min(left * shares[i] // total, counts[i] - allotted[i]) for i in open_views]
+        if not any(gains):  # fewer tokens left than views: the finest takes them
+            gains[-1] = min(left, counts[open_views[-1]] - allotted[open_views[-1]])
+        for i, gain in zip(open_views, gains, strict=True):
+            allotted[i] += gain
+        left = budget - sum(allotted)
+    return allotted
+
+
+def transfer(importance: Tensor, tokens: VisualTokens, anchor: Level, cell: int) -> Tensor:
+    """The anchor's importance at other tokens' centres, bilinearly.
+
+    Args:
+        importance: `[rows, cols]` on the anchor's token grid.
+        tokens: N tokens of any view.
+        anchor: the anchor view.
+        cell: level pixels along one side of an anchor token.
+
+    Returns:
+        `[N]` float32.
+
+    Source: Dang et al. 2026, Eq. 6-7; coordinates are source pixels, so views of any shape align.
+    """
+    import torch
+    from torch.nn import functional
+
+    sy, sx = anchor.scale
+    rows, cols = importance.shape
+    grid = tokens.centres() * torch.tensor([sx, sy]) / cell  # in anchor cells
+    grid = grid / torch.tensor([cols, rows]) * 2 - 1
+    sampled = functional.grid_sample(
+        importance[None, None].float(),
+        grid[None, None],
+        padding_mode="border",
+        align_corners=False,
+    )
+    return sampled.flatten()
+
+
+def group_by_region(labels: Tensor, importance: Tensor) -> tuple[list[Tensor], list[int]]:
+    """Members of each region, and the regions from the most important on; ties by label.
+
+    Source: Dang et al. 2026, Eq. 8 and Algorithm 1, line 18.
+    """
+    import torch
+
+    order = labels.argsort(stable=True)
+    groups = list(order.split(torch.bincount(labels).tolist()))
+    means = torch.stack([importance[members].double().mean() for members in groups])
+    return groups, means.argsort(descending=True, stable=True).tolist()
+
+
+def preserve_and_merge(members: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
+    """Members at or above their region's mean, most important first, and the others.
+
+    Source: Dang et al. 2026, Eq. 9 and 11. The mean is taken in float64 and compared with a
+    tolerance, so that equal scores are all preserved, as the equation says.
+    """
+    values = importance[members].double()
+    high = values >= values.mean() * (1 - 1e-9)
+    ranked = values[high].argsort(descending=True, stable=True)
+    return members[high][ranked], members[~high]
+
+
+def _joined(
+    parts: list[tuple[VisualTokens, Tensor]], views: tuple[Level, ...], order: str
+) -> Selection:
+    import torch
+
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+    tokens = VisualTokens.cat([part for part, _ in parts])
+    scores = torch.cat([part for _, part in parts])
+    if order == "raster":
+        centres = tokens.centres()
+        keys = (centres[:, 0], centres[:, 1], tokens.level)
+        index = torch.arange(len(tokens))
+        for key in keys:  # stable sorts, the last key counts most
+            index = index[key[index].argsort(stable=True)]
+        tokens, scores = tokens.take(index), scores[index]
+    steps = tuple(
+        f"view {view.size}: {len(part)} tokens, {int((part.weight > 1).sum())} of them merged"
+        for view, (part, _) in zip(views, parts, strict=True)
+    )
+    return Selection(tokens, scores, steps)

@@ -1,0 +1,144 @@
+"""RFM-DIP: coarse-to-fine zoom through the dynamic image pyramid, guided by relevance.
+
+Source: Luo et al. 2025 (LRS-VQA), Algorithm 1. Differences are listed in docs/deviations.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uhrqa.strategies.options import (
+    LAYER_DOC,
+    NEWLINES_DOC,
+    RELEVANCE_DOC,
+    check_count,
+    check_share,
+    option,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from uhrqa.budget import Budget
+    from uhrqa.pyramid import Level, Tile
+    from uhrqa.scene import Scene
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+
+@dataclass(frozen=True)
+class RfmDip:
+    """Zooms from the thumbnail and level 1 into the tiles the question attends to (LRS-VQA)."""
+
+    keep_ratio: float = option(0.25, "α: share of the last level's tokens that is kept")
+    zoom_ratio: float = option(0.25, "λ: share of a level's tokens that point to finer tiles")
+    max_tiles: int = option(40, "N_max: tiles encoded at each level from 2 on")
+    overflow: str = option(
+        "best", "when more than N_max tiles are hit: 'best' zooms into the most relevant, 'stop' "
+        "answers from this level as in the paper"
+    )  # fmt: skip
+    relevance: str = option("auto", RELEVANCE_DOC)
+    layer: int | None = option(None, LAYER_DOC)
+    newlines: bool = option(True, NEWLINES_DOC)
+
+    def __post_init__(self) -> None:
+        check_share("keep_ratio", self.keep_ratio)
+        check_share("zoom_ratio", self.zoom_ratio)
+        check_count("max_tiles", self.max_tiles)
+        if self.overflow not in ("best", "stop"):
+            raise ValueError(f"overflow={self.overflow}: give best or stop")
+
+    def select(self, scene: Scene, budget: Budget) -> Selection:
+        """See `Strategy.select`. Line numbers are those of Algorithm 1."""
+        from uhrqa.selection import require
+
+        pyramid = scene.pyramid
+        spent = scene.token_count(pyramid.thumbnail)
+        newline = scene.newline if self.newlines else None
+        least = spent + 1 + (newline is not None)
+        require(least, budget, f"the thumbnail ({spent}) and one token")
+        thumbnail = scene.tokens(pyramid.thumbnail)
+        steps: list[str] = []
+        tokens = scene.tokens(pyramid[1])
+        for level in pyramid.levels[1:]:  # line 2
+            scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
+            if level is pyramid.finest:
+                break  # lines 15-17
+            finer = pyramid[level.index + 1]
+            tiles, note = self._zoom(scene, tokens, scores, finer)  # lines 5-8
+            steps.append(f"level {level.index}: {len(tokens)} tokens, {note}")
+            if not tiles:
+                break  # lines 9-10
+            tokens = scene.tokens(finer, tiles)  # lines 12-13
+        steps.append(f"level {int(tokens.level[0])}: {len(tokens)} tokens, answers from here")
+        return self._prune(thumbnail, tokens, scores, budget, newline, steps)
+
+    def _zoom(
+        self, scene: Scene, tokens: VisualTokens, scores: Tensor, finer: Level
+    ) -> tuple[list[Tile], str]:
+        """Tiles of the next level that the most relevant tokens lie in; none means stop."""
+        count = _share(len(tokens), self.zoom_ratio)
+        key = scores.argsort(descending=True, stable=True)[:count]
+        ranked = rank_tiles(tokens.take(key), scores[key], finer)
+        room = self.max_tiles
+        left = scene.tiles_left
+        if left is not None and left < min(room, len(ranked)):
+            room = left
+            if room < 1:
+                return [], "no tiles left under --max-tiles"
+        if len(ranked) <= room:
+            return ranked, f"{len(ranked)} tiles hit"
+        if self.overflow == "stop":
+            return [], f"{len(ranked)} tiles hit, more than {room}"
+        return ranked[:room], f"{len(ranked)} tiles hit, the best {room} taken"
+
+    def _prune(
+        self,
+        thumbnail: VisualTokens,
+        tokens: VisualTokens,
+        scores: Tensor,
+        budget: Budget,
+        newline: Tensor | None,
+        steps: list[str],
+    ) -> Selection:
+        import torch
+
+        from uhrqa.selection import Selection
+        from uhrqa.tokens import VisualTokens, end_rows, fit_rows
+
+        order = scores.argsort(descending=True, stable=True)[: _share(len(tokens), self.keep_ratio)]
+        kept = fit_rows(tokens, order, budget.tokens - len(thumbnail), newline)
+        ended = end_rows(tokens.take(kept), newline)
+        scored = torch.full((len(ended),), torch.nan)
+        scored[~ended.is_separator] = scores[kept]
+        blank = torch.full((len(thumbnail),), torch.nan)
+        return Selection(
+            VisualTokens.cat([thumbnail, ended]), torch.cat([blank, scored]), tuple(steps)
+        )
+
+
+def rank_tiles(tokens: VisualTokens, scores: Tensor, level: Level) -> list[Tile]:
+    """Tiles that the tokens' boxes touch, the most relevant first.
+
+    A token's score is shared among the tiles it touches by the area it has in each; a tile's rank
+    is the sum. Boxes are source pixels, so newlines and padding cannot shift the mapping.
+
+    Source: Luo et al. 2025, Algorithm 1, line 7.
+    """
+    from collections import defaultdict
+
+    from uhrqa.geometry import Box
+
+    mass: dict[Tile, float] = defaultdict(float)
+    for corners, score in zip(tokens.box.tolist(), scores.tolist(), strict=True):
+        box = Box(*corners)
+        for tile in level.tiles_in(box):
+            shared = level.box(tile).intersect(box)
+            mass[tile] += score * shared.w * shared.h / (box.w * box.h)
+    return sorted(mass, key=lambda tile: (-mass[tile], tile.row, tile.col))
+
+
+def _share(count: int, ratio: float) -> int:
+    """At least one of `count`."""
+    return max(1, int(count * ratio))

@@ -1,0 +1,169 @@
+"""Vision-language models behind one seam.
+
+A family overrides how tiles become features and how its prompt is built; assembling, reading
+attention and generating are shared. Knows nothing of rasters, pyramids or strategies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from uhrqa.tokens import VisualTokens
+    from uhrqa.vlm.card import Card
+    from uhrqa.vlm.placement import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A tokenised question with one place for the image.
+
+    Attributes:
+        before: token ids before the image.
+        after: token ids after it; the question is among them.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """What enters the decoder.
+
+    Attributes:
+        embeds: `[1, S, D]`.
+        visual: `[N]` positions of the visual tokens, separators included.
+        text_after: `[M]` positions of the text behind the image.
+    """
+
+    embeds: Tensor
+    visual: Tensor
+    text_after: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the decoder wrote.
+
+    Attributes:
+        text: decoded, without special tokens, stripped.
+        ids: token ids, the end token excluded.
+        prefill_seconds: time to the first token.
+        decode_seconds: time of all further tokens.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    prefill_seconds: float
+    decode_seconds: float
+
+
+class VisionLanguageModel(Protocol):
+    """The seam between models and everything above them."""
+
+    @property
+    def card(self) -> Card:
+        """Geometry and defaults."""
+        ...
+
+    @property
+    def newline(self) -> Tensor | None:
+        """`[D]`, the learned row end; None when the model has none."""
+        ...
+
+    @property
+    def placement(self) -> Placement | None:
+        """Tables of UHR-BAT Eq. 5, where the checkpoint brings them."""
+        ...
+
+    @property
+    def rfm_layers(self) -> int:
+        """Layers of the Region Focus Module; 0 when there is none."""
+        ...
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """RGB of padding: the colour that normalises to zero."""
+        ...
+
+    def encode_tiles(self, pixels: Tensor) -> Tensor:
+        """Visual tokens of tiles.
+
+        Args:
+            pixels: `[T, 3, B, B]` uint8.
+
+        Returns:
+            `[T, n, n, D]`, n x n tokens a tile in raster order.
+        """
+        ...
+
+    def build_prompt(self, question: str) -> Prompt:
+        """Tokenise a question once, in the checkpoint's own template.
+
+        Raises:
+            QuestionError: empty, or it holds the image token.
+        """
+        ...
+
+    def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
+        """Put the visual tokens at the image's place."""
+        ...
+
+    def attend(
+        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+    ) -> Tensor:
+        """How much some text rows attend to some visual tokens.
+
+        Args:
+            sequence: visual tokens and question.
+            layer: decoder layer to read; None for the Region Focus Module's last.
+            rows: `[M]` positions of the query tokens.
+            columns: `[N]` positions the softmax runs over.
+
+        Returns:
+            `[N]` mean over heads and rows, float32 on the CPU; sums to 1.
+        """
+        ...
+
+    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+        """The greedy answer."""
+        ...
+
+
+def load_model(
+    name: str = "tiny",
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    rfm: str | Path | None = None,
+) -> VisionLanguageModel:
+    """Load a checkpoint.
+
+    Args:
+        name: a card's name, a directory, or a hub id that is in the local cache.
+        device: `cpu`, `cuda`, `cuda:1` ...; the first GPU if there is one, when None.
+        dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU, the checkpoint's on a GPU.
+        rfm: file of a Region Focus Module, instead of the card's.
+
+    Raises:
+        UnknownNameError: no such model.
+        CheckpointError: weights are missing, mismatched, pickled or damaged.
+    """
+    import importlib
+
+    from uhrqa.vlm.card import FAMILIES, load_card
+
+    card = load_card(name)
+    module, _, attribute = FAMILIES[card.family].partition(":")
+    family = getattr(importlib.import_module(module), attribute)
+    model: VisionLanguageModel = family.load(card, device=device, dtype=dtype, rfm=rfm)
+    return model

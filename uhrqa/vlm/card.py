@@ -1,0 +1,216 @@
+"""Model cards: what must be known of a checkpoint before its weights are read. Imports no torch.
+
+A card is `models/<name>.yaml`; a directory with a `config.json` makes its own card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from uhrqa.cost import Dims
+from uhrqa.errors import CardError, CheckpointError, UnknownNameError
+from uhrqa.registry import suggest
+
+FAMILIES = {"llava_next": "uhrqa.vlm.llava_next:LlavaNext"}
+PLACES = (Path(__file__).parent.parent / "_models", Path(__file__).parents[2] / "models")
+CONTEXTS = {"llama": 2048, "mistral": 131072, "qwen2": 32768}  # transformers' own defaults
+MOST_HEADER_BYTES = 100_000_000  # as safetensors itself allows
+LEVEL_ONE_TILES = 3  # 1008 px for 336 px tiles, as in LRS-VQA
+
+
+@dataclass(frozen=True)
+class Card:
+    """A checkpoint's geometry and defaults.
+
+    Attributes:
+        name: what the user calls it.
+        family: `model_type` of its configuration.
+        weights: a directory, or `hub:org/name`.
+        config: the checkpoint's `config.json`; for a hub id, the part that gives its dimensions.
+        min_side: longer side of pyramid level 1, in pixels; three tiles when the card has none.
+        strategy: default strategy.
+        budget: default number of visual tokens.
+        options: defaults of the strategies' own options, by strategy.
+        relevance_layer: decoder layer read for `relevance=llm`; the middle one when None.
+        rfm: file of a Region Focus Module, relative to the weights.
+        rfm_layers: its layers R, for plans made without reading it.
+        placement: file of placement tables, relative to the weights.
+        prompt: template with `{question}` and one image token, for tokenizers that bring none.
+        notice: one line the user should read whenever this model answers.
+        licence: of the weights.
+        paper: where the model is described.
+        notes: one line for `uhrqa models`.
+    """
+
+    name: str
+    family: str
+    weights: str
+    config: Mapping[str, Any] = field(repr=False)
+    min_side: int | None = None
+    strategy: str = "rfm-dip"
+    budget: int = 4000
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    relevance_layer: int | None = None
+    rfm: str | None = None
+    rfm_layers: int = 0
+    placement: str | None = None
+    prompt: str = "USER: <image>\n{question} ASSISTANT:"
+    notice: str | None = None
+    licence: str = "see the checkpoint"
+    paper: str = ""
+    notes: str = ""
+
+    @cached_property
+    def dims(self) -> Dims:
+        """Layer dimensions for the cost formulas."""
+        return Dims.from_config(self.config)
+
+    @property
+    def tile(self) -> int:
+        """Side B of a tile, in pixels."""
+        return self.dims.vision.tile
+
+    @property
+    def pixels_per_token(self) -> int:
+        """Level pixels along one side of a visual token."""
+        return self.dims.vision.patch
+
+    @property
+    def tokens_per_tile(self) -> int:
+        """Visual tokens of one tile."""
+        return (self.tile // self.pixels_per_token) ** 2
+
+    @property
+    def level_one_side(self) -> int:
+        """Longer side of pyramid level 1, in pixels."""
+        return self.min_side or LEVEL_ONE_TILES * self.tile
+
+    @property
+    def context(self) -> int:
+        """Longest sequence the decoder was made for."""
+        text = self.config["text_config"]
+        usual = CONTEXTS.get(text.get("model_type", "llama"), 4096)
+        return int(text.get("max_position_embeddings") or usual)
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the weights lie, or None for a hub id."""
+        return None if self.weights.startswith("hub:") else Path(self.weights)
+
+
+def list_cards() -> list[str]:
+    """Names of the cards there are, sorted."""
+    return sorted({file.stem for place in PLACES for file in place.glob("*.yaml")})
+
+
+def load_card(name: str) -> Card:
+    """The card of a name, a directory or a hub id.
+
+    Raises:
+        UnknownNameError: neither a card, nor a directory, nor `org/name`.
+        CardError: the card's file is not valid.
+        CheckpointError: the directory holds no usable `config.json`.
+    """
+    for place in PLACES:
+        file = place / f"{name}.yaml"
+        if file.is_file():
+            return _read_card(file)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return card_of_directory(path, name)
+    if path.exists() or name.startswith((".", "/", "~")):
+        raise CheckpointError(f"{name}: not a checkpoint directory (one that holds config.json)")
+    if name.removeprefix("hub:").count("/") == 1:
+        return card_of_directory(cached_snapshot(name.removeprefix("hub:")), name)
+    raise UnknownNameError(f"unknown model '{name}'{suggest(name, list_cards())}; or a directory")
+
+
+def cached_snapshot(hub_id: str) -> Path:
+    """The directory of a hub id in the local cache; nothing is downloaded.
+
+    Raises:
+        CheckpointError: not in the cache.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(hub_id, local_files_only=True))
+    except (OSError, HFValidationError) as error:
+        fix = f"download it once with: hf download {hub_id}"
+        raise CheckpointError(f"{hub_id}: not a directory and not in the hub cache; {fix}") from error
+
+
+def card_of_directory(path: Path, name: str) -> Card:
+    """A card made from a checkpoint's own configuration.
+
+    Raises:
+        CheckpointError: no config.json, unreadable, or of a family that is not supported.
+    """
+    config = _read_config(path)
+    family = str(config.get("model_type", "none"))
+    if family not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise CheckpointError(f"{name}: model_type '{family}' is not supported; supported: {known}")
+    extras = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
+    found = {key: file for key, file in extras.items() if (path / file).is_file()}
+    layers = rfm_depth(path / found["rfm"]) if "rfm" in found else 0
+    return Card(
+        name=name, family=family, weights=str(path), config=config, rfm_layers=layers, **found
+    )
+
+
+def rfm_depth(file: Path) -> int:
+    """Layers of a Region Focus Module, read from the header of its safetensors file.
+
+    Raises:
+        CheckpointError: not a safetensors file.
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, MOST_HEADER_BYTES)))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    return len({key.split(".")[1] for key in header if key.startswith("layers.")})
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{path}: no config.json; name the directory of a checkpoint")
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+    for part in ("vision_config", "text_config"):
+        if config.get("model_type") in FAMILIES and not isinstance(config.get(part), dict):
+            raise CheckpointError(f"{file}: no {part}")
+    return config
+
+
+def _read_card(file: Path) -> Card:
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise CardError(f"{file}: not readable as YAML ({error})") from error
+    known = {entry.name for entry in fields(Card)} - {"name"}
+    for key in raw if isinstance(raw, dict) else ():
+        if key not in known:
+            raise CardError(f"{file}: unknown key '{key}'{suggest(key, known)}")
+    if not isinstance(raw, dict) or "weights" not in raw:
+        raise CardError(f"{file}: needs at least 'weights'")
+    if not str(raw["weights"]).startswith("hub:"):
+        raw["weights"] = str(file.parent / raw["weights"])
+        raw["config"] = _read_config(Path(raw["weights"]))
+    if "config" not in raw:
+        raise CardError(f"{file}: a hub id needs 'config' with the model's dimensions")
+    raw.setdefault("family", raw["config"].get("model_type"))
+    return Card(name=file.stem, **raw)

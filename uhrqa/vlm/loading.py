@@ -1,0 +1,137 @@
+"""Reading a checkpoint from disk: strictly, offline, safetensors only.
+
+transformers fills missing weights with random numbers and says so in a log line; here that is an
+error.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from uhrqa.errors import CheckpointError, ConfigError
+from uhrqa.registry import suggest
+from uhrqa.vlm.card import Card, cached_snapshot
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def weights_of(card: Card) -> Path:
+    """The directory of a card's weights.
+
+    Raises:
+        CheckpointError: a hub id that is not in the cache, or no safetensors there.
+    """
+    path = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
+    if not any(path.glob("*.safetensors")):
+        pickles = sorted(file.name for file in [*path.glob("*.bin"), *path.glob("*.pt*")])
+        if pickles:
+            raise CheckpointError(
+                f"{path}: weights are pickled ({pickles[0]}), which can run code when read; "
+                "convert them to safetensors, for example with transformers' save_pretrained"
+            )
+        raise CheckpointError(f"{path}: no *.safetensors; is the download complete?")
+    return path
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        ConfigError: not a device, or not on this machine.
+    """
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        there = ", ".join(["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())])
+        raise ConfigError(f"device '{device}' is not on this machine; there is: {there}") from error
+    return chosen
+
+
+def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype | str:
+    """The precision asked for; float32 on a CPU and the checkpoint's own elsewhere.
+
+    Raises:
+        ConfigError: not a known precision.
+    """
+    if dtype is None or dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if dtype not in DTYPES:
+        raise ConfigError(f"unknown dtype '{dtype}'{suggest(dtype, DTYPES)}")
+    return DTYPES[dtype]
+
+
+def load_strictly(
+    kind: type[PreTrainedModel], path: Path, *, dtype: torch.dtype | str, attention: str
+) -> PreTrainedModel:
+    """A model with every weight from the file and no weight left over.
+
+    Raises:
+        CheckpointError: keys missing, unexpected or of another shape, or the file is damaged.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, report = kind.from_pretrained(
+            path,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=attention,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
+    for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
+        if found := sorted(str(entry) for entry in report.get(fault) or ()):
+            word = fault.split("_")[0]
+            raise CheckpointError(
+                f"{path}: {len(found)} {word} weights, first {found[0]}; "
+                f"the files do not match config.json ({kind.__name__})"
+            )
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer.
+
+    Raises:
+        CheckpointError: its files are missing or damaged.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
+
+
+def read_normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Channel means and deviations in [0, 1], CLIP's when the checkpoint gives none.
+
+    Raises:
+        CheckpointError: the processor's file is damaged.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if not (path / name).is_file():
+            continue
+        try:
+            config: dict[str, Any] = json.loads((path / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{path / name}: not readable as JSON ({error})") from error
+        config = config.get("image_processor", config)
+        if "image_mean" in config:
+            return tuple(config["image_mean"]), tuple(config["image_std"])
+    return CLIP_MEAN, CLIP_STD
