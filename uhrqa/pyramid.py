@@ -114,7 +114,7 @@ class Pyramid:
         return self.levels[-1]
 
     @classmethod
-    def build(cls, source: Size, tile: int, min_side: int) -> Pyramid:
+    def build(cls, source: Size, tile: int, min_side: int, *, stretch: bool = False) -> Pyramid:
         """The dynamic image pyramid of LRS-VQA.
 
         The source is halved until its longer side is as near `min_side` as halving brings it (as a
@@ -125,6 +125,8 @@ class Pyramid:
             source: size of the source image.
             tile: side B of a tile in pixels (336 for CLIP-L/14).
             min_side: longer side of level 1 in pixels (1008 in the paper, three tiles).
+            stretch: the thumbnail fills its tile, as LLaVA-NeXT was trained, instead of keeping
+                the image's shape, as LRS-VQA was.
 
         Source: Luo et al. 2025, Eq. 2-3. The text halves until the shorter side reaches the
         minimum; the released code uses the longer side, which bounds level 1 for any shape, and
@@ -132,7 +134,7 @@ class Pyramid:
         """
         halvings = max(0, round(math.log2(max(source) / min_side)))
         scales = [0.5**step for step in range(halvings + 1)]
-        levels = [thumbnail(source, tile)]
+        levels = [thumbnail(source, tile, stretch=stretch)]
         for scale in reversed(scales):
             size = fill_tiles(_resized(source, scale), source, tile)
             levels.append(Level(len(levels), source, size, tile))
@@ -163,9 +165,10 @@ class Pyramid:
         return cls(tuple(levels))
 
 
-def thumbnail(source: Size, tile: int) -> Level:
-    """Level 0: the whole image in one tile, its shape kept, in the top-left corner."""
-    return Level(0, source, _resized(source, tile / max(source)), tile)
+def thumbnail(source: Size, tile: int, *, stretch: bool = False) -> Level:
+    """Level 0: the whole image in one tile, stretched to fill it or with its shape kept."""
+    size = Size(tile, tile) if stretch else _resized(source, tile / max(source))
+    return Level(0, source, size, tile)
 
 
 def fill_tiles(size: Size, source: Size, tile: int) -> Size:

@@ -139,7 +139,10 @@ class Scene:
     @property
     def pyramid(self) -> Pyramid:
         """The dynamic image pyramid this model is used with."""
-        return Pyramid.build(self.size, self.tile, self.model.card.level_one_side)
+        card = self.model.card
+        return Pyramid.build(
+            self.size, self.tile, card.level_one_side, stretch=card.stretch_thumbnail
+        )
 
     @property
     def tile(self) -> int:

@@ -35,6 +35,7 @@ class Card:
         weights: a directory, or `hub:org/name`.
         config: the checkpoint's `config.json`; for a hub id, the part that gives its dimensions.
         min_side: longer side of pyramid level 1, in pixels; three tiles when the card has none.
+        stretch_thumbnail: the thumbnail fills its tile (LLaVA-NeXT) or keeps its shape (LRS-VQA).
         strategy: default strategy.
         budget: default number of visual tokens.
         options: defaults of the strategies' own options, by strategy.
@@ -54,6 +55,7 @@ class Card:
     weights: str
     config: Mapping[str, Any] = field(repr=False)
     min_side: int | None = None
+    stretch_thumbnail: bool = True
     strategy: str = "rfm-dip"
     budget: int = 4000
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
