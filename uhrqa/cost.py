@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from uhrqa.errors import CheckpointError
-
-Section = Mapping[str, object]
 
 _KEYS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
@@ -100,21 +99,18 @@ class Dims:
     rfm_layers: int = 0
 
     @classmethod
-    def from_config(cls, config: Section, *, rfm_layers: int = 0) -> Dims:
+    def from_config(cls, config: Mapping[str, Any], *, rfm_layers: int = 0) -> Dims:
         """The sizes in a LLaVA-NeXT style `config.json`, transformers' defaults filled in.
 
         Raises:
             CheckpointError: a size is missing and has no default, or is not a whole number.
         """
-        tied = bool(config.get("tie_word_embeddings", False))
-        decoder = _decoder(_section(config, "text_config"), tied)
-        chosen = config.get("vision_feature_layer", -2)
-        states = [
-            s for s in (chosen if isinstance(chosen, list) else [chosen]) if isinstance(s, int)
-        ]
+        decoder = _decoder(config.get("text_config") or {}, bool(config.get("tie_word_embeddings")))
+        taken = config.get("vision_feature_layer", -2)
+        taken = taken if isinstance(taken, list) else [taken]
         drop_first = config.get("vision_feature_select_strategy", "default") == "default"
-        vision = _vision(_section(config, "vision_config"), states or [-1], drop_first)
-        inputs = vision.width * max(1, len(states))
+        vision = _vision(config.get("vision_config") or {}, taken, drop_first)
+        inputs = vision.width * len(taken)
         return cls(vision, ProjectorDims(inputs, decoder.width), decoder, rfm_layers)
 
 
@@ -177,15 +173,11 @@ def prefill_flops(
     causal: bool = True,
     last_layer_qk_only: bool = False,
 ) -> int:
-    """FLOPs of one pass.
+    """FLOPs of one pass over `n` tokens, visual and text.
 
-    Args:
-        decoder: its sizes.
-        n: tokens, visual and text.
-        layers: all by default. Stages between which tokens are dropped add up: one call each.
-        logits: positions that go through `lm_head`.
-        causal: count attended pairs; False counts all n x n, as eager kernels compute.
-        last_layer_qk_only: the last of `layers` stops once one row of its scores is known.
+    All `layers` by default; stages between which tokens are dropped add up, one call each. `logits`
+    positions go through `lm_head`. Not `causal` counts all n x n pairs, as eager kernels compute.
+    With `last_layer_qk_only` the last layer stops once one row of its scores is known.
     """
     depth = (decoder.layers if layers is None else layers) - last_layer_qk_only
     pairs = n * (n + 1) // 2 if causal else n * n
@@ -243,7 +235,9 @@ def profiler_flops(decoder: DecoderDims, n: int, layers: int | None = None) -> i
     return layer_flops(decoder, n, 0, depth) + 2 * n * decoder.width * decoder.vocab
 
 
-def _sizes(section: Section, keys: Sequence[str], defaults: Sequence[int | None]) -> list[int]:
+def _sizes(
+    section: Mapping[str, Any], keys: Sequence[str], defaults: Sequence[int | None]
+) -> list[int]:
     sizes = []
     for key, default in zip(keys, defaults, strict=True):
         size = section.get(key) or default
@@ -255,12 +249,7 @@ def _sizes(section: Section, keys: Sequence[str], defaults: Sequence[int | None]
     return sizes
 
 
-def _section(config: Section, key: str) -> Section:
-    section = config.get(key)
-    return section if isinstance(section, Mapping) else {}
-
-
-def _decoder(text: Section, tied: bool) -> DecoderDims:
+def _decoder(text: Mapping[str, Any], tied: bool) -> DecoderDims:
     *known, kv_known = _TEXT.get(str(text.get("model_type", "llama")), (None,) * 6)
     width, mlp, layers, heads, vocab = _sizes(text, (*_KEYS, "vocab_size"), known)
     derived = (kv_known or heads, width // heads)
@@ -268,7 +257,7 @@ def _decoder(text: Section, tied: bool) -> DecoderDims:
     return DecoderDims(width, mlp, layers, heads, kv_heads, head_dim, vocab, tied)
 
 
-def _vision(section: Section, states: Sequence[int], drop_first: bool) -> VisionDims:
+def _vision(section: Mapping[str, Any], states: Sequence[int], drop_first: bool) -> VisionDims:
     keys = (*_KEYS, "patch_size", "image_size")
     known = _CLIP if section else _CLIP_WHEN_ABSENT
     width, mlp, layers, heads, patch, tile = _sizes(section, keys, known)
