@@ -6,9 +6,10 @@ are used.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +23,32 @@ DTYPES = ("float32", "float16", "bfloat16")
 FORMATS = ("text", "json")
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+def _text(text: str) -> str:
+    if not text.strip():
         raise ValueError("expected a text")
-    return value
+    return text
 
 
-def _whole(least: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
             raise ValueError(f"expected a whole number, {least} or more")
-        try:
-            number = int(value)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise ValueError(f"expected a whole number, {least} or more")
-        return number
+        return int(text)
 
     return read
 
 
-def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return str(value)
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"not one of them{suggest(text, choices)}")
+        return text
 
     return read
 
 
-def _tokens(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("expected a number of tokens such as 4096 or 4k")
-    try:
-        return parse_tokens(str(value))
-    except BudgetError as error:
-        raise ValueError(str(error)) from error
+def _setting(default: object, read: Callable[[str], Any], doc: str) -> Any:  # noqa: ANN401
+    return field(default=default, metadata={"read": read, "doc": doc})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,58 +56,37 @@ class Settings:
     """Every setting, resolved. None: the model's card, or the machine, decides.
 
     Attributes:
-        origins: name of a setting to the flag, variable or file that gave it, or `default`.
+        origins: name of a setting to the flag, variable or file that gave it; defaults are absent.
     """
 
-    model: str = "tiny"
-    strategy: str | None = None
-    budget: int | None = None
-    device: str | None = None
-    dtype: str | None = None
-    seed: int = 0
-    max_new_tokens: int = 32
-    max_tiles: int | None = None
-    format: str = "text"
-    cache: str | None = None
-    origins: Mapping[str, str] | None = None
+    model: str = _setting("tiny", _text, "model card, directory or hub id")
+    strategy: str | None = _setting(None, _text, "how tokens are chosen; none: the card's")
+    budget: int | None = _setting(None, parse_tokens, "visual tokens; none: the card's")
+    device: str | None = _setting(None, _text, "cpu, cuda, cuda:1; none: the best there is")
+    dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
+    seed: int = _setting(0, _whole(0), "seed of everything random")
+    max_new_tokens: int = _setting(32, _whole(1), "longest answer, in tokens")
+    max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")
+    format: str = _setting("text", _one_of(FORMATS), "text or json")
+    cache: str | None = _setting(None, _text, "where the example scene is kept; none: user's cache")
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> Iterator[tuple[str, object, str]]:
         """Name, value and origin of each setting."""
         for name in READERS:
-            yield name, getattr(self, name), (self.origins or {}).get(name, "default")
+            yield name, getattr(self, name), self.origins.get(name, "default")
 
-    def origin(self, name: str) -> str:
-        """A clause for messages: empty when the value is a default or was given as a flag."""
-        origin = (self.origins or {}).get(name, "default")
-        return "" if origin == "default" or origin.startswith("-") else f" (from {origin})"
+    def origin_clause(self, name: str) -> str:
+        """`, set by FILE` for messages; empty for a default or a flag."""
+        origin = self.origins.get(name, "--")
+        return "" if origin.startswith("--") else f", set by {origin}"
 
 
-READERS: dict[str, Callable[[object], Any]] = {
-    "model": _text,
-    "strategy": _text,
-    "budget": _tokens,
-    "device": _text,
-    "dtype": _one_of(DTYPES),
-    "seed": _whole(0),
-    "max_new_tokens": _whole(1),
-    "max_tiles": _whole(1),
-    "format": _one_of(FORMATS),
-    "cache": _text,
-}
-"""Name of a setting to what reads its value; the same names as the fields of `Settings`."""
-
-DOCS = {
-    "model": "model card, directory or hub id",
-    "strategy": "how tokens are chosen; none: the card's",
-    "budget": "visual tokens that may enter the answering pass; none: the card's",
-    "device": "cpu, cuda, cuda:1 …; none: the best there is",
-    "dtype": "float32, float16 or bfloat16; none: what suits the device",
-    "seed": "of everything random",
-    "max_new_tokens": "longest answer, in tokens",
-    "max_tiles": "tiles that may be encoded; none: no cap",
-    "format": "text or json",
-    "cache": "directory for the example scene; none: the user's cache directory",
-}
+_FIELDS = {item.name: item for item in dataclasses.fields(Settings) if "read" in item.metadata}
+READERS: dict[str, Callable[[str], Any]] = {k: v.metadata["read"] for k, v in _FIELDS.items()}
+"""Name of a setting to what reads its value from text."""
+DOCS: dict[str, str] = {k: v.metadata["doc"] for k, v in _FIELDS.items()}
+"""Name of a setting to one line about it."""
 
 
 def load_settings(
@@ -135,52 +104,47 @@ def load_settings(
 
     Raises:
         ConfigError: an unknown key or a bad value; the message names the file or variable.
-        BudgetError: a flag that is no budget.
+        BudgetError: a `--budget` that is none.
     """
     environ = os.environ if environ is None else environ
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for layer, shown in (
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    layers = [
         _read_file(user_file(environ)),
         _read_file((directory or Path()) / PROJECT_FILE),
         _read_environ(environ),
-    ):
-        values |= layer
-        origins |= {name: shown.get(name, "") for name in layer}
-    for name, value in (flags or {}).items():
-        if value is not None:
-            values[name] = parse_tokens(str(value)) if name == "budget" else value
-            origins[name] = "--" + name.replace("_", "-")
-    known = {field.name for field in fields(Settings)}
-    return Settings(**{k: v for k, v in values.items() if k in known}, origins=origins)
+        {name: (value, "--" + name.replace("_", "-")) for name, value in given.items()},
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        for name, (value, origin) in layer.items():
+            values[name], origins[name] = _read_value(name, value, origin), origin
+    return Settings(**values, origins=origins)
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
     """The user's own settings: `$XDG_CONFIG_HOME/uhrqa/config.yaml`."""
-    base = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "uhrqa" / "config.yaml"
+    base = environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path.home() / ".config") / "uhrqa" / "config.yaml"
 
 
-def _read_environ(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+_Layer = dict[str, tuple[object, str]]  # name of a setting -> its value, where it was given
+
+
+def _read_environ(environ: Mapping[str, str]) -> _Layer:
     known = {ENV_PREFIX + name.upper(): name for name in READERS}
-    values: dict[str, Any] = {}
-    shown: dict[str, str] = {}
-    for variable in sorted(environ):
-        if not variable.startswith(ENV_PREFIX) or not environ[variable]:
-            continue
+    given = {k: v for k, v in environ.items() if k.startswith(ENV_PREFIX) and v}
+    for variable in given:
         if variable not in known:
             raise ConfigError(f"unknown variable {variable}{suggest(variable, known)}")
-        name = known[variable]
-        values[name] = _read_value(name, environ[variable], variable)
-        shown[name] = variable
-    return values, shown
+    return {known[variable]: (value, variable) for variable, value in given.items()}
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_file(path: Path) -> _Layer:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        return {}, {}
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     import yaml
@@ -188,24 +152,28 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         table = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where is not None else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML; write `key: value` lines") from error
     if table is None:
-        return {}, {}
+        return {}
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, found a {type(table).__name__}")
-    values: dict[str, Any] = {}
-    for key, value in table.items():
+        raise ConfigError(f"{path}: write `key: value` lines; this is a {type(table).__name__}")
+    for key in table:
         if key not in READERS:
             raise ConfigError(f"{path}: unknown key '{key}'{suggest(str(key), READERS)}")
-        if value is not None:
-            values[key] = _read_value(key, value, str(path))
-    return values, dict.fromkeys(values, str(path))
+    return {key: (value, str(path)) for key, value in table.items() if value is not None}
 
 
 def _read_value(name: str, value: object, where: str) -> object:
     try:
-        return READERS[name](value)
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            kind = type(value).__name__
+            raise ValueError(f"expected a text or a whole number, not a {kind}")  # noqa: TRY004
+        return READERS[name](str(value))
+    except BudgetError as error:
+        if where.startswith("--"):
+            raise
+        raise ConfigError(f"{where}: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{where}: bad value {value!r} for '{name}': {error}") from error

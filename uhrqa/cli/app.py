@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from uhrqa import __version__
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ COMMANDS = {
 }
 """Name of a command to the first line of its help; `uhrqa.cli.<name>` holds the command."""
 
-EPILOG = """Exit codes: 0 ok · 1 a question of a batch failed, or doctor found a breakage · 2 usage ·
-3 bad image or questions · 4 model missing or unusable · 5 out of memory · 6 output not writable ·
-7 budget refused · 130 Ctrl-C · 141 closed pipe · 143 SIGTERM."""
+EPILOG = (
+    "Exit codes: 0 ok · 1 a question of a batch failed, or doctor found a breakage · 2 usage · "
+    "3 bad image or questions · 4 model missing or unusable · 5 out of memory · "
+    "6 output not writable · 7 budget refused · 130 Ctrl-C · 141 closed pipe · 143 SIGTERM."
+)
 
 
 class LazyGroup(TyperGroup):
@@ -55,14 +58,17 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, epilog=EPILOG)
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"uhrqa {version('uhrqa')}")
+        typer.echo(f"uhrqa {__version__}")
         raise typer.Exit
 
 

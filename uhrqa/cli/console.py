@@ -18,6 +18,11 @@ from uhrqa.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+QUIET_LIBRARIES = {  # bars and advice of other libraries do not belong on our stderr
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -84,21 +89,18 @@ def open_console(stderr: bool = True) -> Console:
 
 
 def prepare_messages(verbose: int, quiet: bool) -> None:
-    """Send log lines and warnings to stderr: our warnings always, others with `-v`."""
+    """Send log lines and warnings to stderr: our own warnings once each, others with `-v`."""
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
-    warnings.simplefilter("default" if verbose else "ignore")
-    if not quiet:
-        warnings.filterwarnings("default", module="uhrqa")
-        warnings.filterwarnings("default", message="", category=_our_warning())
-    warnings.showwarning = _show_warning
+    for name, value in QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    shown: set[str] = set()
 
+    def show(message: Warning | str, category: type[Warning], *_: object) -> None:
+        ours = category.__module__.startswith("uhrqa")
+        if (verbose or (ours and not quiet)) and str(message) not in shown:
+            shown.add(str(message))
+            print_note(f"uhrqa: warning: {message}")
 
-def _our_warning() -> type[Warning]:
-    from uhrqa.errors import NoOverviewWarning
-
-    return NoOverviewWarning
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print_note(f"uhrqa: warning: {message}")
+    warnings.simplefilter("always")
+    warnings.showwarning = show  # type: ignore[assignment]

@@ -1,0 +1,107 @@
+"""Ask every question that is not answered yet, image by image.
+
+Knows nothing of models or files: an `Opener` gives a function that answers questions about one
+image, and a `Sink` takes the records.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from uhrqa.batch.entries import Entry
+from uhrqa.errors import UhrqaError
+
+logger = logging.getLogger(__name__)
+
+Record = dict[str, Any]  # one line of the output, as JSON
+Opener = Callable[[Path], AbstractContextManager[Callable[[str], Record]]]
+
+
+class Sink(Protocol):
+    """Where records go: a file that remembers, or a stream."""
+
+    @property
+    def done(self) -> Collection[str]:
+        """Keys of the entries that need no answer any more."""
+
+    def append(self, record: Record) -> None:
+        """Add one record; it is there for good when this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a batch ended: entries answered and failed in this run, and found done before it."""
+
+    answered: int
+    failed: int
+    skipped: int
+
+
+def run_batch(
+    entries: list[Entry],
+    sink: Sink,
+    open_image: Opener,
+    progress: Callable[[], None] = lambda: None,
+) -> Summary:
+    """Answer what is not answered yet, image by image, in the order images first appear.
+
+    Args:
+        entries: all lines of the questions file.
+        sink: where records go; it knows what is done.
+        open_image: opens one image and gives a function from a question to its record.
+        progress: called after each record.
+    """
+    pending = [entry for entry in entries if entry.key not in sink.done]
+    failed = 0
+    for record in _records(pending, open_image):
+        sink.append(record)
+        failed += "error" in record
+        progress()
+    return Summary(len(pending) - failed, failed, len(entries) - len(pending))
+
+
+def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:
+    groups: dict[Path, list[Entry]] = {}
+    for entry in pending:
+        if entry.error:
+            yield _record(entry, {"error": entry.error})
+        else:
+            groups.setdefault(entry.path, []).append(entry)
+    for path, group in groups.items():
+        yield from _answer_group(path, group, open_image)
+
+
+def _answer_group(path: Path, group: list[Entry], open_image: Opener) -> Iterator[Record]:
+    waiting = list(group)
+    try:
+        with open_image(path) as answer:
+            while waiting:
+                yield _answer_one(waiting.pop(0), answer)
+    except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
+        problem = _describe(error)
+        yield from (_record(entry, {"error": problem}) for entry in waiting)
+
+
+def _answer_one(entry: Entry, answer: Callable[[str], Record]) -> Record:
+    try:
+        return _record(entry, answer(entry.text))
+    except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
+        return _record(entry, {"error": _describe(error)})
+
+
+def _describe(error: Exception) -> str:
+    """One line for the record; a mistake of ours also leaves its traceback in the log."""
+    if isinstance(error, UhrqaError):
+        return str(error)
+    logger.error("unexpected error", exc_info=error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _record(entry: Entry, content: Record) -> Record:
+    asked = {"image": entry.image, "question": entry.text} if not entry.error else {}
+    return {"id": entry.id, "line": entry.line, **asked, **content, "key": entry.key}

@@ -1,0 +1,238 @@
+"""`uhrqa batch`: a file of questions in, a line per answer out; stops and continues."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uhrqa.batch import (
+    AnswerFile,
+    Entry,
+    Opener,
+    Record,
+    Sink,
+    fingerprint,
+    read_entries,
+    run_batch,
+)
+from uhrqa.cli import options as opt
+from uhrqa.cli.choice import Choice, choose, load
+from uhrqa.cli.console import dump_json, open_console, print_note, print_result
+from uhrqa.config import Settings
+from uhrqa.errors import OutputError, QuestionError
+
+if TYPE_CHECKING:
+    from uhrqa.vlm import VisionLanguageModel
+
+app = typer.Typer(add_completion=False)
+
+LEFT_OUT = ("image", "question", "evidence")  # the first two are the line's own
+
+EPILOG = opt.examples(
+    "uhrqa batch questions.jsonl -o answers.jsonl",
+    "uhrqa batch questions.jsonl -o answers.jsonl --retry-failed -b 4k",
+)
+
+
+@app.command(epilog=EPILOG)
+def batch(
+    questions: Annotated[
+        str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="JSON lines; `-` is stdout.")
+    ],
+    model: opt.Model = None,
+    strategy: opt.Strategy = None,
+    budget: opt.Budget = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Of the strategy; repeatable."),
+    ] = None,
+    device: opt.Device = None,
+    dtype: opt.Dtype = None,
+    seed: opt.Seed = None,
+    max_new_tokens: opt.MaxNewTokens = None,
+    max_tiles: opt.MaxTiles = None,
+    evidence: Annotated[bool, typer.Option("--evidence", help="Keep the boxes too.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what the output holds.")
+    ] = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Answer a file of questions; continues where it was stopped.
+
+    Each line is an object with `image`, `question` and perhaps `id`; image paths are relative to
+    the file. Stopped at any point, the same command continues. Questions of one image share its
+    encoded tiles, so answers come image by image. A line or an image that cannot be used becomes a
+    line with `error`, and the exit code is 1.
+    """
+    settings = opt.resolve(
+        quiet=quiet,
+        verbose=verbose,
+        model=model,
+        strategy=strategy,
+        budget=budget,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        max_tiles=max_tiles,
+    )
+    choice = choose(settings, opt.read_pairs(option))
+    entries = _read_questions(questions, output)
+    run = fingerprint(_identity(settings, choice, evidence))
+    sink: AbstractContextManager[Sink] = (
+        nullcontext(_Stdout())
+        if output == "-"
+        else AnswerFile(Path(output), run, entries, restart=restart, retry_failed=retry_failed)
+    )
+    with sink as answers:
+        failed = _answer(entries, answers, _Images(settings, choice, evidence, quiet), quiet)
+    raise typer.Exit(1 if failed else 0)
+
+
+class _Stdout:
+    """Records on stdout: nothing is remembered."""
+
+    done: Collection[str] = ()
+
+    def append(self, record: Record) -> None:
+        print_result(dump_json(record))
+
+
+class _Images:
+    """Opens images for a batch; the model is loaded when the first image is there."""
+
+    def __init__(self, settings: Settings, choice: Choice, evidence: bool, quiet: bool) -> None:
+        self.settings = settings
+        self.choice = choice
+        self.evidence = evidence
+        self.quiet = quiet
+        self._model: VisionLanguageModel | None = None
+
+    def prepare(self) -> None:
+        """Load the model: what is wrong with it must not become an error of every question."""
+        self._model = load(self.settings, self.quiet)
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
+        """One image, its encoded tiles shared by its questions."""
+        from uhrqa.answer import ask
+        from uhrqa.raster import open_raster
+        from uhrqa.scene import FeatureCache
+
+        model, choice, settings = self._model, self.choice, self.settings
+        if model is None:
+            raise RuntimeError("prepare() comes first")
+        features = FeatureCache()
+        with open_raster(path) as raster:
+
+            def answer(question: str) -> Record:
+                found = ask(
+                    raster,
+                    question,
+                    model=model,
+                    strategy=choice.strategy,
+                    budget=choice.budget,
+                    options=choice.options,
+                    seed=settings.seed,
+                    max_new_tokens=settings.max_new_tokens,
+                    max_tiles=settings.max_tiles,
+                    features=features,
+                )
+                record = found.to_dict()
+                record |= {"width": found.size.w, "height": found.size.h}
+                for name in ("image", "question") if self.evidence else LEFT_OUT:
+                    record.pop(name)
+                return record
+
+            yield answer
+
+
+def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:
+    """Run the batch with a bar and a closing line.
+
+    Returns:
+        How many entries failed, in this run or recorded by an earlier one.
+    """
+    earlier = getattr(sink, "failed", 0)
+    waiting = sum(entry.key not in sink.done for entry in entries)
+    if any(not entry.error and entry.key not in sink.done for entry in entries):
+        images.prepare()
+    opener: Opener = images.open
+    left = waiting
+    with ExitStack() as stack:
+        advance = stack.enter_context(_bar(len(entries), len(entries) - waiting, quiet))
+
+        def progress() -> None:
+            nonlocal left
+            left -= 1
+            advance()
+
+        try:
+            summary = run_batch(entries, sink, opener, progress)
+        except BaseException:
+            if not quiet and left:
+                print_note(
+                    f"uhrqa: stopped with {left} of {len(entries)} left; run it again to go on"
+                )
+            raise
+    failed = summary.failed + earlier
+    if not quiet:
+        print_note(
+            f"uhrqa: {summary.answered} answered, {summary.skipped} done before, {failed} failed"
+        )
+    return failed
+
+
+@contextmanager
+def _bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr; nothing where there is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=open_console(), transient=True) as bar:
+        task = bar.add_task("questions", total=total, completed=done)
+        yield lambda: bar.advance(task)
+
+
+def _read_questions(questions: str, output: str) -> list[Entry]:
+    if questions == "-":
+        return read_entries(sys.stdin.buffer, Path())
+    path = Path(questions)
+    try:
+        with path.open("rb") as file:
+            if output != "-" and Path(output).exists() and path.samefile(output):
+                raise OutputError(f"{output}: is the file of questions; name another one with -o")
+            return read_entries(file, path.parent)
+    except OSError as error:
+        raise QuestionError(f"{questions}: cannot be read: {error.strerror}") from error
+
+
+def _identity(settings: Settings, choice: Choice, evidence: bool) -> dict[str, object]:
+    """Everything that decides what a line of the output says."""
+    return {
+        "model": settings.model,
+        "strategy": choice.strategy,
+        "options": dict(choice.options),
+        "tokens": choice.budget.tokens,
+        "tiles": choice.budget.tiles,
+        "seed": settings.seed,
+        "max_new_tokens": settings.max_new_tokens,
+        "dtype": settings.dtype,
+        "evidence": evidence,
+        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
+    }

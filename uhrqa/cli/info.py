@@ -1,0 +1,145 @@
+"""`uhrqa info`: what an image is made of, and what budgets would buy. Loads no model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uhrqa.budget import parse_tokens
+from uhrqa.cli import options as opt
+from uhrqa.cli.console import dump_json, open_console, print_result
+from uhrqa.config import Settings
+
+if TYPE_CHECKING:
+    from uhrqa.pyramid import Level
+    from uhrqa.raster import Raster
+    from uhrqa.vlm.card import Card
+
+app = typer.Typer(add_completion=False)
+
+EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
+SCHEMA = "uhrqa.info/1"
+BUDGETS = (1000, 2000, 4000, 8000, 16000)
+
+
+@app.command(epilog=EPILOG)
+def info(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="TIFF, Zarr, PNG or JPEG.")],
+    model: opt.Model = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", "-b", metavar="TOKENS", help="Budgets to compare; repeatable."),
+    ] = None,
+    format_: opt.Format = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Show an image's levels, tiles and tokens, and what budgets buy."""
+    settings = opt.resolve(
+        quiet=quiet, verbose=verbose, as_json=as_json, model=model, format=format_
+    )
+    from uhrqa.raster import open_raster
+    from uhrqa.vlm.card import load_card
+
+    card = load_card(settings.model)
+    budgets = sorted({parse_tokens(text) for text in budget or ()} or _budgets(settings, card))
+    with open_raster(image) as raster:
+        found = _describe(raster, card, budgets)
+    if settings.format == "json":
+        print_result(dump_json(found))
+    else:
+        _print(found)
+
+
+def _budgets(settings: Settings, card: Card) -> set[int]:
+    return {*BUDGETS, settings.budget or card.budget}
+
+
+def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
+    from uhrqa.pyramid import Pyramid
+
+    pyramid = Pyramid.build(
+        raster.size, card.tile, card.level_one_side, stretch=card.stretch_thumbnail
+    )
+    levels = [_describe_level(level, card) for level in pyramid]
+    return {
+        "schema": SCHEMA,
+        "image": raster.path,
+        "width": raster.size.w,
+        "height": raster.size.h,
+        "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
+        "model": card.name,
+        "tile": card.tile,
+        "tokens_per_tile": card.tokens_per_tile,
+        "levels": levels,
+        "budgets": [
+            {
+                "tokens": tokens,
+                "tiles": tokens // card.tokens_per_tile,
+                "share_of_level": [
+                    round(min(1.0, tokens / level["tokens"]), 4) for level in levels
+                ],
+            }
+            for tokens in budgets
+        ],
+    }
+
+
+def _describe_level(level: Level, card: Card) -> dict[str, Any]:
+    rows, cols = level.grid
+    cell = card.pixels_per_token
+    return {
+        "level": level.index,
+        "width": level.size.w,
+        "height": level.size.h,
+        "source_pixels_per_pixel": round(1 / max(level.scale), 3),
+        "rows": rows,
+        "cols": cols,
+        "tiles": level.tile_count,
+        "tokens": -(-level.size.h // cell) * -(-level.size.w // cell),
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    from uhrqa.cli.report import make_table
+
+    stored = ", ".join(f"{size['width']} x {size['height']}" for size in found["stored_levels"])
+    print_result(
+        f"{found['image']}: {found['width']} x {found['height']} px\n"
+        f"stored levels: {stored}\n"
+        f"model {found['model']}: tiles of {found['tile']} px, "
+        f"{found['tokens_per_tile']} tokens a tile"
+    )
+    levels = found["levels"]
+    console = open_console(stderr=False)
+    console.print(
+        make_table(
+            ("level", "size", "source px / px", "tiles", "tokens"),
+            [
+                (
+                    str(level["level"]),
+                    f"{level['width']} x {level['height']}",
+                    f"{level['source_pixels_per_pixel']:g}",
+                    f"{level['rows']} x {level['cols']} = {level['tiles']}",
+                    str(level["tokens"]),
+                )
+                for level in levels
+            ],
+            words=2,
+        )
+    )
+    console.print(
+        make_table(
+            ("budget", "tiles", *(f"of level {level['level']}" for level in levels)),
+            [
+                (
+                    str(row["tokens"]),
+                    str(row["tiles"]),
+                    *(f"{share:.1%}" for share in row["share_of_level"]),
+                )
+                for row in found["budgets"]
+            ],
+        )
+    )
