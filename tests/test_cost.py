@@ -180,6 +180,17 @@ def test_131_328_tokens_through_qwen2_7b() -> None:
     assert (full - linears) / 1e12 == pytest.approx(6_923, abs=0.5)
 
 
+def test_counted_exactly_dip_saves_4_2_times_not_6_6() -> None:
+    encode = vision_flops(BIG, 96) + projector_flops(BIG, 96 * TILE)
+    scored = sum(relevance_flops(QWEN, n, 4) for n in (1_872, 5_760, 7_776))
+    dip = (encode + scored + prefill_flops(QWEN, DIP_KEPT)) / 1e12
+    whole = vision_flops(BIG, 145) + projector_flops(BIG, 145 * TILE)
+    unpruned = (whole + prefill_flops(QWEN, ANYRES)) / 1e12
+    assert dip == pytest.approx(102.6, abs=0.05)
+    assert unpruned == pytest.approx(427.4, abs=0.05)
+    assert unpruned / dip == pytest.approx(4.2, abs=0.05)
+
+
 # ---- against torch's counter, on the real classes ----------------------------------------------
 
 TINY_VISION = CLIPVisionConfig(

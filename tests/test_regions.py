@@ -1,0 +1,186 @@
+"""Regions: partitions that depend on nothing but their arguments."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from uhrqa import regions
+from uhrqa.regions import grid_regions, kmeans_regions
+
+
+def raster_grid(side: int) -> Tensor:
+    """`[side^2, 2]` cell centres in [0, 1], raster order."""
+    line = (torch.arange(side) + 0.5) / side
+    return torch.stack([line.repeat(side), line.repeat_interleave(side)], dim=1)
+
+
+def noise(n: int, width: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
+
+
+def same_partition(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(a[:, None] == a, b[:, None] == b)
+
+
+def plain_lloyd(points: Tensor, start: Tensor, iterations: int) -> Tensor:
+    """The textbook, one point at a time, in float64."""
+    points = points.double()
+    middles = points[start].clone()
+    labels = torch.stack([(p - middles).square().sum(1).argmin() for p in points])
+    for _ in range(iterations):
+        for j in range(len(middles)):
+            if (labels == j).any():
+                middles[j] = points[labels == j].mean(0)
+        labels = torch.stack([(p - middles).square().sum(1).argmin() for p in points])
+    return labels
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 3, 10])
+def test_kmeans_is_lloyd_on_unit_features_and_weighted_places(iterations: int) -> None:
+    features, place = noise(100, 6), raster_grid(10)
+    labels = kmeans_regions(features, place, 7, seed=3, iterations=iterations)
+    unit = features / features.norm(dim=1, keepdim=True)
+    points = torch.cat([unit, 0.05 * place], dim=1)
+    start = torch.randperm(100, generator=torch.Generator().manual_seed(3))[:7].sort().values
+    assert same_partition(labels, plain_lloyd(points, start, iterations))
+
+
+def test_length_of_a_feature_does_not_matter() -> None:
+    features, place = noise(64, 5), raster_grid(8)
+    scaled = features * torch.logspace(-2, 2, 64)[:, None]
+    expected = kmeans_regions(features, place, 6, seed=1)
+    assert torch.equal(kmeans_regions(scaled, place, 6, seed=1), expected)
+
+
+def test_three_kinds_of_token_become_three_regions() -> None:
+    kind = torch.arange(90) % 3
+    features = torch.eye(3)[kind] + 0.01 * noise(90, 3)
+    place = torch.full((90, 2), 0.5)
+    found = [kmeans_regions(features, place, 3, seed=s) for s in range(20)]
+    assert any(torch.equal(labels, kind) for labels in found)  # a start may fall in one kind
+
+
+def test_place_decides_between_equal_features() -> None:
+    # Two tile-like halves with the same content: image coordinates tell them apart.
+    features = torch.ones(64, 4)
+    labels = kmeans_regions(features, raster_grid(8), 2, seed=0, iterations=50)
+    sides = [raster_grid(8)[labels == i] for i in (0, 1)]
+    assert max(float(side.std(0).min()) for side in sides) < 0.2  # each about half as wide
+    assert min(len(side) for side in sides) >= 24
+
+
+def test_without_weight_place_does_not_matter() -> None:
+    features = noise(64, 4)
+    here = kmeans_regions(features, raster_grid(8), 5, seed=0, coord_weight=0)
+    there = kmeans_regions(features, raster_grid(8).flip(0), 5, seed=0, coord_weight=0)
+    assert torch.equal(here, there)
+
+
+def test_no_features_leaves_places_alone() -> None:
+    labels = kmeans_regions(torch.empty(400, 0), raster_grid(20), 16, seed=0)
+    assert labels.max() == 15
+    assert int(labels.bincount().min()) >= 4
+
+
+def test_an_empty_region_keeps_its_middle_and_gets_no_label() -> None:
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(10, 1)
+    labels = kmeans_regions(features, torch.full((20, 2), 0.5), 5, seed=0)
+    assert labels.tolist() == [0, 1] * 10
+
+
+def test_an_empty_region_can_win_tokens_back() -> None:
+    points = torch.tensor([[0.0], [1.0], [10.0]])
+    middles = torch.tensor([[0.5], [4.0], [10.0]])
+    labels = torch.tensor([0, 0, 2])
+    assert regions._means(points, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
+
+
+def test_same_seed_same_labels_whatever_the_global_state() -> None:
+    features, place = noise(144, 8), raster_grid(12)
+    torch.manual_seed(1)
+    first = kmeans_regions(features, place, 9, seed=5)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert torch.equal(kmeans_regions(features, place, 9, seed=5), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(kmeans_regions(features, place, 9, seed=6), first)
+
+
+def test_distances_in_parts_are_the_distances_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, place = noise(400, 8), raster_grid(20)
+    whole = kmeans_regions(features, place, 12, seed=0)
+    monkeypatch.setattr(regions, "_CELLS", 12 * 37)
+    assert torch.equal(kmeans_regions(features, place, 12, seed=0), whole)
+
+
+def test_no_more_than_a_part_of_the_distances_is_held() -> None:
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            largest = max([largest] + [o.numel() for o in [out] if isinstance(o, Tensor)])
+            return out
+
+    n, k = 30_000, 1_000  # 30 M distances
+    with Watch():
+        kmeans_regions(noise(n, 2), torch.rand(n, 2), k, seed=0, iterations=1)
+    assert largest <= regions._CELLS
+
+
+def test_inputs_are_left_alone() -> None:
+    features, place = noise(64, 4), raster_grid(8)
+    copies = features.clone(), place.clone()
+    kmeans_regions(features, place, 5, seed=0)
+    grid_regions(place, 5)
+    assert torch.equal(features, copies[0])
+    assert torch.equal(place, copies[1])
+
+
+@pytest.mark.parametrize("k", [5, 6, 1000])
+def test_as_many_regions_as_tokens_or_more_gives_each_its_own(k: int) -> None:
+    labels = kmeans_regions(torch.ones(5, 3), torch.zeros(5, 2), k, seed=0)
+    assert labels.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_no_regions_at_all_is_refused(k: int) -> None:
+    with pytest.raises(ValueError, match="ask for 1 or more"):
+        kmeans_regions(torch.ones(5, 3), torch.zeros(5, 2), k, seed=0)
+    with pytest.raises(ValueError, match="ask for 1 or more"):
+        grid_regions(torch.zeros(5, 2), k)
+
+
+def test_half_precision_features_are_taken() -> None:
+    labels = kmeans_regions(noise(64, 4).bfloat16(), raster_grid(8), 4, seed=0)
+    assert labels.dtype == torch.int64
+    assert len(labels) == 64
+
+
+def test_grid_of_four_is_the_four_quarters() -> None:
+    labels = grid_regions(raster_grid(4), 4).reshape(4, 4)
+    assert labels.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+
+
+def test_grid_edge_belongs_to_the_last_cell() -> None:
+    assert grid_regions(torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.9, 0.9]]), 9).tolist() == [0, 1, 1]
+
+
+@given(st.integers(0, 60), st.integers(1, 80), st.integers(0, 3), st.integers(0, 5))
+@settings(deadline=None, max_examples=60)
+def test_labels_are_dense_in_order_of_appearance(n: int, k: int, width: int, seed: int) -> None:
+    place = torch.rand(n, 2, generator=torch.Generator().manual_seed(seed))
+    for labels in (
+        kmeans_regions(noise(n, width, seed), place, k, seed=seed, iterations=3),
+        grid_regions(place, k),
+    ):
+        assert labels.shape == (n,)
+        assert labels.dtype == torch.int64
+        fresh = list(dict.fromkeys(labels.tolist()))
+        assert fresh == list(range(len(fresh)))
+        assert len(fresh) <= k
