@@ -26,7 +26,8 @@ from uhrqa.raster.resample import Span, resample, span
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
 LEAST_SIDE = 256  # levels are not reduced below this
-SLACK = 0.01  # a level may be this much coarser than asked, and less than a pixel
+SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
+LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
 
 
 class ArrayLevel:
@@ -161,15 +162,15 @@ class LevelRaster:
 
 
 def is_reduction(size: Size, whole: Size) -> bool:
-    """Whether a size is a reduction of another by one factor, rounded down or up."""
+    """Whether a size is another one reduced by one factor, rounded down or up."""
     low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
     high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
-    return low < high and size.h <= whole.h and size.w <= whole.w
+    return low < high and size.area <= LARGEST_OVERVIEW * whole.area
 
 
 def _enough(has: float, asked: float) -> bool:
     """Whether `has` pixels along an axis serve `asked`; writers round level sizes down or up."""
-    return has > asked - 1 + 1e-6 and has >= asked * (1 - SLACK)
+    return has > asked - 1 - 1e-6 and has >= asked * (1 - SLACK)
 
 
 def _reduced_sizes(size: Size) -> list[Size]:

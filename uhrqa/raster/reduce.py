@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from uhrqa.geometry import Size
 from uhrqa.raster.blocks import StoredLevel, Window
-from uhrqa.raster.resample import to_array, to_image
+from uhrqa.raster.resample import to_array, to_image, two_passes, vertical_first
 
 Array = NDArray[np.uint8]
 REACH = 3  # bicubic at 2:1 takes row r of the result from rows 2r - 3 ... 2r + 4
@@ -60,10 +59,10 @@ class Halving:
         if pad_bottom or w % 2:
             held = np.pad(held, ((0, pad_bottom), (0, w % 2), (0, 0)), mode="edge")
         top, bottom = 2 * self._done - self._top, 2 * ready - self._top
-        image = to_image(held).resize(
-            (out_w, ready - self._done), Image.Resampling.BICUBIC, (0, top, 2 * out_w, bottom)
-        )
-        return to_array(image)
+        out, whole = Size(ready - self._done, out_w), half(self._size)
+        columns = vertical_first(2 * whole.h, whole.h, 2 * whole.w, whole.w)
+        box = (0, top, 2 * out_w, bottom)
+        return to_array(two_passes(to_image(held), out, box, vertical=columns))
 
 
 def reduced_levels(level: StoredLevel, sizes: Sequence[Size], keep: int) -> list[Array]:

@@ -130,24 +130,29 @@ def resample(window: Array, rows: Span, cols: Span) -> Array:
     image = to_image(window)
     if rows.shows_all and cols.shows_all:
         return to_array(image.resize((out.w, out.h), _BICUBIC))
-    if vertical_first(rows, cols):
+    first = vertical_first(rows.length, rows.whole_count, cols.length, cols.whole_count)
+    return to_array(two_passes(image, out, (left, top, right, bottom), vertical=first))
+
+
+def two_passes(
+    image: Image.Image, out: Size, box: tuple[float, float, float, float], *, vertical: bool
+) -> Image.Image:
+    """Resize `box` (left, top, right, bottom) of an image, columns first if `vertical`."""
+    left, top, right, bottom = box
+    if vertical:
         image = image.resize((image.width, out.h), _BICUBIC, (0, top, image.width, bottom))
-        image = image.resize((out.w, out.h), _BICUBIC, (left, 0, right, out.h))
-    else:
-        image = image.resize((out.w, image.height), _BICUBIC, (left, 0, right, image.height))
-        image = image.resize((out.w, out.h), _BICUBIC, (0, top, out.w, bottom))
-    return to_array(image)
+        return image.resize((out.w, out.h), _BICUBIC, (left, 0, right, out.h))
+    image = image.resize((out.w, image.height), _BICUBIC, (left, 0, right, image.height))
+    return image.resize((out.w, out.h), _BICUBIC, (0, top, out.w, bottom))
 
 
-def vertical_first(rows: Span, cols: Span) -> bool:
-    """Whether Pillow would begin with columns if it resized the whole level.
+def vertical_first(h: int, out_h: int, w: int, out_w: int) -> bool:
+    """Whether Pillow (13) would begin with columns if it resized all of `h` x `w`.
 
-    Between its two passes Pillow rounds to 8 bits, so the order shows (up to 4 grey levels). It
-    picks the order by the shape of what it is given; a tile must follow the order of its level.
+    Between its two passes Pillow rounds to 8 bits, so the order shows. It picks the order by the
+    shape of what it is given; a tile or band must follow the order of its whole level.
     """
-    fewer_rows = rows.length - rows.whole_count
-    fewer_cols = cols.length - cols.whole_count
-    return fewer_rows > 0 and fewer_rows > 2 * fewer_cols
+    return h > out_h and h - out_h > 2 * (w - out_w)
 
 
 _BICUBIC = Image.Resampling.BICUBIC

@@ -119,9 +119,6 @@ def _overviews(main: TiffPage, pages: Sequence[TiffPage]) -> list[TiffPage]:
             and page.is_reduced
             and not page.is_mask
             and min(size) > 0
-            and size.h <= whole.h
-            and size.w <= whole.w
-            and size != whole
             and page.dtype == main.dtype
             and page.samplesperpixel == main.samplesperpixel
             and page.photometric in (main.photometric, RGB, YCBCR)

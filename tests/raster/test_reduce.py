@@ -1,0 +1,135 @@
+"""Coarse views of large images without overviews: one pass, bounded memory, no drift."""
+
+from __future__ import annotations
+
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.fixtures_raster import coordinate_raster, noise_raster
+from uhrqa.errors import NoOverviewWarning
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import levels, open_raster
+from uhrqa.raster.levels import ArrayLevel
+from uhrqa.raster.reduce import Halving, half, reduced_levels
+
+
+@pytest.fixture
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same code, as if memory were small: images of 300 px count as large."""
+    monkeypatch.setattr(levels, "WINDOW_PIXELS", 2**14)
+
+
+def save(path: Path, array: np.ndarray) -> Path:
+    tifffile.imwrite(
+        path, array, photometric="rgb", tile=(64, 64), compression="zlib", metadata=None
+    )
+    return path
+
+
+def even(array: np.ndarray) -> np.ndarray:
+    h, w = array.shape[:2]
+    return np.pad(array, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+
+
+@pytest.mark.parametrize("size", [Size(64, 80), Size(77, 33), Size(1, 9), Size(5, 2)])
+@pytest.mark.parametrize("band", [1, 2, 7, 100])
+def test_halving_in_bands_is_halving_at_once(size: Size, band: int):
+    source = noise_raster(*size)
+    halving = Halving(size)
+    rows = [halving.push(source[top : top + band]) for top in range(0, size.h, band)]
+    h, w = half(size)
+    expected = np.asarray(Image.fromarray(even(source)).resize((w, h), Image.Resampling.BICUBIC))
+    assert np.array_equal(np.concatenate(rows), expected)
+
+
+def test_five_halvings_do_not_change_the_brightness():
+    source = noise_raster(512, 512)
+    sizes = [Size(512 >> k, 512 >> k) for k in range(1, 6)]
+    last = reduced_levels(ArrayLevel(source), sizes, keep=1)[0]
+    assert last.shape == (16, 16, 3)
+    assert last.mean() == pytest.approx(source.mean(), abs=0.5)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_large_image_is_read_once_for_all_its_coarse_views(tmp_path: Path):
+    source = noise_raster(320, 384)
+    with open_raster(save(tmp_path / "a.tif", source)) as raster:
+        with pytest.warns(NoOverviewWarning, match="gdaladdo") as caught:
+            first = raster.read(Box.whole(raster.size), Size(40, 48))
+        after = raster.bytes_read
+        second = raster.read(Box.whole(raster.size), Size(40, 48))
+        raster.read(Box(100, 100, 200, 200), Size(10, 10))
+        assert raster.bytes_read == after
+    assert len(caught) == 1
+    assert np.array_equal(first.array, second.array)
+    assert after == pytest.approx((tmp_path / "a.tif").stat().st_size, rel=0.02)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_what_a_read_shows_does_not_depend_on_the_reads_before(tmp_path: Path):
+    path = save(tmp_path / "a.tif", noise_raster(320, 384))
+    box, out = Box(30, 40, 230, 240), Size(20, 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoOverviewWarning)
+        with open_raster(path) as raster:
+            alone = raster.read(box, out).array
+        with open_raster(path) as raster:
+            raster.read(Box.whole(raster.size), Size(5, 6))
+            raster.read(Box.whole(raster.size), raster.size)
+            later = raster.read(box, out).array
+    assert np.array_equal(alone, later)
+
+
+@pytest.mark.usefixtures("small_windows")
+@pytest.mark.filterwarnings("ignore::uhrqa.errors.NoOverviewWarning")
+@pytest.mark.parametrize("size", [Size(320, 384), Size(321, 383)])
+def test_made_levels_show_each_place_where_it_is(tmp_path: Path, size: Size):
+    source = np.asarray(Image.fromarray(coordinate_raster(8, 8) * 30).resize(size[::-1]))
+    with open_raster(save(tmp_path / "a.tif", source)) as raster:
+        made = raster.read(Box.whole(size), Size(40, 48)).array
+    expected = np.asarray(Image.fromarray(source).resize((48, 40), Image.Resampling.BICUBIC))
+    assert np.abs(made.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_full_read_in_bands_is_still_exact(tmp_path: Path):
+    source = noise_raster(700, 500)
+    with open_raster(save(tmp_path / "a.tif", source)) as raster:
+        assert np.array_equal(raster.read(Box.whole(raster.size), raster.size).array, source)
+        out = Size(630, 450)
+        banded = raster.read(Box.whole(raster.size), out).array
+    expected = np.asarray(Image.fromarray(source).resize((450, 630), Image.Resampling.BICUBIC))
+    assert np.abs(banded.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore::uhrqa.errors.NoOverviewWarning")
+def test_a_thumbnail_without_overviews_never_holds_the_image(tmp_path: Path):
+    path = tmp_path / "large.tif"
+    side = 8192  # 201 MB decoded
+    blank = tifffile.memmap(
+        path, shape=(side, side, 3), dtype="uint8", photometric="rgb", metadata=None
+    )
+    blank[::512] = 255
+    blank.flush()
+    del blank
+    tracemalloc.start()
+    with open_raster(path) as raster:
+        raster.read(Box.whole(raster.size), Size(336, 336))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 130e6
+
+
+@pytest.mark.filterwarnings("ignore::uhrqa.errors.NoOverviewWarning")
+def test_images_that_fit_in_a_window_get_no_made_levels(tmp_path: Path):
+    source = noise_raster(2048, 300)
+    with open_raster(save(tmp_path / "a.tif", source)) as raster:
+        thumbnail = raster.read(Box.whole(raster.size), Size(336, 49)).array
+    expected = np.asarray(Image.fromarray(source).resize((49, 336), Image.Resampling.BICUBIC))
+    assert np.array_equal(thumbnail, expected)

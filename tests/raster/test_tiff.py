@@ -1,0 +1,193 @@
+"""TIFF: which stored level serves a read, what is read from the file, which bands are shown."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import ExtraBandsWarning, open_raster
+
+WHOLE = Size(515, 1031)
+CEILED = [(Size(258, 516), 20), (Size(129, 258), 30), (Size(65, 129), 40)]  # as gdaladdo writes
+FLOORED = [(Size(257, 515), 20), (Size(128, 257), 30), (Size(64, 128), 40)]  # as the COG driver
+
+
+def value_read(path: Path, out: Size, box: Box | None = None) -> int:
+    with open_raster(path) as raster:
+        values = np.unique(raster.read(box or Box.whole(raster.size), out).array)
+    assert len(values) == 1, "levels are never mixed"
+    return int(values[0])
+
+
+@pytest.mark.parametrize("sub_ifds", [False, True], ids=["later-images", "sub-ifds"])
+@pytest.mark.parametrize("levels", [CEILED, FLOORED], ids=["ceiled", "floored"])
+@pytest.mark.parametrize(
+    ("out", "value"),
+    [
+        (Size(515, 1031), 10),
+        (Size(300, 600), 10),
+        (Size(258, 516), 20),  # half: both writers' rounding serves it
+        (Size(200, 400), 20),
+        (Size(128, 257), 30),
+        (Size(129, 258), 30),
+        (Size(64, 128), 40),
+        (Size(20, 40), 40),
+        (Size(20, 600), 10),  # the axis that needs more decides
+    ],
+)
+def test_the_coarsest_level_with_the_asked_resolution_is_read(
+    tmp_path: Path, levels: list, sub_ifds: bool, out: Size, value: int
+):
+    path = tmp_path / "levels.tif"
+    level_raster(path, WHOLE, levels, sub_ifds=sub_ifds)
+    assert value_read(path, out) == value
+
+
+def test_levels_are_listed_finest_first(tmp_path: Path):
+    level_raster(tmp_path / "levels.tif", WHOLE, CEILED)
+    with open_raster(tmp_path / "levels.tif") as raster:
+        assert raster.levels == (WHOLE, *(size for size, _ in CEILED))
+
+
+def test_a_window_reads_the_level_of_its_scale(tmp_path: Path):
+    level_raster(tmp_path / "levels.tif", WHOLE, CEILED)
+    assert value_read(tmp_path / "levels.tif", Size(50, 50), Box(200, 100, 400, 300)) == 30
+
+
+def test_a_level_of_another_shape_is_no_overview(tmp_path: Path):
+    level_raster(tmp_path / "levels.tif", WHOLE, [(Size(200, 200), 99)])
+    with open_raster(tmp_path / "levels.tif") as raster:
+        assert raster.levels == (WHOLE,)
+
+
+def test_overview_pixels_lie_where_their_sizes_say(tmp_path: Path):
+    # The overview of 101 px is 50 px: its scale is 50/101, not 1/2. Half of the overview's ramp
+    # must be half of the source's, to well under a pixel.
+    ramp = np.broadcast_to(np.linspace(0, 250, 101)[None, :, None], (101, 101, 3))
+    half = np.broadcast_to(np.linspace(0, 250, 50)[None, :, None], (50, 50, 3))
+    with tifffile.TiffWriter(tmp_path / "ramp.tif") as tif:
+        tif.write(ramp.round().astype(np.uint8), photometric="rgb", metadata=None)
+        tif.write(half.round().astype(np.uint8), photometric="rgb", subfiletype=1, metadata=None)
+    with open_raster(tmp_path / "ramp.tif") as raster:
+        left = raster.read(Box(0, 0, 50.5, 101), Size(50, 25)).array
+        whole = raster.read(Box.whole(raster.size), Size(50, 50)).array
+    assert np.array_equal(left, whole[:, :25])
+
+
+def test_a_window_reads_only_the_tiles_under_it(tmp_path: Path):
+    path = tmp_path / "tiles.tif"
+    tifffile.imwrite(path, noise_raster(640, 640), photometric="rgb", tile=(64, 64), metadata=None)
+    with open_raster(path) as raster:
+        before = raster.bytes_read
+        raster.read(Box(70, 70, 120, 120), Size(50, 50))
+        assert raster.bytes_read - before == 64 * 64 * 3
+        raster.read(Box(64, 64, 128, 128), Size(64, 64))  # the same tile, at hand
+        assert raster.bytes_read - before == 64 * 64 * 3
+        raster.read(Box(100, 100, 200, 200), Size(100, 100))  # 3 x 3 tiles, one at hand
+        assert raster.bytes_read - before == 9 * 64 * 64 * 3
+
+
+def test_a_window_of_a_raw_strip_reads_only_its_rows_and_columns(tmp_path: Path):
+    path = tmp_path / "strip.tif"
+    tifffile.imwrite(path, noise_raster(300, 400), photometric="rgb", metadata=None)
+    with open_raster(path) as raster:
+        before = raster.bytes_read
+        raster.read(Box(10, 20, 60, 50), Size(30, 50))
+        assert raster.bytes_read - before == 30 * 50 * 3
+
+
+def test_jpeg_in_ycbcr_decodes_to_rgb(tmp_path: Path):
+    path = tmp_path / "jpeg.tif"
+    flat = np.full((64, 128, 3), (200, 120, 40), np.uint8)
+    tile = io.BytesIO()
+    Image.fromarray(flat[:, :64]).save(tile, "JPEG")  # Pillow encodes in YCbCr
+    tifffile.imwrite(
+        path,
+        iter([tile.getvalue()] * 2),
+        shape=flat.shape,
+        dtype="uint8",
+        photometric="ycbcr",
+        subsampling=(2, 2),
+        tile=(64, 64),
+        compression="jpeg",
+        metadata=None,
+    )
+    with open_raster(path) as raster:
+        array = raster.read(Box.whole(raster.size), raster.size).array
+    assert np.abs(array.astype(int) - flat).max() <= 2
+
+
+def test_jpeg_tiles_in_rgb_decode_to_rgb(tmp_path: Path):
+    path = tmp_path / "jpeg.tif"
+    flat = np.full((128, 192, 3), (200, 120, 40), np.uint8)
+    tifffile.imwrite(
+        path, flat, photometric="rgb", tile=(64, 64), compression="jpeg", metadata=None
+    )
+    with open_raster(path) as raster:
+        array = raster.read(Box.whole(raster.size), raster.size).array
+    assert np.abs(array.astype(int) - flat).max() <= 2
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_transparent_pixels_are_masked_and_black(tmp_path: Path, planar: str):
+    rgba = np.dstack([coordinate_raster(90, 80), np.full((90, 80), 255, np.uint8)])
+    rgba[:30, :20, 3] = 0
+    path = tmp_path / "rgba.tif"
+    tifffile.imwrite(
+        path,
+        np.moveaxis(rgba, 2, 0) if planar == "separate" else rgba,
+        photometric="rgb",
+        extrasamples=["unassalpha"],
+        planarconfig=planar,
+        tile=(32, 32),
+        metadata=None,
+    )
+    with open_raster(path) as raster:
+        pixels = raster.read(Box.whole(raster.size), raster.size)
+    shown = rgba[..., 3] > 0
+    assert np.array_equal(pixels.mask, shown)
+    assert np.array_equal(pixels.array[shown], rgba[..., :3][shown])
+    assert not pixels.array[~shown].any()
+
+
+def test_a_fourth_band_that_is_not_alpha_is_left_out_with_one_warning(tmp_path: Path):
+    bands = np.dstack([coordinate_raster(90, 80), np.zeros((90, 80), np.uint8)])
+    path = tmp_path / "naip.tif"
+    tifffile.imwrite(
+        path, bands, photometric="rgb", extrasamples=["unspecified"], tile=(32, 32), metadata=None
+    )
+    with pytest.warns(ExtraBandsWarning, match=r"naip\.tif: 4 bands; the first 3") as caught:
+        raster = open_raster(path)
+    with raster:
+        pixels = raster.read(Box.whole(raster.size), raster.size)
+    assert len(caught) == 1
+    assert pixels.mask.all()
+    assert np.array_equal(pixels.array, bands[..., :3])
+
+
+def test_a_tile_that_was_never_written_is_black(tmp_path: Path):
+    path = tmp_path / "sparse.tif"
+    tifffile.imwrite(
+        path, shape=(128, 128, 3), dtype="uint8", photometric="rgb", tile=(64, 64), metadata=None
+    )
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tags = tif.pages[0].tags
+        tags["TileOffsets"].overwrite([0, 0, 0, 0])
+        tags["TileByteCounts"].overwrite([0, 0, 0, 0])
+    with open_raster(path) as raster:
+        assert not raster.read(Box.whole(raster.size), Size(128, 128)).array.any()
+
+
+def test_an_ordinary_file_gives_no_warning(tmp_path: Path):
+    level_raster(tmp_path / "levels.tif", WHOLE, CEILED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        value_read(tmp_path / "levels.tif", Size(30, 60))
