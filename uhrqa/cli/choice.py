@@ -32,9 +32,25 @@ class Choice:
     options: Mapping[str, str]
     budget: Budget
 
+    def with_strategy(self, name: str) -> Choice:
+        """The same with another strategy, at its defaults."""
+        return Choice(self.card, name, {}, self.budget)
 
-def choose(settings: Settings, options: Mapping[str, str]) -> Choice:
+
+def choose(
+    settings: Settings,
+    options: Mapping[str, str],
+    *,
+    strategy: str | None = None,
+    budget: int | None = None,
+) -> Choice:
     """Look every name up before anything heavy is read.
+
+    Args:
+        settings: what holds unless one of the others is given.
+        options: of the strategy.
+        strategy: instead of the settings'.
+        budget: in tokens, instead of the settings'.
 
     Raises:
         UnknownNameError: no such model, strategy or option.
@@ -48,13 +64,13 @@ def choose(settings: Settings, options: Mapping[str, str]) -> Choice:
         card = load_card(settings.model)
     except UnknownNameError as error:
         raise _traced(error, settings, "model") from error
-    name = settings.strategy or card.strategy
+    name = strategy or settings.strategy or card.strategy
     try:
         make_strategy(name, options)
     except UnknownNameError as error:
         raise _traced(error, settings, "strategy") from error
-    budget = Budget(settings.budget or card.budget, settings.max_tiles)
-    return Choice(card, name, options, budget)
+    tokens = budget or settings.budget or card.budget
+    return Choice(card, name, options, Budget(tokens, settings.max_tiles))
 
 
 def load(settings: Settings, quiet: bool) -> VisionLanguageModel:

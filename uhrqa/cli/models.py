@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.console import dump_json, open_console, print_result
+from uhrqa.cli.console import dump_json, print_result
+
+if TYPE_CHECKING:
+    from uhrqa.vlm.card import Card
 
 app = typer.Typer(add_completion=False)
 
@@ -49,24 +54,14 @@ def models(
     elif quiet:
         print_result("\n".join(card.name for card in cards))
     else:
-        from uhrqa.cli.report import make_table
+        print_result("\n".join(_describe(card) for card in cards))
 
-        titles = ("name", "family", "licence", "notes", "tile", "tokens", "strategy", "budget")
-        table = make_table(
-            titles,
-            [
-                (
-                    card.name,
-                    card.family,
-                    card.licence,
-                    card.notes,
-                    str(card.tile),
-                    str(card.tokens_per_tile),
-                    card.strategy,
-                    str(card.budget),
-                )
-                for card in cards
-            ],
-            words=4,
-        )
-        open_console(stderr=False).print(table)
+
+def _describe(card: Card) -> str:
+    lines = [
+        f"{card.name}: {card.notes}",
+        f"  {card.family}, tiles of {card.tile} px, {card.tokens_per_tile} tokens a tile",
+        f"  default -s {card.strategy} -b {card.budget}; licence: {card.licence}",
+        f"  {card.paper}" if card.paper else "",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from uhrqa.cli.console import open_console, print_note
+from uhrqa.cli.console import open_console, print_note, strip_controls
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,7 +99,7 @@ def make_table(
     for index, title in enumerate(titles):
         table.add_column(title, justify="left" if index < words else "right", overflow="fold")
     for index, row in enumerate(rows):
-        table.add_row(*row, end_section=total and index == len(rows) - 2)
+        table.add_row(*map(strip_controls, row), end_section=total and index == len(rows) - 2)
     return table
 
 
