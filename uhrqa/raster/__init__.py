@@ -142,7 +142,8 @@ def format_of(path: str) -> str:
     except FileNotFoundError:
         raise RasterError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise RasterError(f"{path!r}: cannot be opened: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RasterError(f"{path!r}: cannot be opened: {reason}") from error
     if not start:
         raise RasterError(f"{path}: the file is empty (0 bytes); copy or export it again")
     for magic, name in MAGIC.items():

@@ -43,8 +43,7 @@ def open_zarr(path: str) -> LevelRaster:
     with guarded(f"{path}: the Zarr metadata cannot be read"):
         node = zarr.open(path, mode="r")
         arrays = [node] if isinstance(node, zarr.Array) else _arrays(path, node)
-    layouts = [_layout(path, array) for array in arrays]
-    levels = _reductions(list(zip(arrays, layouts, strict=True)))
+    levels = _reductions(_images(path, arrays))
     main = levels[0][1]
     if main.bands > main.shown:
         warnings.warn(
@@ -123,6 +122,23 @@ def _layout(path: str, array: Any) -> Layout:  # noqa: ANN401 - zarr's type has 
     check_size(path, shape[y], shape[x])
     size = Size(shape[y], shape[x])
     return Layout(y, x, band, size, 1 if band is None else shape[band])
+
+
+def _images(path: str, arrays: Sequence[Any]) -> list[tuple[Any, Layout]]:
+    """The arrays that are images; others may lie beside them.
+
+    Raises:
+        RasterError: none is; says why the first is not.
+    """
+    found, refusals = [], []
+    for array in arrays:
+        try:
+            found.append((array, _layout(path, array)))
+        except RasterError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
 
 
 def _reductions(found: list[tuple[Any, Layout]]) -> list[tuple[Any, Layout]]:

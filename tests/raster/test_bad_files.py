@@ -1,0 +1,407 @@
+"""What cannot be read is refused with one clear line, never with another exception."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
+from uhrqa.errors import RasterError, WholeImageWarning
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import image, open_raster
+
+
+def read_all(source: object) -> None:
+    with open_raster(source) as raster:
+        raster.read(Box.whole(raster.size), Size(64, 64))
+        raster.read(Box.whole(raster.size), raster.size)
+
+
+def refusal(source: object) -> str:
+    """The one line with which a source is refused, at opening or at reading all of it."""
+    with pytest.raises(RasterError) as caught:
+        read_all(source)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert len(line) < 600
+    return line
+
+
+def save_tiff(path: Path, array: np.ndarray, **options: object) -> Path:
+    options = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib", **options}
+    tifffile.imwrite(path, array, metadata=None, **options)
+    return path
+
+
+# ------------------------------------------------------------------ not an image at all
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    assert refusal(tmp_path / "absent.tif") == f"{tmp_path}/absent.tif: no such file"
+
+
+def test_an_empty_file(tmp_path: Path):
+    (tmp_path / "empty.tif").touch()
+    assert "the file is empty" in refusal(tmp_path / "empty.tif")
+
+
+def test_text_with_the_name_of_an_image(tmp_path: Path):
+    (tmp_path / "notes.tif").write_text("hello world")
+    assert "not a TIFF, Zarr, PNG or JPEG image (it starts with b'hello wo')" in refusal(
+        tmp_path / "notes.tif"
+    )
+
+
+def test_a_directory_that_is_no_zarr(tmp_path: Path):
+    assert "without Zarr metadata" in refusal(tmp_path)
+
+
+def test_a_pipe_does_not_wait(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    assert "not a regular file" in refusal(tmp_path / "pipe.tif")
+
+
+def test_a_device():
+    assert "not a regular file" in refusal("/dev/zero")
+
+
+@pytest.mark.parametrize("path", ["a\0b.tif", "x" * 400])
+def test_a_path_no_system_accepts(path: str):
+    assert "cannot be opened" in refusal(path)
+
+
+@pytest.mark.parametrize("source", [None, 3, [[1, 2]], b"a.tif"])
+def test_what_is_neither_path_nor_array(source: object):
+    assert "give a path or a uint8 array" in refusal(source)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 3), np.uint16),
+        np.zeros((4, 4), np.float32),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros(4, np.uint8),
+    ],
+)
+def test_arrays_of_another_kind(array: np.ndarray):
+    assert "give [h, w] or [h, w, 3] uint8" in refusal(array)
+
+
+def test_an_array_without_pixels():
+    assert "0 x 5 px" in refusal(np.zeros((5, 0, 3), np.uint8))
+
+
+def test_the_format_is_found_by_content_not_by_name(tmp_path: Path):
+    array = coordinate_raster(40, 50)
+    Image.fromarray(array).save(tmp_path / "really_png.tif", format="PNG")
+    with open_raster(str(tmp_path / "really_png.tif")) as raster:
+        assert np.array_equal(raster.read(Box(0, 0, 50, 40), Size(40, 50)).array, array)
+
+
+# ------------------------------------------------------------------ TIFF
+
+
+@pytest.mark.parametrize("kept", [4, 8, 9, 16])
+def test_a_tiff_cut_in_its_header(tmp_path: Path, kept: int):
+    path = save_tiff(tmp_path / "cut.tif", noise_raster(200, 200))
+    path.write_bytes(path.read_bytes()[:kept])
+    assert "cut.tif: " in refusal(path)
+
+
+def test_a_tiff_cut_in_its_pixels_is_found_when_it_is_opened(tmp_path: Path):
+    path = save_tiff(tmp_path / "cut.tif", noise_raster(200, 200))
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(RasterError, match=r"\d of 16 tiles of level 0 .* beyond the end"):
+        open_raster(path)
+
+
+def test_a_cut_overview_is_found_when_the_file_is_opened(tmp_path: Path):
+    path = tmp_path / "cut.tif"
+    level_raster(path, Size(300, 300), [(Size(150, 150), 20)])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(RasterError, match=r"level 1 \(150 x 150 px\) lie beyond the end"):
+        open_raster(path)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzw", "zstd"])
+def test_a_damaged_tile_is_named(tmp_path: Path, compression: str):
+    path = save_tiff(tmp_path / "bad.tif", noise_raster(200, 200), compression=compression)
+    with tifffile.TiffFile(path) as tif:
+        offset, count = tif.pages[0].dataoffsets[6], tif.pages[0].databytecounts[6]
+    data = bytearray(path.read_bytes())
+    data[offset : offset + count] = b"\xff" * count
+    path.write_bytes(data)
+    with open_raster(path) as raster:
+        raster.read(Box(0, 0, 64, 64), Size(64, 64))  # other tiles are still served
+    assert f"level 0 (200 x 200 px), tile row 1, column 2, at byte {offset}" in refusal(path)
+
+
+def test_a_file_cut_after_it_was_opened(tmp_path: Path):
+    path = save_tiff(tmp_path / "cut.tif", noise_raster(200, 200))
+    with open_raster(path) as raster:
+        os.truncate(path, 1000)
+        with pytest.raises(RasterError, match="cut short after it was opened"):
+            raster.read(Box.whole(raster.size), raster.size)
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "words"),
+    [
+        (np.zeros((80, 80, 3), np.uint16), {}, "16-bit uint16, only 8-bit.*-ot Byte -scale"),
+        (np.zeros((80, 80, 3), np.float32), {}, "32-bit float32, only 8-bit"),
+        (np.zeros((80, 80, 3), np.int8), {}, "8-bit int8, only 8-bit"),
+        (np.zeros((80, 80, 4), np.uint8), {"photometric": "separated"}, "CMYK"),
+        (np.zeros((80, 80, 3), np.uint8), {"photometric": "cielab"}, r"L\*a\*b"),
+        (np.zeros((80, 80), np.uint8), {"photometric": "miniswhite"}, "white-is-zero"),
+        (
+            np.zeros((80, 80), np.uint8),
+            {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)},
+            "palette.*-expand rgb",
+        ),
+        (np.zeros((80, 80), bool), {"photometric": "minisblack", "tile": None}, "1-bit"),
+    ],
+)
+def test_kinds_that_are_not_covered(tmp_path: Path, array: np.ndarray, options: dict, words: str):
+    path = save_tiff(tmp_path / "kind.tif", array, **{"compression": None, **options})
+    with pytest.raises(RasterError, match=words):
+        open_raster(path)
+
+
+def header_only(path: Path, w: int, h: int, tile: int, entries: int = 1) -> Path:
+    """A TIFF whose header promises a huge image and whose tiles hold nothing."""
+    tags = [
+        (256, 4, 1, w),
+        (257, 4, 1, h),
+        (258, 3, 1, 8),
+        (259, 3, 1, 8),
+        (262, 3, 1, 1),
+        (277, 3, 1, 1),
+        (322, 4, 1, tile),
+        (323, 4, 1, tile),
+        (324, 4, entries, 8 if entries == 1 else 512),
+        (325, 4, entries, 10 if entries == 1 else 512),
+    ]
+    data = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", len(tags))
+    data += b"".join(struct.pack("<HHII", *tag) for tag in tags) + struct.pack("<I", 0)
+    path.write_bytes(data.ljust(512, b"\0") + b"\0" * 4 * (entries if entries > 1 else 0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("w", "h", "tile", "words"),
+    [
+        (0, 100, 64, "without any pixel"),
+        (100, 0, 64, "without any pixel"),
+        (100, 100, 0, "damaged|cannot be read"),
+        (1_000_000, 1_000_000, 512, "more than the limit"),
+        (2**32 - 1, 2**32 - 1, 512, "more than the limit"),
+        (100_000, 100_000, 512, "needs 38416 tiles, the header lists 1"),
+        (100_000, 100_000, 32768, "each tile is 32768 x 32768 px"),
+    ],
+)
+def test_headers_that_promise_the_absurd(tmp_path: Path, w: int, h: int, tile: int, words: str):
+    path = header_only(tmp_path / "absurd.tif", w, h, tile)
+    with pytest.raises(RasterError, match=words):
+        open_raster(path)
+
+
+def test_a_loop_of_images_ends(tmp_path: Path):
+    path = tmp_path / "loop.tif"
+    level_raster(path, Size(100, 100), [])
+    data = bytearray(path.read_bytes())
+    first = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, first)[0]
+    struct.pack_into("<I", data, first + 2 + 12 * count, first)
+    path.write_bytes(data)
+    with open_raster(path) as raster:
+        assert raster.levels == (Size(100, 100),)
+
+
+def test_a_jpeg_tile_that_announces_more_than_a_tile(tmp_path: Path):
+    stream = io.BytesIO()
+    Image.new("L", (3000, 3000)).save(stream, "JPEG")
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(
+        path,
+        iter([stream.getvalue()]),
+        shape=(64, 64),
+        dtype="uint8",
+        photometric="minisblack",
+        tile=(64, 64),
+        compression="jpeg",
+        metadata=None,
+    )
+    assert "it announces 3000 x 3000 px" in refusal(path)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_no_damage_to_a_header_raises_anything_else(tmp_path: Path, data: st.DataObject):
+    path = tmp_path / "fuzz.tif"
+    level_raster(path, Size(130, 100), [(Size(65, 50), 20)])
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, min(600, len(content) - 1)))] = data.draw(
+            st.integers(0, 255)
+        )
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with open_raster(path) as raster:
+                raster.read(Box(0, 0, 50, 50), Size(50, 50))
+                raster.read(Box(0, 0, 50, 50), Size(20, 20))
+        except RasterError:
+            pass
+
+
+# ------------------------------------------------------------------ PNG and JPEG
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("share", [0.002, 0.5, 0.9])
+def test_a_truncated_png_or_jpeg(tmp_path: Path, suffix: str, share: float):
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(noise_raster(100, 100)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: max(12, int(len(data) * share))])
+    assert "cut." in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "words"),
+    [
+        ("P", "png", "a colour palette.*-expand rgb"),
+        ("1", "png", "1 bit a pixel"),
+        ("I;16", "png", "16-bit PNG.*-ot Byte -scale"),
+        ("CMYK", "jpg", "CMYK"),
+    ],
+)
+def test_kinds_of_png_and_jpeg_not_covered(tmp_path: Path, mode: str, suffix: str, words: str):
+    Image.new(mode, (50, 40)).save(tmp_path / f"kind.{suffix}")
+    with pytest.raises(RasterError, match=words):
+        open_raster(tmp_path / f"kind.{suffix}")
+
+
+def test_a_png_whose_header_promises_the_absurd(tmp_path: Path):
+    path = tmp_path / "absurd.png"
+    Image.new("L", (50, 40)).save(path)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, 16, 200_000, 200_000)
+    path.write_bytes(data)
+    assert "absurd.png" in refusal(path)
+
+
+def test_pixels_beyond_the_guard_are_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 1000)
+    Image.new("L", (50, 40)).save(tmp_path / "large.png")
+    assert "no random access" in refusal(tmp_path / "large.png")
+    assert "gdal_translate -of COG" in refusal(tmp_path / "large.png")
+
+
+def test_an_image_that_is_decoded_whole_gives_a_warning_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(image, "WARN_PIXELS", 1000)
+    Image.fromarray(coordinate_raster(50, 40)).save(tmp_path / "large.png")
+    with pytest.warns(WholeImageWarning, match="gdal_translate -of COG .*large.png"):
+        raster = open_raster(tmp_path / "large.png")
+    with raster:
+        pixels = raster.read(Box.whole(raster.size), raster.size)
+        assert raster.bytes_read == (tmp_path / "large.png").stat().st_size
+    assert np.array_equal(pixels.array, coordinate_raster(50, 40))
+
+
+def test_images_above_pillows_global_limit_are_read_and_the_limit_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    array = coordinate_raster(90, 110)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.png")
+    with open_raster(tmp_path / "a.png") as raster:
+        pixels = raster.read(Box(80, 40, 100, 60), Size(20, 20))
+    assert np.array_equal(pixels.array, array[40:60, 80:100])
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+# ------------------------------------------------------------------ Zarr
+
+
+def save_zarr(path: Path, shape: tuple, dtype: str = "uint8") -> Path:
+    array = zarr.create_array(
+        store=str(path), shape=shape, chunks=tuple(min(side, 32) for side in shape), dtype=dtype
+    )
+    array[...] = 1
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ((40, 40, 3), "uint16", "is uint16, only uint8"),
+        ((40, 40, 40), "uint8", r"has shape \(40, 40, 40\)"),
+        ((2, 3, 40, 40), "uint8", "has shape"),
+        ((40,), "uint8", "has shape"),
+    ],
+)
+def test_zarr_arrays_that_are_no_image(tmp_path: Path, shape: tuple, dtype: str, words: str):
+    with pytest.raises(RasterError, match=words):
+        open_raster(save_zarr(tmp_path / "a.zarr", shape, dtype))
+
+
+def test_zarr_without_pixels(tmp_path: Path):
+    zarr.create_array(store=str(tmp_path / "a.zarr"), shape=(0, 5), chunks=(1, 5), dtype="uint8")
+    assert "without any pixel" in refusal(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"zarr_format": 3}'])
+def test_damaged_zarr_metadata(tmp_path: Path, text: str):
+    path = save_zarr(tmp_path / "a.zarr", (40, 40, 3))
+    (path / "zarr.json").write_text(text)
+    assert "Zarr metadata cannot be read" in refusal(path)
+
+
+def test_a_damaged_zarr_chunk_is_named(tmp_path: Path):
+    path = save_zarr(tmp_path / "a.zarr", (40, 40, 3))
+    (path / "c" / "1" / "0" / "0").write_bytes(b"broken")
+    assert "a chunk cannot be decoded" in refusal(path)
+
+
+def test_zarr_chunks_too_large_to_decode(tmp_path: Path):
+    path = tmp_path / "a.zarr"
+    zarr.create_array(
+        store=str(path), shape=(100_000, 100_000), chunks=(100_000, 100_000), dtype="uint8"
+    )
+    assert "each chunk is 100000 x 100000 px" in refusal(path)
+
+
+def test_a_zarr_group_without_arrays(tmp_path: Path):
+    zarr.open_group(str(tmp_path / "g.zarr"), mode="w").create_group("scene")
+    assert "without an array (it holds: scene)" in refusal(tmp_path / "g.zarr")
+
+
+def test_a_zarr_group_whose_metadata_names_nothing(tmp_path: Path):
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    group.attrs["multiscales"] = [{"datasets": [{"path": "../../etc"}, {"path": "0"}]}]
+    assert "metadata cannot be read" in refusal(tmp_path / "g.zarr")
