@@ -36,6 +36,7 @@ from uhrqa.vlm.card import Card
 SCHEMA = "uhrqa.answer/1"
 PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
 MAX_NEW_TOKENS = 32
+STAGES = ("read", "encode", "relevance", "select")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Answer:
         }
 
 
-def ask(
+def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     raster: Raster | Array | str | Path,
     question: str,
     *,
@@ -211,25 +212,18 @@ def ask(
     chosen, name = _strategy(strategy, options, loaded.card)
     cap = _budget(budget, max_tiles, loaded.card)
     with ExitStack() as stack:
-        if isinstance(raster, Raster):
-            source = raster
-        else:
-            source = stack.enter_context(open_raster(raster))
+        source = (
+            raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
+        )
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        scene = Scene(
-            source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed
-        )
+        scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
         cap, notes = _within_context(cap, scene, max_new_tokens)
         selection = select(chosen, scene, cap)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
         written = loaded.generate(sequence, max_new_tokens)
-    seconds = {stage: scene.ledger.seconds[stage] for stage in ("read", "encode", "relevance")}
-    seconds |= {
-        "select": scene.ledger.seconds["select"],
-        "prefill": written.prefill_seconds,
-        "decode": written.decode_seconds,
-    }
+    seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
+    seconds |= {"prefill": written.prefill_seconds, "decode": written.decode_seconds}
     return Answer(
         text=written.text,
         question=question,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Plan:
     steps: tuple[str, ...]
 
 
-def plan(
+def plan(  # noqa: PLR0913 - mirrors `ask`
     size: Size,
     card: Card,
     strategy: str,
@@ -101,6 +101,12 @@ class _PlannedRaster:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class _PlannedModel:

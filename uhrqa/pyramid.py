@@ -174,13 +174,14 @@ def thumbnail(source: Size, tile: int, *, stretch: bool = False) -> Level:
 def fill_tiles(size: Size, source: Size, tile: int) -> Size:
     """Grow a level until one of its sides is a whole number of tiles.
 
-    A level whose sides are far below a tile (a 1 x 1 source) fills one tile.
+    Rounding never adds a thin row or column of tiles, as the released code's does (1009 x 1007).
 
     Source: Luo et al. 2025, Eq. 3.
     """
     rows, cols = math.ceil(size.h / tile), math.ceil(size.w / tile)
-    factor = min(rows * tile / size.h, cols * tile / size.w)
-    return _resized(source, factor * max(size) / max(source))
+    factor = min(rows * tile / source.h, cols * tile / source.w)
+    grown = _resized(source, factor)
+    return Size(min(grown.h, rows * tile), min(grown.w, cols * tile))
 
 
 def _resized(source: Size, scale: float) -> Size:

@@ -7,7 +7,7 @@ nothing of budgets.
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class Ledger:
     reused: Counter[Level] = field(default_factory=Counter)
     seen: Counter[Level] = field(default_factory=Counter)
     passes: list[RelevancePass] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0
 
     @contextmanager

@@ -81,6 +81,7 @@ def require(needed: int, budget: Budget, what: str) -> None:
     """
     if needed > budget.tokens:
         raise BudgetError(
-            f"budget of {budget.tokens} visual tokens: {what} needs {needed}; use -b {needed} or more",
+            f"budget of {budget.tokens} visual tokens: {what} needs {needed}; "
+            f"use -b {needed} or more",
             least=needed,
         )

@@ -87,7 +87,7 @@ def _meaning(entry: Field[Any]) -> str:
 def _read_value(name: str, key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - YAML or text
     """A value as the field's type: numbers, true/false, none, words, or numbers with commas."""
     union = isinstance(hint, types.UnionType)
-    kinds = [kind for kind in (typing.get_args(hint) if union else (hint,))]
+    kinds = list(typing.get_args(hint)) if union else [hint]
     wants_tuple = any(typing.get_origin(kind) is tuple for kind in kinds)
     try:
         parsed = ast.literal_eval(value) if isinstance(value, str) else value

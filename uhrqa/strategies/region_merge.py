@@ -41,6 +41,9 @@ class RegionMerge:
     partition: str = option("kmeans", "how a view is cut into regions: kmeans or grid")
     coord_weight: float = option(0.05, "weight of coordinates beside features in k-means")
     iterations: int = option(10, "k-means iterations")
+    coverage: bool = option(
+        True, "every region keeps a token (the paper's promise); false cuts the list (Algorithm 1)"
+    )
     rows: str = option("text", "query rows: 'text' (mean, as in the paper) or 'last'")
     order: str = option("priority", "order in the prompt: 'priority' as in the paper, or 'raster'")
     relevance: str = option("auto", RELEVANCE_DOC)
@@ -96,23 +99,22 @@ class RegionMerge:
 
         if len(tokens) <= room:
             return tokens, importance
-        labels = self._partition(scene, tokens, room)
-        groups, order = group_by_region(labels, importance)
+        groups, order = group_by_region(self._partition(scene, tokens, room), importance)
         kept: list[VisualTokens] = []
         scores: list[Tensor] = []
-        used = 0
-        for members in (groups[index] for index in order):  # lines 18-26
-            preserved, merged = preserve_and_merge(members, importance)
+        left = room
+        for rank, index in enumerate(order):  # lines 18-27
+            reserved = len(order) - rank - 1 if self.coverage else 0
+            preserved, merged = preserve_and_merge(groups[index], importance, left - reserved)
             kept.append(tokens.take(preserved))
             scores.append(importance[preserved])
             if len(merged):
                 kept.append(tokens.take(merged).merge())
                 scores.append(importance[merged].mean()[None])
-            used += len(preserved) + bool(len(merged))
-            if used >= room:
+            left -= len(preserved) + bool(len(merged))
+            if left <= 0:
                 break
-        first = torch.arange(room)[: sum(map(len, kept))]
-        return VisualTokens.cat(kept).take(first), torch.cat(scores)[first]  # line 27
+        return VisualTokens.cat(kept), torch.cat(scores)
 
     def _partition(self, scene: Scene, tokens: VisualTokens, room: int) -> Tensor:
         import torch
@@ -195,21 +197,28 @@ def group_by_region(labels: Tensor, importance: Tensor) -> tuple[list[Tensor], l
     import torch
 
     order = labels.argsort(stable=True)
-    groups = list(order.split(torch.bincount(labels).tolist()))
+    groups = list(torch.split(order, torch.bincount(labels).tolist()))
     means = torch.stack([importance[members].double().mean() for members in groups])
     return groups, means.argsort(descending=True, stable=True).tolist()
 
 
-def preserve_and_merge(members: Tensor, importance: Tensor) -> tuple[Tensor, Tensor]:
-    """Members at or above their region's mean, most important first, and the others.
+def preserve_and_merge(members: Tensor, importance: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """Members at or above their region's mean, most important first, and those to merge.
+
+    Args:
+        members: `[K]` token indices of one region.
+        importance: `[N]` of all tokens.
+        room: tokens the region may become, at least 1; what does not fit is merged with the rest.
 
     Source: Dang et al. 2026, Eq. 9 and 11. The mean is taken in float64 and compared with a
     tolerance, so that equal scores are all preserved, as the equation says.
     """
     values = importance[members].double()
-    high = values >= values.mean() * (1 - 1e-9)
-    ranked = values[high].argsort(descending=True, stable=True)
-    return members[high][ranked], members[~high]
+    order = values.argsort(descending=True, stable=True)
+    count = int((values >= values.mean() * (1 - 1e-9)).sum())
+    if count + (count < len(members)) > room:
+        count = room - 1
+    return members[order[:count]], members[order[count:]]
 
 
 def _joined(

@@ -146,8 +146,10 @@ def cached_snapshot(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, local_files_only=True))
     except (OSError, HFValidationError) as error:
-        fix = f"download it once with: hf download {hub_id}"
-        raise CheckpointError(f"{hub_id}: not a directory and not in the hub cache; {fix}") from error
+        raise CheckpointError(
+            f"{hub_id}: not a directory and not in the hub cache; "
+            f"download it once with: hf download {hub_id}"
+        ) from error
 
 
 def card_of_directory(path: Path, name: str) -> Card:
@@ -163,9 +165,14 @@ def card_of_directory(path: Path, name: str) -> Card:
         raise CheckpointError(f"{name}: model_type '{family}' is not supported; supported: {known}")
     extras = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
     found = {key: file for key, file in extras.items() if (path / file).is_file()}
-    layers = rfm_depth(path / found["rfm"]) if "rfm" in found else 0
     return Card(
-        name=name, family=family, weights=str(path), config=config, rfm_layers=layers, **found
+        name=name,
+        family=family,
+        weights=str(path),
+        config=config,
+        rfm=found.get("rfm"),
+        rfm_layers=rfm_depth(path / found["rfm"]) if "rfm" in found else 0,
+        placement=found.get("placement"),
     )
 
 
@@ -192,6 +199,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{file}: not a JSON object")
     for part in ("vision_config", "text_config"):
         if config.get("model_type") in FAMILIES and not isinstance(config.get(part), dict):
             raise CheckpointError(f"{file}: no {part}")

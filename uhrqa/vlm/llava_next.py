@@ -63,7 +63,7 @@ class LlavaNext:
         """
         place = choose_device(device)
         path = weights_of(card)
-        model: Any = load_strictly(
+        model = load_strictly(
             LlavaNextForConditionalGeneration,
             path,
             dtype=choose_dtype(dtype, place),
@@ -74,7 +74,9 @@ class LlavaNext:
         decoder.set_attn_implementation(probed_name("sdpa"))
         focus = Path(rfm) if rfm else path / card.rfm if card.rfm else None
         tables = Placement.load(path / card.placement) if card.placement else None
-        mean, std = (torch.tensor(part).view(3, 1, 1) for part in read_normalisation(path))
+        mean, std = (
+            torch.tensor(part, device=place).view(3, 1, 1) for part in read_normalisation(path)
+        )
         return cls(
             card,
             model,
@@ -99,7 +101,7 @@ class LlavaNext:
     @property
     def rfm_layers(self) -> int:
         """Layers of the Region Focus Module; 0 when there is none."""
-        return int(self.rfm.config.num_hidden_layers) if self.rfm is not None else 0
+        return len(self.rfm.get_submodule("layers")) if self.rfm is not None else 0  # type: ignore[arg-type]
 
     @property
     def fill(self) -> tuple[int, int, int]:
@@ -114,9 +116,7 @@ class LlavaNext:
         layers = config.vision_feature_layer
         features = []
         for batch in pixels.split(TILE_BATCH):
-            scaled = (batch.to(self.device).float() / 255 - self.mean.to(self.device)) / self.std.to(
-                self.device
-            )
+            scaled = (batch.to(self.device).float() / 255 - self.mean) / self.std
             out = self.model.model.vision_tower(
                 scaled.to(self.model.dtype), output_hidden_states=True
             )
@@ -147,7 +147,7 @@ class LlavaNext:
             return self.card.prompt.replace("<image>", image).replace("{question}", question)
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
-            chat = [{"role": "user", "content": content}]
+            chat: Any = [{"role": "user", "content": content}]
             text = str(
                 self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
             )
@@ -183,7 +183,7 @@ class LlavaNext:
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
         """See `VisionLanguageModel.generate`."""
         decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
-        cache = DynamicCache(config=self.model.config.text_config)
+        cache = DynamicCache(config=self.model.config.get_text_config())
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
@@ -199,7 +199,7 @@ class LlavaNext:
             ids.append(token)
             inputs = {"input_ids": torch.tensor([[token]], device=self.device)}
         total = time.perf_counter() - begin
-        text = self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
         return Generation(text, tuple(ids), prefill, total - prefill)
 
     def _stop_ids(self) -> set[int]:

@@ -31,14 +31,14 @@ def weights_of(card: Card) -> Path:
         CheckpointError: a hub id that is not in the cache, or no safetensors there.
     """
     path = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
-    if not any(path.glob("*.safetensors")):
+    if not any(path.glob("model*.safetensors")):
         pickles = sorted(file.name for file in [*path.glob("*.bin"), *path.glob("*.pt*")])
         if pickles:
             raise CheckpointError(
                 f"{path}: weights are pickled ({pickles[0]}), which can run code when read; "
                 "convert them to safetensors, for example with transformers' save_pretrained"
             )
-        raise CheckpointError(f"{path}: no *.safetensors; is the download complete?")
+        raise CheckpointError(f"{path}: no model*.safetensors; is the download complete?")
     return path
 
 
@@ -74,7 +74,7 @@ def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype | str:
 
 def load_strictly(
     kind: type[PreTrainedModel], path: Path, *, dtype: torch.dtype | str, attention: str
-) -> PreTrainedModel:
+) -> Any:  # noqa: ANN401 - an instance of `kind`
     """A model with every weight from the file and no weight left over.
 
     Raises:
@@ -83,7 +83,7 @@ def load_strictly(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model, report = kind.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             path,
             dtype=dtype,
             local_files_only=True,
@@ -92,6 +92,7 @@ def load_strictly(
             attn_implementation=attention,
             output_loading_info=True,
         )
+        model, report = loaded
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error

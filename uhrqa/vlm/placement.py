@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from uhrqa.errors import CheckpointError
 from uhrqa.geometry import Size
@@ -36,7 +36,7 @@ class Placement(nn.Module):
         self.scale = nn.Parameter(torch.zeros(FINEST_DEPTH + 1, width))
 
     def forward(self, centre: Tensor, depth: Tensor) -> Tensor:
-        """p + q.
+        """What both tables add, p + q.
 
         Args:
             centre: `[..., 2]` (x, y) in [0, 1].
@@ -46,7 +46,9 @@ class Placement(nn.Module):
             `[..., D]`.
         """
         flat = centre.reshape(1, 1, -1, 2).to(self.position) * 2 - 1
-        p = F.grid_sample(self.position[None], flat, padding_mode="border", align_corners=False)
+        p = functional.grid_sample(
+            self.position[None], flat, padding_mode="border", align_corners=False
+        )
         low = depth.floor().clamp(0, FINEST_DEPTH - 1).long()
         share = (depth - low).clamp(0, 1).to(self.scale)[..., None]
         q = self.scale[low] * (1 - share) + self.scale[low + 1] * share

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from uhrqa import load_model
+from uhrqa.errors import CardError, CheckpointError, ConfigError, UhrqaError, UnknownNameError
+from uhrqa.vlm import card as cards
+from uhrqa.vlm.card import load_card
+from uhrqa.vlm.placement import Placement
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def refused(path: Path, match: str) -> None:
+    with pytest.raises(CheckpointError, match=match) as caught:
+        load_model(str(path), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+def edit_weights(path: Path, change) -> None:
+    state = load_file(path / "model.safetensors")
+    change(state)
+    save_file(state, path / "model.safetensors", {"format": "pt"})
+
+
+def test_a_missing_weight_is_an_error_not_a_random_number(copy: Path) -> None:
+    edit_weights(copy, lambda state: state.pop(sorted(state)[-1]))
+    refused(copy, "1 missing weights")
+
+
+def test_a_weight_of_another_shape_is_an_error(copy: Path) -> None:
+    def shrink(state: dict[str, torch.Tensor]) -> None:
+        name = next(key for key in state if key.endswith("linear_1.weight"))
+        state[name] = state[name][:-1].clone()
+
+    edit_weights(copy, shrink)
+    refused(copy, "linear_1.weight|size mismatch|mismatched")
+
+
+def test_a_weight_too_many_is_an_error(copy: Path) -> None:
+    edit_weights(copy, lambda state: state.update(stray=torch.zeros(2)))
+    refused(copy, "unexpected weights, first .*stray")
+
+
+def test_pickled_weights_are_refused_without_being_read(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"\x80\x04not read")
+    refused(copy, "pickled .*safetensors")
+
+
+def test_a_truncated_file_is_refused(copy: Path) -> None:
+    whole = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    refused(copy, "cannot be loaded")
+
+
+def test_a_directory_without_weights_says_so(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    refused(copy, "no model\\*.safetensors")
+
+
+def test_an_unsupported_family_is_named(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"model_type": "gemma3"}))
+    refused(copy, "'gemma3' is not supported; supported: llava_next")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_damaged_config_is_refused(copy: Path, text: str) -> None:
+    (copy / "config.json").write_text(text)
+    refused(copy, "config.json: not")
+
+
+def test_code_in_the_checkpoint_is_never_run(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "evil.Model"}
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "evil.py").write_text("raise SystemExit('executed')")
+    assert load_model(str(copy), device="cpu").card.family == "llava_next"
+
+
+def test_an_rfm_of_another_width_is_refused(copy: Path) -> None:
+    state = load_file(copy / "rfm.safetensors")
+    wrong = {key: value[..., :-1].clone() for key, value in state.items()}
+    save_file(wrong, copy / "rfm.safetensors", {"format": "uhrqa-rfm"})
+    refused(copy, "does not fit")
+
+
+def test_any_other_safetensors_file_is_no_rfm(copy: Path) -> None:
+    save_file({"layers.0.x": torch.zeros(1)}, copy / "rfm.safetensors")
+    refused(copy, "not a Region Focus Module")
+
+
+def test_a_name_nobody_has_is_answered_with_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'tiny'"):
+        load_card("tinny")
+
+
+def test_a_hub_id_that_is_not_cached_names_the_download(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="hf download some/model"):
+        load_card("some/model")
+
+
+def test_a_file_is_no_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="not a checkpoint directory"):
+        load_card(str(file))
+
+
+def test_an_unknown_key_in_a_card_is_an_error(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text("weights: odd\nbudgget: 3\n")
+    monkeypatch.setattr(cards, "PLACES", (tmp_path,))
+    with pytest.raises(CardError, match="unknown key 'budgget'; did you mean 'budget'"):
+        load_card("odd")
+
+
+@pytest.mark.parametrize("name", cards.list_cards())
+def test_every_card_gives_the_dimensions_a_plan_needs(name: str) -> None:
+    card = load_card(name)
+    assert card.tile % card.pixels_per_token == 0
+    assert card.context > card.budget
+    assert card.dims.decoder.layers > 0
+
+
+@pytest.mark.parametrize(("key", "value"), [("dtype", "float31"), ("device", "cuda:99")])
+def test_a_device_or_dtype_there_is_not_is_refused(checkpoint: Path, key, value) -> None:
+    with pytest.raises(ConfigError, match=value):
+        load_model(str(checkpoint), **{key: value})
+
+
+def test_a_card_made_from_a_directory_knows_its_rfm(checkpoint: Path) -> None:
+    card = load_card(str(checkpoint))
+    assert (card.rfm, card.rfm_layers, card.tile, card.pixels_per_token) == (
+        "rfm.safetensors",
+        2,
+        56,
+        14,
+    )
+    assert card.context == 4096
+
+
+def test_placement_tables_that_are_not_are_refused(tmp_path: Path) -> None:
+    save_file({"position": torch.zeros(3, 2, 2)}, tmp_path / "p.safetensors")
+    with pytest.raises(UhrqaError, match="no placement tables"):
+        Placement.load(tmp_path / "p.safetensors")
