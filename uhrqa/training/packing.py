@@ -1,0 +1,320 @@
+"""From views to one batch: which tokens are kept, where they stand, and what attention should find.
+
+A batch packs several questions behind one visual prefix. A question sees the prefix and itself.
+Dropped tokens still count: in half of the samples those kept stand for them, by a bias of
+log(how many) on their attention and by positions as far apart as in the full sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uhrqa.synth.questions import DETAIL, Question
+from uhrqa.training.views import View
+
+SINK_WEIGHT = 2.0  # attention a count leaves on the first token, in objects
+UNREADABLE = 0.12  # weight of an answer that can only be guessed
+THUMBNAIL_SHARE = 0.6  # of samples that start with it
+SHORT = 95  # tokens: shorter samples get row separators, which may double their length
+_ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One view, arranged: T tokens out of S, and Q questions.
+
+    Attributes:
+        mix: `[T, S]` rows that average source tokens; zero for a separator.
+        newline: `[T]` bool.
+        bias: `[T]` log of how many tokens each stands for.
+        position: `[T]`.
+        start: position of the first text token.
+        chosen: indices of its questions.
+        ground: `[Q, 1 + T]` wanted attention on the first token and each visual one; zero: any.
+        count: `[Q, 1 + T]` the same for the counting heads.
+        weight: `[Q]` of the answer.
+        visual: `[T]` bool: tokens of tiles, neither thumbnail nor separator.
+    """
+
+    mix: np.ndarray
+    newline: np.ndarray
+    bias: np.ndarray
+    position: np.ndarray
+    start: int
+    chosen: list[int]
+    ground: np.ndarray
+    count: np.ndarray
+    weight: np.ndarray
+    visual: np.ndarray
+
+
+def arrange(view: View, rng: np.random.Generator, most: int, long: float = 0.0) -> Layout:
+    """A random arrangement of a view.
+
+    Args:
+        view: tokens and questions.
+        rng: of every choice.
+        most: questions at most.
+        long: share of arrangements that keep every token.
+    """
+    chosen = _choose(view, rng, most)
+    kept = _keep(view, rng, [view.asked[index] for index in chosen], long)
+    order = np.nonzero(kept)[0]
+    order = order[np.lexsort((view.col[order], view.row[order], view.level[order]))]
+    hit = np.zeros(len(view.level), bool)
+    hit[view.thing_hits[:, 1]] = True
+    merging = view.kind == "views" and rng.random() < 0.6
+    groups = _group(view, rng, order, hit, merging)
+    wanted = len(groups) < SHORT if long == 0.0 else rng.random() < 0.5
+    groups, newline = _with_newlines(view, groups, wanted)
+    mix = np.zeros((len(groups), len(view.level)), np.float32)
+    for index, members in enumerate(groups):
+        mix[index, members] = 1.0 / max(1, len(members))
+    single = np.array([len(members) == 1 for members in groups])
+    first = np.array([members[0] if len(members) else 0 for members in groups])
+    visual = ~newline & (view.level[first] > 0)
+    bias, position, start = _dilute(view, rng, first, single & visual & ~hit[first], merging)
+    spot = np.full(len(view.level), -1)
+    spot[first[single]] = np.nonzero(single)[0]
+    asked = [view.asked[index] for index in chosen]
+    return Layout(
+        mix, newline, bias, position, start, chosen,
+        np.stack([_ground_row(view, question, spot, len(groups)) for question in asked]),
+        np.stack([_count_row(view, question, spot, len(groups)) for question in asked]),
+        np.array([_answer_weight(view, question) for question in asked], np.float32),
+        visual,
+    )  # fmt: skip
+
+
+def _choose(view: View, rng: np.random.Generator, most: int) -> list[int]:
+    odds = np.array([_ASKED_MORE.get(question.category, 1.0) for question in view.asked])
+    keys = rng.random(len(odds)) ** (1.0 / odds)
+    return np.argsort(-keys)[:most].tolist()
+
+
+def _keep(
+    view: View, rng: np.random.Generator, asked: Sequence[Question], long: float
+) -> np.ndarray:
+    """All tokens of the objects asked about, most of the others' and a random share of the rest."""
+    kept = np.zeros(len(view.level), bool)
+    rest = np.nonzero(view.level > 0)[0]
+    rest = np.setdiff1d(rest, view.thing_hits[:, 1])
+    share = 1.0 if rng.random() < long else math.exp(rng.uniform(math.log(0.04), math.log(0.35)))
+    kept[rest[rng.random(len(rest)) < share]] = True
+    if rng.random() < THUMBNAIL_SHARE:
+        kept[view.level == 0] = True
+    wanted = {thing for question in asked for thing in question.things}
+    others = {thing for thing in range(len(view.length)) if rng.random() < 0.7}
+    middle = set(view.centres[:, 1].tolist())
+    for thing, token in view.thing_hits.tolist():
+        if thing in wanted or thing in others:
+            kept[token] |= token in middle or rng.random() < 0.9
+    for thing, token in view.centres.tolist():
+        if thing in wanted and view.level[token] > 0:
+            kept[token] = True
+    if not kept[view.level > 0].any():
+        kept[rest[:4]] = True
+    if not kept.any():
+        kept[:] = True
+    return kept
+
+
+def _group(
+    view: View, rng: np.random.Generator, order: np.ndarray, hit: np.ndarray, merging: bool
+) -> list[list[int]]:
+    """Tokens in order, one group each; background cells become one group when merging."""
+    if not merging:
+        return [[int(token)] for token in order]
+    side = int(rng.choice([2, 3, 4, 6]))
+    last = bool(rng.random() < 0.5)
+    groups: list[list[int]] = []
+    for level in np.unique(view.level[order]):
+        own = order[view.level[order] == level]
+        if level == 0:
+            groups += [[int(token)] for token in own]
+            continue
+        cells: dict[tuple[int, int], list[int]] = {}
+        for token in own[~hit[own]].tolist():
+            cells.setdefault((view.row[token] // side, view.col[token] // side), []).append(token)
+        singles = [[int(token)] for token in own[hit[own]]]
+        merged = list(cells.values())
+        groups += singles + merged if last else merged + singles
+    return groups
+
+
+def _with_newlines(
+    view: View, groups: list[list[int]], wanted: bool
+) -> tuple[list[list[int]], np.ndarray]:
+    """Put an empty group after the last token of each row of a tiled level."""
+    if not wanted:
+        return groups, np.zeros(len(groups), bool)
+    out: list[list[int]] = []
+    for index, group in enumerate(groups):
+        out.append(group)
+        after = groups[index + 1] if index + 1 < len(groups) else None
+        here = (view.level[group[0]], view.row[group[0]])
+        there = (view.level[after[0]], view.row[after[0]]) if after else None
+        if here[0] > 0 and len(group) == 1 and here != there:
+            out.append([])
+    return out, np.array([not group for group in out])
+
+
+def _dilute(
+    view: View, rng: np.random.Generator, first: np.ndarray, rest: np.ndarray, merging: bool
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Bias and positions, as if the tokens dropped were there (or as they are)."""
+    count = len(first)
+    bias = np.zeros(count, np.float32)
+    if merging or rng.random() < 0.5:
+        return bias, np.arange(1, count + 1), count + 1
+    levels = view.level[first]
+    total = count
+    for level, full in view.full.items():
+        own = rest & (levels == level)
+        if level == 0 or not own.any():
+            continue
+        bias[own] = math.log(max(1.0, full / int(own.sum())))
+        total += max(0, full - int(own.sum()))
+    return bias, np.sort(rng.permutation(total)[:count]) + 1, total + 1
+
+
+def _ground_row(view: View, question: Question, spot: np.ndarray, count: int) -> np.ndarray:
+    """Objects share the attention equally; "no" and "0" leave half or all of it on the sink."""
+    row = np.zeros(1 + count, np.float32)
+    if question.category == "rural/urban":
+        return row
+    found: dict[int, list[int]] = {}
+    pairs = view.thing_hits if question.things else view.site_hits
+    targets = question.things or question.sites
+    for owner, token in pairs.tolist():
+        if owner in targets and view.level[token] > 0 and spot[token] >= 0:
+            found.setdefault(owner, []).append(1 + int(spot[token]))
+    for tokens in found.values():
+        row[tokens] += 1.0 / (len(found) * len(tokens))
+    if not found:
+        row[0] = 0.0 if question.things else 1.0
+    elif question.answer in ("no", "0") or not question.things:
+        row *= 0.5
+        row[0] = 0.5
+    return row
+
+
+def _count_row(view: View, question: Question, spot: np.ndarray, count: int) -> np.ndarray:
+    """The tokens of the objects' centres at the finest level, one part each, beside the sink."""
+    row = np.zeros(1 + count, np.float32)
+    if question.category != "count":
+        return row
+    finest = max(view.scale)
+    row[0] = SINK_WEIGHT
+    for thing, token in view.centres.tolist():
+        if thing in question.things and view.level[token] == finest and spot[token] >= 0:
+            row[1 + spot[token]] += 1.0
+    return row / row.sum()
+
+
+def readable(view: View, question: Question) -> bool:
+    """Whether the objects are large enough at the finest level for the answer to be seen."""
+    if not question.things:
+        return True
+    least = float(view.length[list(question.things)].min())
+    return least * view.scale[max(view.scale)] >= DETAIL.get(question.category, 0.0)
+
+
+def _answer_weight(view: View, question: Question) -> float:
+    return 1.0 if readable(view, question) else UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B layouts, padded.
+
+    Attributes:
+        features: `[B, S, D]`.
+        centre: `[B, S, 2]`.
+        depth: `[B, S]`.
+        mix: `[B, T, S]`.
+        newline: `[B, T]` bool.
+        visual: `[B, T]` bool.
+        text: `[B, X]` token ids.
+        position: `[B, 1 + T + X]`.
+        segment: `[B, 1 + T + X]`: 0 prefix and visual, k question k, -1 padding.
+        bias: `[B, 1 + T + X]`.
+        asks: `[R, 2]` (view, index in the sequence) of each question's last prompt token.
+        answers: `[N, 2]` (view, index) of the tokens that must say the next word.
+        labels: `[N]` what they must say.
+        of: `[N]` question (row of `asks`) each answer token belongs to.
+        weight: `[R]`.
+        ground: `[R, 1 + T]`.
+        count: `[R, 1 + T]`.
+        source: (view, question) of each row, indices in the batch.
+    """
+
+    features: Tensor
+    centre: Tensor
+    depth: Tensor
+    mix: Tensor
+    newline: Tensor
+    visual: Tensor
+    text: Tensor
+    position: Tensor
+    segment: Tensor
+    bias: Tensor
+    asks: Tensor
+    answers: Tensor
+    labels: Tensor
+    of: Tensor
+    weight: Tensor
+    ground: Tensor
+    count: Tensor
+    source: list[tuple[int, int]]
+
+
+def pack(views: Sequence[View], layouts: Sequence[Layout], assistant: int) -> Batch:
+    """Pad and stack."""
+    size = len(views)
+    s, t = max(len(v.level) for v in views), max(len(a.newline) for a in layouts)
+    x = max(sum(1 + len(q) + len(a) - 1 for q, a in (v.ids[i] for i in lay.chosen))
+            for v, lay in zip(views, layouts, strict=True))  # fmt: skip
+    n = 1 + t + x
+    features = np.zeros((size, s, views[0].features.shape[1]), np.float32)
+    centre, depth = np.zeros((size, s, 2), np.float32), np.zeros((size, s), np.float32)
+    mix = np.zeros((size, t, s), np.float32)
+    newline, visual = np.zeros((size, t), bool), np.zeros((size, t), bool)
+    text, position = np.zeros((size, x), np.int64), np.zeros((size, n), np.int64)
+    segment, bias = np.full((size, n), -1, np.int64), np.zeros((size, n), np.float32)
+    asks, answers, labels, of, source = [], [], [], [], []
+    ground, count, weight = [], [], []
+    for b, (view, lay) in enumerate(zip(views, layouts, strict=True)):
+        own, out = len(view.level), len(lay.newline)
+        features[b, :own], centre[b, :own], depth[b, :own] = view.features, view.centre, view.depth
+        mix[b, :out, :own], newline[b, :out], visual[b, :out] = lay.mix, lay.newline, lay.visual
+        segment[b, : 1 + out] = 0
+        position[b, 1 : 1 + out], bias[b, 1 : 1 + out] = lay.position, lay.bias
+        at = 0
+        for k, index in enumerate(lay.chosen):
+            question, answer = view.ids[index]
+            tokens = [*question, assistant, *answer[:-1]]
+            span = slice(1 + t + at, 1 + t + at + len(tokens))
+            text[b, at : at + len(tokens)] = tokens
+            position[b, span] = lay.start + np.arange(len(tokens))
+            segment[b, span] = k + 1
+            ask = 1 + t + at + len(question)
+            answers += [(b, ask + j) for j in range(len(answer))]
+            of += [len(asks)] * len(answer)
+            labels += answer
+            asks.append((b, ask))
+            source.append((b, index))
+            at += len(tokens)
+            ground.append(np.pad(lay.ground[k], (0, t - out)))
+            count.append(np.pad(lay.count[k], (0, t - out)))
+            weight.append(lay.weight[k])
+    arrays = (features, centre, depth, mix, newline, visual, text, position, segment, bias,
+              np.array(asks), np.array(answers), np.array(labels), np.array(of),
+              np.array(weight, np.float32), np.stack(ground), np.stack(count))  # fmt: skip
+    return Batch(*(torch.from_numpy(array) for array in arrays), source)

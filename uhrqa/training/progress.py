@@ -1,0 +1,80 @@
+"""A training stage with a time limit that survives being killed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 60.0  # seconds of training that a kill may cost
+WARM_UP = 0.03  # share of a stage
+
+
+@dataclass
+class Stage:
+    """Clock, learning-rate schedule and checkpoint of one stage.
+
+    The schedule follows the time used, not steps, so that the stage ends on time on any machine.
+
+    Attributes:
+        file: its checkpoint.
+        minutes: how long it may train.
+        state: what is saved with it; values with `state_dict` are restored in place.
+    """
+
+    file: Path
+    minutes: float
+    state: dict[str, Any]
+    step: int = 0
+    used: float = 0.0
+    _mark: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
+
+    def resume(self) -> bool:
+        """Load the checkpoint, if there is one."""
+        if self.file.exists():
+            saved = torch.load(self.file, map_location="cpu", weights_only=True)
+            self.step, self.used = saved["step"], saved["used"]
+            for name, part in self.state.items():
+                part.load_state_dict(saved[name])
+            log.info("%s: goes on at step %d, %.0f s", self.file.stem, self.step, self.used)
+        self._mark = time.monotonic()
+        return self.file.exists()
+
+    @property
+    def share(self) -> float:
+        """Share of the time that is used, in 0..1."""
+        return min(1.0, self.used / max(1e-9, 60 * self.minutes))
+
+    def rate(self, peak: float) -> float:
+        """Learning rate now: linear warm-up, then cosine to 2 % of the peak."""
+        if self.share < WARM_UP:
+            return peak * max(0.05, self.share / WARM_UP)
+        return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.share)))
+
+    def tick(self) -> bool:
+        """Count a step; save when it is time. False when the stage is over."""
+        now = time.monotonic()
+        self.used += now - self._mark
+        self._mark = now
+        self.step += 1
+        over = self.share >= 1.0
+        if over or now - self._saved > SAVE_EVERY:
+            self.save()
+            self._saved = time.monotonic()
+        return not over
+
+    def save(self) -> None:
+        """Write the checkpoint; a kill while writing leaves the one before."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        parts = {name: part.state_dict() for name, part in self.state.items()}
+        draft = self.file.with_suffix(".part")
+        torch.save({"step": self.step, "used": self.used, **parts}, draft)
+        draft.replace(self.file)

@@ -1,0 +1,107 @@
+"""Sizes of the embedded model, and the stock classes built from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    Qwen2Config,
+)
+
+MEAN = (0.45, 0.45, 0.42)
+STD = (0.2, 0.2, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Widths and depths. The defaults are the embedded checkpoint's."""
+
+    tile: int = 112
+    patch: int = 14
+    width: int = 160
+    vision_layers: int = 4
+    vision_heads: int = 4
+    vision_ffn: int = 480
+    layers: int = 4
+    heads: int = 5
+    ffn: int = 512
+    vocabulary: int = 1024
+
+    @property
+    def grid(self) -> int:
+        """Patches along a tile's side."""
+        return self.tile // self.patch
+
+
+def vision_config(shape: Shape) -> CLIPVisionConfig:
+    """The tower's configuration."""
+    return CLIPVisionConfig(
+        hidden_size=shape.width,
+        intermediate_size=shape.vision_ffn,
+        num_hidden_layers=shape.vision_layers,
+        num_attention_heads=shape.vision_heads,
+        image_size=shape.tile,
+        patch_size=shape.patch,
+        hidden_act="gelu",
+        projection_dim=shape.width,
+    )
+
+
+def vision_tower(shape: Shape) -> CLIPVisionModel:
+    """A tower with fresh weights."""
+    return CLIPVisionModel(vision_config(shape))
+
+
+def encode(tower: CLIPVisionModel, tiles: Tensor) -> Tensor:
+    """Patch features as LLaVA-NeXT reads them: last layer, class token dropped.
+
+    Args:
+        tower: the vision tower.
+        tiles: `[T, H, W, 3]` uint8.
+
+    Returns:
+        `[T, n, D]`.
+    """
+    pixels = (tiles.permute(0, 3, 1, 2).float() / 255 - _column(MEAN)) / _column(STD)
+    states = tower(pixels, output_hidden_states=True).hidden_states
+    return states[-1][:, 1:]
+
+
+def _column(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values)[None, :, None, None]
+
+
+def llava(shape: Shape, image_token: int, end_token: int) -> LlavaNextForConditionalGeneration:
+    """The whole model with fresh weights."""
+    text = Qwen2Config(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.ffn,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=16384,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=end_token,
+        pad_token_id=end_token,
+        use_sliding_window=False,
+    )
+    config = LlavaNextConfig(
+        vision_config=vision_config(shape),
+        text_config=text,
+        image_token_id=image_token,
+        vision_feature_select_strategy="default",
+        vision_feature_layer=-1,
+        image_grid_pinpoints=[[2 * shape.tile, 2 * shape.tile]],
+        tie_word_embeddings=True,
+        image_seq_length=shape.grid**2,
+    )
+    return LlavaNextForConditionalGeneration(config)

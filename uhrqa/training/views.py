@@ -1,0 +1,258 @@
+"""What the language model learns from: part of a scene's tokens, and questions they answer.
+
+A view holds the thumbnail and some tokens of one level or more, as a strategy would leave them:
+those of the objects asked about, and others. `full` says how many tokens the level would bring
+were nothing dropped, so that training can weigh the others as if all of them were there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from transformers import CLIPVisionModel, PreTrainedTokenizerFast
+
+from uhrqa.geometry import Box, Size
+from uhrqa.pyramid import Level, Pyramid, Tile
+from uhrqa.synth.labels import Footprints, coverage, hits
+from uhrqa.synth.questions import Question, make_questions
+from uhrqa.synth.render import render
+from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.training.shape import Shape, encode
+from uhrqa.training.vision import disturb
+
+LEVEL1_SIDE = 896
+VIEW_SIDES = (224, 448, 896, 1344)
+MOST_TILES = 16
+MOST_TOKENS = 300
+DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
+
+
+@dataclass(slots=True)
+class View:
+    """Tokens of a scene and what is true of them.
+
+    Attributes:
+        features: `[S, D]` float16 vision features.
+        level: `[S]`; 0 is the thumbnail.
+        row: `[S]` in the level's token grid.
+        col: `[S]`.
+        centre: `[S, 2]` (x, y) in [0, 1].
+        depth: `[S]` log2 of tokens along the longer side.
+        full: tokens of each level, were nothing dropped.
+        scale: pixels per source pixel of each level.
+        kind: "fine", "coarse" or "views".
+        thing_hits: `[K, 2]` (object, token) pairs.
+        centres: `[C, 2]` (object, token of its centre) pairs.
+        site_hits: `[M, 2]` (site, token) pairs.
+        length: `[T]` of objects, source pixels.
+        asked: questions the tokens can answer.
+        ids: token ids of each question's text and of its answer.
+    """
+
+    features: np.ndarray
+    level: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    centre: np.ndarray
+    depth: np.ndarray
+    full: dict[int, int]
+    scale: dict[int, float]
+    kind: str
+    thing_hits: np.ndarray
+    centres: np.ndarray
+    site_hits: np.ndarray
+    length: np.ndarray
+    asked: list[Question] = field(default_factory=list)
+    ids: list[tuple[list[int], list[int]]] = field(default_factory=list)
+
+
+class ViewMaker:
+    """Makes the view of an index; each index is another scene."""
+
+    def __init__(self, tower: CLIPVisionModel, tokenizer: PreTrainedTokenizerFast, shape: Shape,
+                 seed: int) -> None:  # fmt: skip
+        self.tower = tower
+        self.tokenizer = tokenizer
+        self.shape = shape
+        self.seed = seed
+
+    def __call__(self, index: int) -> View:
+        """The view of an index."""
+        rng = np.random.default_rng([3, self.seed, index])
+        scene = _draw(rng)
+        kind = str(rng.choice(["fine", "coarse", "views"], p=[0.5, 0.22, 0.28]))
+        sites = rng.permutation(len(scene.sites)).tolist()
+        chosen = [(level, self._tiles(rng, scene, level, sites)) for level in _levels(rng, scene, kind)]
+        view, covered = self._encode(rng, scene, kind, chosen)
+        for question in make_questions(scene, int(rng.integers(2**31)), suffix=0.12):
+            if all(thing in covered for thing in question.things):
+                view.asked.append(question)
+                view.ids.append(self._ids(rng, question))
+        return view
+
+    def _ids(self, rng: np.random.Generator, question: Question) -> tuple[list[int], list[int]]:
+        lead = str(rng.choice(["", "\n", " "], p=[0.7, 0.2, 0.1]))
+        text = self.tokenizer(lead + question.text, add_special_tokens=False)["input_ids"]
+        answer = self.tokenizer(question.answer, add_special_tokens=False)["input_ids"]
+        return text, [*answer, self.tokenizer.eos_token_id]
+
+    def _tiles(self, rng: np.random.Generator, scene: SceneTruth, level: Level,
+               sites: list[int]) -> list[Tile]:  # fmt: skip
+        """Tiles that show whole sites' objects, as many sites as fit, and a few others."""
+        if level.index == 0 or level.tile_count <= 6:
+            return list(level.tiles())
+        chosen: set[Tile] = set()
+        for index in sites:
+            site = scene.sites[index]
+            wanted: set[Tile] = set()
+            for thing in site.things:
+                wanted |= level.tiles_in(scene.things[thing].box)
+            if not wanted:
+                r = site.radius * 0.3
+                wanted = level.tiles_in(Box(site.x - r, site.y - r, site.x + r, site.y + r))
+            if len(chosen | wanted) <= MOST_TILES:
+                chosen |= wanted
+        rows, cols = level.grid
+        spare = min(MOST_TILES + 2 - len(chosen), int(rng.integers(1, 5)))
+        for _ in range(spare):
+            chosen.add(Tile(int(rng.integers(rows)), int(rng.integers(cols))))
+        return sorted(chosen, key=lambda tile: (tile.row, tile.col))
+
+    def _encode(self, rng: np.random.Generator, scene: SceneTruth, kind: str,
+                chosen: list[tuple[Level, list[Tile]]]) -> tuple[View, set[int]]:  # fmt: skip
+        shape, grid = self.shape, self.shape.grid
+        prints = Footprints.of(scene)
+        exposure = np.random.default_rng(int(rng.integers(2**31)))
+        fill = int(rng.choice([0, 115]))
+        pixels = [
+            _tile_pixels(scene, level, tile, fill) for level, tiles in chosen for tile in tiles
+        ]
+        batch = torch.from_numpy(disturb(exposure, np.stack(pixels)))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            features = encode(self.tower, batch).half().flatten(0, 1).numpy()
+        columns, hit, middle = [], [], []
+        for level, tiles in chosen:
+            for tile in tiles:
+                box = level.box(tile)
+                start = sum(len(part) for part in columns)
+                columns.append(_places(level, tile, grid))
+                if scene.things:
+                    shares, own = coverage(prints, box, grid)
+                    seen = hits(prints, shares, box.w * box.h / grid**2)
+                    hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
+                    middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
+        table = np.concatenate(columns)
+        kept, hit, middle = _thin(rng, scene, table, hit, middle)
+        finest = max(level.index for level, _ in chosen)
+        covered = {t for t, token in middle if table[kept[token], 0] == finest}
+        table = table[kept]
+        view = View(
+            features=features[kept],
+            level=table[:, 0].astype(np.int64),
+            row=table[:, 1].astype(np.int64),
+            col=table[:, 2].astype(np.int64),
+            centre=table[:, 3:5].astype(np.float32),
+            depth=table[:, 5].astype(np.float32),
+            full=_full(chosen, kind, grid),
+            scale={level.index: max(level.scale) for level, _ in chosen},
+            kind=kind,
+            thing_hits=np.array(hit, dtype=np.int64).reshape(-1, 2),
+            centres=np.array(middle, dtype=np.int64).reshape(-1, 2),
+            site_hits=_site_hits(scene, table),
+            length=prints.length,
+        )
+        return view, covered
+
+
+def _draw(rng: np.random.Generator) -> SceneTruth:
+    side = round(math.exp(rng.uniform(math.log(1000), math.log(16384))))
+    aspect = float(rng.choice([1.0, 0.75, rng.uniform(0.5, 1.0)], p=[0.6, 0.2, 0.2]))
+    return draw_scene(int(rng.integers(2**31)), side, aspect)
+
+
+def _levels(rng: np.random.Generator, scene: SceneTruth, kind: str) -> list[Level]:
+    if kind == "views":
+        pyramid = Pyramid.views(scene.size, 112, VIEW_SIDES)
+        count = int(rng.integers(1, len(pyramid)))
+        kept = sorted(rng.permutation(np.arange(1, len(pyramid)))[:count].tolist())
+        return [pyramid[index] for index in [0, *kept]]
+    pyramid = Pyramid.build(scene.size, 112, LEVEL1_SIDE)
+    if kind == "coarse":
+        return [pyramid[0], pyramid[1]]
+    index = len(pyramid) - 1
+    if index > 1 and rng.random() < 0.25:
+        index -= 1
+    return [pyramid[0], pyramid[index]]
+
+
+def _tile_pixels(scene: SceneTruth, level: Level, tile: Tile, fill: int) -> np.ndarray:
+    """A tile's pixels; what lies past the image is filled."""
+    side = level.tile
+    h = min(side, level.size.h - tile.row * side)
+    w = min(side, level.size.w - tile.col * side)
+    sy, sx = level.scale
+    x0, y0 = tile.col * side / sx, tile.row * side / sy
+    pixels = np.full((side, side, 3), fill, np.uint8)
+    pixels[:h, :w] = render(scene, Box(x0, y0, x0 + w / sx, y0 + h / sy), Size(h, w))
+    return pixels
+
+
+def _places(level: Level, tile: Tile, grid: int) -> np.ndarray:
+    """Level, row, column, centre x and y in [0, 1], depth and padding of a tile's tokens."""
+    cell = level.tile / grid
+    rows, cols = (axis.ravel() for axis in np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij"))
+    rows, cols = rows + tile.row * grid, cols + tile.col * grid
+    x = np.clip((cols + 0.5) * cell / level.size.w, 0, 1)
+    y = np.clip((rows + 0.5) * cell / level.size.h, 0, 1)
+    depth = math.log2(max(max(level.size) / cell, 1.0))
+    inside = (cols * cell < level.size.w) & (rows * cell < level.size.h)
+    constant = np.ones(grid * grid)
+    return np.stack([constant * level.index, rows, cols, x, y, constant * depth, inside], -1)
+
+
+def _thin(
+    rng: np.random.Generator,
+    scene: SceneTruth,
+    table: np.ndarray,
+    hit: list[tuple[int, int]],
+    middle: list[tuple[int, int]],
+) -> tuple[np.ndarray, list[tuple[int, int]], list[tuple[int, int]]]:
+    """Drop padding, and other tokens down to `MOST_TOKENS`; tokens near objects stay longest."""
+    inside = table[:, 6] > 0
+    needed = np.zeros(len(table), bool)
+    needed[[token for _, token in hit + middle]] = True
+    needed |= table[:, 0] == 0
+    wish = rng.random(len(table))
+    for site in scene.sites:  # half of the others come from the sites, where mistakes are made
+        far = np.hypot(
+            table[:, 3] * scene.size.w - site.x, table[:, 4] * scene.size.h - site.y
+        )
+        wish[far < site.radius] *= 0.35
+    order = np.argsort(wish + ~inside * 10 - needed * 10)
+    count = min(len(table), MOST_TOKENS, int(inside.sum()))
+    kept = np.sort(order[: max(count, int((needed & inside).sum()))])
+    new = {int(old): index for index, old in enumerate(kept)}
+    hit = [(t, new[token]) for t, token in hit if token in new]
+    return kept, hit, [(t, new[token]) for t, token in middle if token in new]
+
+
+def _full(chosen: list[tuple[Level, list[Tile]]], kind: str, grid: int) -> dict[int, int]:
+    found = {}
+    for level, _ in chosen:
+        every = round(level.size.area / (level.tile / grid) ** 2)
+        found[level.index] = every if kind != "fine" else min(every, DIP_TOKENS)
+    return found
+
+
+def _site_hits(scene: SceneTruth, table: np.ndarray) -> np.ndarray:
+    """(site, token) pairs of the tokens on each pad."""
+    pairs = []
+    cell = max(scene.size) / 2 ** table[:, 5]
+    x, y = table[:, 3] * scene.size.w, table[:, 4] * scene.size.h
+    for index, site in enumerate(scene.sites):
+        near = np.hypot(x - site.x, y - site.y) < np.maximum(0.6 * site.radius, 0.6 * cell)
+        pairs += [(index, int(token)) for token in np.nonzero(near & (table[:, 0] > 0))[0]]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
