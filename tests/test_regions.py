@@ -156,8 +156,9 @@ def test_no_regions_at_all_is_refused(k: int) -> None:
         grid_regions(torch.zeros(5, 2), k)
 
 
-def test_half_precision_features_are_taken() -> None:
-    labels = kmeans_regions(noise(64, 4).bfloat16(), raster_grid(8), 4, seed=0)
+def test_half_precision_features_that_require_grad_are_taken() -> None:
+    features = noise(64, 4).bfloat16().requires_grad_()
+    labels = kmeans_regions(features, raster_grid(8), 4, seed=0)
     assert labels.dtype == torch.int64
     assert len(labels) == 64
 

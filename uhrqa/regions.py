@@ -49,7 +49,7 @@ def kmeans_regions(
         raise ValueError(f"{k} regions: ask for 1 or more")
     if k >= len(features):
         return torch.arange(len(features))
-    unit = normalize(features.float(), dim=1)
+    unit = normalize(features.detach().float(), dim=1)
     points = torch.cat([unit, centres_xy.to(unit) * coord_weight], dim=1)  # [N, D + 2]
     points -= points.mean(0)  # distances stay; float32 keeps more of their digits
     generator = torch.Generator().manual_seed(seed)
@@ -90,8 +90,13 @@ def _nearest(points: Tensor, middles: Tensor) -> Tensor:
     """`[N]` index of the closest of `[k, D]` middles, a part of the tokens at a time."""
     half = middles.square().sum(1) / 2  # [k]
     step = max(1, _CELLS // len(middles))
-    parts = [points[i : i + step] for i in range(0, len(points), step)]
-    return torch.cat([(half - part @ middles.T).argmin(1) for part in parts])
+    distances = points.new_empty(min(step, len(points)), len(middles))  # one buffer for all parts
+    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    for i in range(0, len(points), step):
+        part = points[i : i + step]
+        torch.addmm(half, part, middles.T, alpha=-1, out=distances[: len(part)])
+        torch.argmin(distances[: len(part)], 1, out=labels[i : i + step])
+    return labels
 
 
 def _means(points: Tensor, labels: Tensor, middles: Tensor) -> Tensor:
