@@ -177,10 +177,17 @@ class Storage:
             decoded, _, shape = self._decode(data, segment, **self._tables)
             if decoded is None:  # a tile that was never written
                 decoded = np.zeros(shape, np.uint8)
-            if decoded.dtype != np.uint8 or decoded.ndim != 4:
-                raise ValueError(f"decoded to {decoded.dtype} {decoded.shape}")
+            least = self._least_shape(row, col)
+            if decoded.dtype != np.uint8 or any(np.less(decoded.shape[1:], least)):
+                raise ValueError(f"it decodes to {decoded.shape[1:]}, not {least}")
         block: Array = decoded[0]
         return block
+
+    def _least_shape(self, row: int, col: int) -> tuple[int, int, int]:
+        """(h, w, samples) of the part of a tile or strip that lies on the image."""
+        (h, w), page = self._block, self.page
+        samples = 1 if self.separate else page.samplesperpixel
+        return min(h, page.imagelength - row * h), min(w, page.imagewidth - col * w), samples
 
 
 class RawStrips:
