@@ -72,7 +72,8 @@ class Counts:
         kept: visual tokens in the answering pass, separators included; at most `budget`.
         separators: newline tokens among them.
         text: text tokens of the prompt.
-        answer_tokens: tokens written.
+        answer_tokens: tokens written, the end token left out.
+        steps: passes of one token after the prefill.
         relevance_passes: readings of attention.
         relevance_tokens: visual tokens in all of them together, counted apart from the budget.
     """
@@ -83,6 +84,7 @@ class Counts:
     separators: int
     text: int
     answer_tokens: int
+    steps: int
     relevance_passes: int
     relevance_tokens: int
 
@@ -235,8 +237,10 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         seed=seed,
         device=str(sequence.embeds.device),
         dtype=str(sequence.embeds.dtype).removeprefix("torch."),
-        counts=count_up(scene, selection, cap, len(written.ids)),
-        cost=cost_of(scene, selection, len(written.ids)),
+        counts=count_up(
+            scene, selection, cap, answer_tokens=len(written.ids), steps=written.steps
+        ),
+        cost=cost_of(scene, selection, written.steps),
         seconds=seconds,
         bytes_read=scene.ledger.bytes_read,
         peak_memory=peak_memory(),
@@ -283,7 +287,9 @@ def _within_context(
     return Budget(room, budget.tiles), (note,)
 
 
-def count_up(scene: Scene, selection: Selection, budget: Budget, answer_tokens: int) -> Counts:
+def count_up(
+    scene: Scene, selection: Selection, budget: Budget, *, answer_tokens: int, steps: int
+) -> Counts:
     """Counts from the scene's ledger and the selection."""
     ledger, tokens = scene.ledger, selection.tokens
     kept = Counter(tokens.level[~tokens.is_separator].tolist())
@@ -306,13 +312,14 @@ def count_up(scene: Scene, selection: Selection, budget: Budget, answer_tokens: 
         separators=int(tokens.is_separator.sum()),
         text=len(scene.prompt),
         answer_tokens=answer_tokens,
+        steps=steps,
         relevance_passes=len(ledger.passes),
         relevance_tokens=sum(entry.seen for entry in ledger.passes),
     )
 
 
-def cost_of(scene: Scene, selection: Selection, answer_tokens: int) -> Cost:
-    """FLOPs of what the ledger holds and of the answering pass."""
+def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
+    """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
     dims, ledger = scene.model.card.dims, scene.ledger
     tiles = ledger.encoded.total()
     length = len(scene.prompt) + len(selection.tokens)
@@ -324,7 +331,7 @@ def cost_of(scene: Scene, selection: Selection, answer_tokens: int) -> Cost:
             for entry in ledger.passes
         ),
         prefill=prefill_flops(dims.decoder, length),
-        decode=decode_flops(dims.decoder, length, max(0, answer_tokens)),
+        decode=decode_flops(dims.decoder, length, steps),
     )
 
 

@@ -28,7 +28,7 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.placement import Placement
 
 QUESTION_TOKENS = 32  # a short question with its chat template
-ANSWER_TOKENS = 4
+STEPS = 4  # decoding steps of a short answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     *,
     options: Mapping[str, Any] | None = None,
     question_tokens: int = QUESTION_TOKENS,
-    answer_tokens: int = ANSWER_TOKENS,
+    steps: int = STEPS,
 ) -> Plan:
     """Run a strategy on dimensions alone.
 
@@ -59,7 +59,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
         budget: the caps.
         options: the strategy's own.
         question_tokens: text tokens of the prompt.
-        answer_tokens: tokens the answer is taken to have.
+        steps: decoding steps the answer is taken to need.
 
     Raises:
         BudgetError: the strategy cannot do with so little.
@@ -70,8 +70,8 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     )
     selection = select(chosen, scene, budget)
     return Plan(
-        count_up(scene, selection, budget, answer_tokens),
-        cost_of(scene, selection, answer_tokens),
+        count_up(scene, selection, budget, answer_tokens=steps, steps=steps),
+        cost_of(scene, selection, steps),
         selection.steps,
     )
 

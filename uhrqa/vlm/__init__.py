@@ -57,12 +57,14 @@ class Generation:
     Attributes:
         text: decoded, without special tokens, stripped.
         ids: token ids, the end token excluded.
+        steps: passes of one token after the prefill.
         prefill_seconds: time to the first token.
         decode_seconds: time of all further tokens.
     """
 
     text: str
     ids: tuple[int, ...]
+    steps: int
     prefill_seconds: float
     decode_seconds: float
 

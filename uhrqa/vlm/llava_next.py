@@ -188,7 +188,7 @@ class LlavaNext:
         ids: list[int] = []
         begin = time.perf_counter()
         inputs = {"inputs_embeds": sequence.embeds}
-        prefill = 0.0
+        prefill, step = 0.0, 0
         for step in range(max_new_tokens):
             hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
             token = int(head(hidden[:, -1]).argmax(-1))
@@ -200,7 +200,7 @@ class LlavaNext:
             inputs = {"input_ids": torch.tensor([[token]], device=self.device)}
         total = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        return Generation(text, tuple(ids), prefill, total - prefill)
+        return Generation(text, tuple(ids), step, prefill, total - prefill)
 
     def _stop_ids(self) -> set[int]:
         stops: set[int] = set()

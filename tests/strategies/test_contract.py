@@ -1,0 +1,112 @@
+"""What every registered strategy owes: registered means tested."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from uhrqa.budget import Budget
+from uhrqa.errors import BudgetError
+from uhrqa.geometry import Size
+from uhrqa.plan import plan
+from uhrqa.raster import open_raster
+from uhrqa.scene import FeatureCache, Scene
+from uhrqa.selection import Selection, select
+from uhrqa.strategies import STRATEGIES, make_strategy
+
+NAMES = sorted(STRATEGIES)
+# (h, w): one pixel, thin, below a tile (56 px), one tile, ragged, wide, tall
+SHAPES = [(1, 1), (1, 400), (40, 30), (56, 56), (301, 257), (60, 700), (900, 70)]
+BUDGETS = [1, 7, 20, 100, 700, 100_000]
+SIZES = [Size(1, 1), Size(16_384, 16_384), Size(300, 16_384), Size(16_384, 90)]
+
+
+@pytest.fixture(scope="module")
+def caches() -> dict[tuple[int, int], FeatureCache]:
+    """Features do not depend on budget or strategy; sharing them keeps this quick."""
+    return {shape: FeatureCache() for shape in SHAPES}
+
+
+def picture(shape: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 255, (*shape, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cap_holds_or_the_least_feasible_budget_is_named(vlm, caches, name, shape) -> None:
+    raster = open_raster(picture(shape))
+    for tokens in BUDGETS:
+        scene = Scene(raster, vlm, "how many?", features=caches[shape])
+        try:
+            selection = make_strategy(name).select(scene, Budget(tokens))
+        except BudgetError as error:
+            assert error.least is not None
+            assert error.least > tokens
+            assert str(error.least) in str(error)
+            scene = Scene(raster, vlm, "how many?", features=caches[shape])
+            selection = make_strategy(name).select(scene, Budget(error.least))
+            tokens = error.least
+        assert 0 < len(selection.tokens) <= tokens
+        check(selection, scene)
+
+
+def check(selection: Selection, scene: Scene) -> None:
+    tokens, size = selection.tokens, scene.size
+    assert len(selection.relevance) == len(tokens)
+    assert torch.isfinite(tokens.embed).all()
+    for box, weight in zip(tokens.box, tokens.weight.tolist(), strict=True):
+        if weight:
+            shown = scene.shown(box)
+            assert 0 <= shown.x0 < shown.x1 <= size.w
+            assert 0 <= shown.y0 < shown.y1 <= size.h
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cap_holds_on_large_and_thin_images_too(vlm, name, size) -> None:
+    for tokens in (1, 100, 3000):
+        try:
+            planned = plan(size, vlm.card, name, Budget(tokens))
+        except BudgetError as error:
+            assert error.least is not None
+            assert error.least > tokens
+        else:
+            assert planned.counts.kept <= tokens
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_input_and_seed_give_the_same_selection_bit_for_bit(vlm, name) -> None:
+    def run(seed: int) -> Selection:
+        scene = Scene(open_raster(picture((301, 257))), vlm, "how many?", seed=seed)
+        return select(make_strategy(name), scene, Budget(1000 if name == "full" else 60))
+
+    first, again = run(0), run(0)
+    assert torch.equal(first.tokens.embed, again.tokens.embed)
+    assert torch.equal(first.tokens.box, again.tokens.box)
+    if name == "random":
+        assert not torch.equal(first.tokens.box, run(1).tokens.box)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cap_on_tiles_holds_or_names_the_least(vlm, name) -> None:
+    for cap in (1, 5, 30, 60):
+        scene = Scene(open_raster(picture((500, 500))), vlm, "how many?", max_tiles=cap)
+        try:
+            select(make_strategy(name), scene, Budget(2000))
+        except BudgetError as error:
+            assert error.least is not None
+            assert error.least > cap
+        assert scene.ledger.encoded.total() <= cap
+
+
+def test_a_strategy_that_keeps_too_much_is_cut(vlm) -> None:
+    class Greedy:
+        def select(self, scene: Scene, budget: Budget) -> Selection:
+            tokens = scene.tokens(scene.pyramid.finest)
+            return Selection(tokens, torch.rand(len(tokens)))
+
+    scene = Scene(open_raster(picture((301, 257))), vlm, "how many?")
+    selection = select(Greedy(), scene, Budget(9))
+    assert len(selection.tokens) == len(selection.relevance) == 9
+    assert "cut" in selection.steps[-1]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from uhrqa.errors import ConfigError, UnknownNameError
+from uhrqa.strategies import STRATEGIES, describe, make_strategy
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "text", "value"),
+    [
+        ("rfm-dip", "keep_ratio", "0.5", 0.5),
+        ("rfm-dip", "keep_ratio", "1", 1.0),  # a whole number where a share is meant
+        ("rfm-dip", "newlines", "false", False),
+        ("rfm-dip", "newlines", "No", False),
+        ("rfm-dip", "layer", "none", None),
+        ("rfm-dip", "layer", "3", 3),
+        ("rfm-dip", "relevance", "llm", "llm"),
+        ("region-merge", "scales", "672,1344", (672, 1344)),
+        ("region-merge", "scales", "672", (672,)),
+        ("region-merge", "shares", [1, 2], (1, 2)),  # as a YAML file gives it
+    ],
+)
+def test_text_is_read_as_the_options_type(name, key, text, value) -> None:
+    read = getattr(make_strategy(name, {key: text}), key)
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("keep_ratio", "much"), ("keep_ratio", "0"), ("newlines", "3"), ("max_tiles", "2.5")],
+)
+def test_values_of_the_wrong_kind_are_refused(key: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f"rfm-dip: {key}={text}"):
+        make_strategy("rfm-dip", {key: text})
+
+
+def test_mistyped_names_are_answered_with_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'rfm-dip'"):
+        make_strategy("rfm-dpi")
+    with pytest.raises(UnknownNameError, match="no option 'keep_raito'; did you mean 'keep_ratio'"):
+        make_strategy("rfm-dip", {"keep_raito": "1"})
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_option_has_a_meaning(name: str) -> None:
+    summary, options = describe(name)
+    assert summary.endswith(".")
+    assert all(meaning for _, _, meaning in options)
+
+
+def test_describing_all_strategies_imports_no_torch() -> None:
+    code = (
+        "import sys; from uhrqa.strategies import STRATEGIES, describe; "
+        "[describe(name) for name in STRATEGIES]; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
