@@ -76,11 +76,6 @@ class Settings:
         for name in READERS:
             yield name, getattr(self, name), self.origins.get(name, "default")
 
-    def origin_clause(self, name: str) -> str:
-        """`, set by FILE` for messages; empty for a default or a flag."""
-        origin = self.origins.get(name, "--")
-        return "" if origin.startswith("--") else f", set by {origin}"
-
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Settings) if "read" in item.metadata}
 READERS: dict[str, Callable[[str], Any]] = {k: v.metadata["read"] for k, v in _FIELDS.items()}

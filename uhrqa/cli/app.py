@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 from uhrqa import __version__
 from uhrqa.errors import UhrqaError
@@ -95,15 +96,13 @@ def run(args: list[str]) -> int:
     """
     _prepare_signals()
     try:
-        try:
-            typer.main.get_command(app).main(args, prog_name="uhrqa")
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        else:
-            code = 0
+        command = typer.main.get_command(app)
+        result = command.main(args, prog_name="uhrqa", standalone_mode=False)
         sys.stdout.flush()
     except UhrqaError as error:
         return _fail(str(error), error.exit_code)
+    except TyperException as error:  # wrong usage; an empty message: the help has been printed
+        return _fail(_usage_message(error), error.exit_code)
     except KeyboardInterrupt:
         return 130
     except OSError as error:
@@ -114,7 +113,13 @@ def run(args: list[str]) -> int:
         if not is_out_of_memory(error):
             raise
         return _fail(f"out of memory; use fewer tokens (-b) or tiles (--max-tiles): {error}", 5)
-    return code
+    return result if isinstance(result, int) else 0
+
+
+def _usage_message(error: TyperException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    return f"{message} See '{context.command_path} --help'." if message and context else message
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -130,7 +135,8 @@ def _fail(message: str, code: int) -> int:
     from uhrqa.cli.console import print_error, silence_stdout
 
     silence_stdout()
-    print_error(message)
+    if message:
+        print_error(message)
     return code
 
 

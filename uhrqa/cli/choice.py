@@ -90,5 +90,5 @@ def load(settings: Settings, quiet: bool) -> VisionLanguageModel:
 def _traced(
     error: UnknownNameError, settings: Settings, name: str
 ) -> UnknownNameError | ConfigError:
-    clause = settings.origin_clause(name)
-    return ConfigError(f"{error}{clause}") if clause else error
+    origin = settings.origins.get(name, "--")
+    return error if origin.startswith("--") else ConfigError(f"{origin}: {error}")

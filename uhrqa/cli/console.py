@@ -18,6 +18,7 @@ from uhrqa.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+PLAIN_WIDTH = 240  # where nobody looks at a screen, no cell is cut
 QUIET_LIBRARIES = {  # bars and advice of other libraries do not belong on our stderr
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -73,7 +74,7 @@ def silence_stdout() -> None:
 
 
 def open_console(stderr: bool = True) -> Console:
-    """A rich console; plain and 100 wide where there is no terminal."""
+    """A rich console; plain and as wide as it takes where there is no terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -81,7 +82,7 @@ def open_console(stderr: bool = True) -> Console:
     return Console(
         file=stream,
         color_system=None if plain else "auto",
-        width=None if stream.isatty() else 100,
+        width=None if stream.isatty() else PLAIN_WIDTH,
         highlight=False,
         markup=False,
         emoji=False,

@@ -132,12 +132,13 @@ def _run(
 ) -> list[Row]:
     from uhrqa.raster import open_raster
 
-    with open_raster(image) as raster:
-        vlm = load(settings, quiet)
-        from uhrqa.answer import ask
+    open_raster(image).close()  # a bad image is told before the model is loaded
+    vlm = load(settings, quiet)
+    from uhrqa.answer import ask
 
-        def one(choice: Choice) -> Row:
-            reset_peak_memory()
+    def one(choice: Choice) -> Row:
+        reset_peak_memory()
+        with open_raster(image) as raster:  # anew: no row profits from what another has read
             answer = ask(
                 raster,
                 question,
@@ -149,11 +150,11 @@ def _run(
                 max_new_tokens=settings.max_new_tokens,
                 max_tiles=settings.max_tiles,
             )
-            return make_row(choice, answer.counts, answer.cost, answer)
+        return make_row(choice, answer.counts, answer.cost, answer)
 
-        warm_up = choices[0].with_strategy("thumbnail")  # so that no row pays for the first call
-        _attempt(one, warm_up)
-        return [_attempt(one, choice) for choice in choices]
+    warm_up = choices[0].with_strategy("thumbnail")  # so that no row pays for the first call
+    _attempt(one, warm_up)
+    return [_attempt(one, choice) for choice in choices]
 
 
 def _attempt(run: Callable[[Choice], Row], choice: Choice) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from uhrqa.cli.console import open_console, print_note, strip_controls
 
@@ -49,7 +49,6 @@ def levels_table(answer: Answer) -> Table:
             str(level.size),
             str(level.tiles),
             str(level.encoded),
-            str(level.encoded),
             str(level.reused),
             str(level.seen),
             str(level.kept),
@@ -60,13 +59,12 @@ def levels_table(answer: Answer) -> Table:
         "all",
         f"{counts.separators} separators",
         str(sum(level.tiles for level in counts.levels)),
-        str(counts.tiles_read),
         str(counts.tiles_encoded),
         str(counts.tiles_reused),
         str(sum(level.seen for level in counts.levels)),
         f"{counts.kept} / {counts.budget}",
     )
-    titles = ("level", "size", "tiles", "read", "encoded", "reused", "seen", "kept / budget")
+    titles = ("level", "size", "tiles", "read and encoded", "reused", "seen", "kept / budget")
     return make_table(titles, [*rows, total], words=2, total=True)
 
 
@@ -97,15 +95,17 @@ def make_table(
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, title in enumerate(titles):
-        table.add_column(title, justify="left" if index < words else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if index < words else "right"
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
     for index, row in enumerate(rows):
         table.add_row(*map(strip_controls, row), end_section=total and index == len(rows) - 2)
     return table
 
 
 def tera_text(flops: float) -> str:
-    """FLOPs as TFLOPs, with three digits that matter."""
-    return f"{flops / 1e12:.3g}" if flops else "0"
+    """FLOPs as TFLOPs, with three digits that matter and no exponent."""
+    rounded = float(f"{flops / 1e12:.3g}")
+    return f"{rounded:.9f}".rstrip("0").rstrip(".")
 
 
 def bytes_text(count: float | None) -> str:

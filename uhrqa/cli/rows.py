@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result
-from uhrqa.cli.report import bytes_text, make_table
+from uhrqa.cli.report import bytes_text, make_table, tera_text
 from uhrqa.config import Settings
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer, Counts
     from uhrqa.cost import Cost
 
+ANSWER_WIDTH = 16
+WIDE = 110  # columns of a terminal from which all of ours fit
 SCHEMA = "uhrqa.profile/1"
 STAGES = {  # column to parts of the cost
     "vision": ("vision", "projector"),
@@ -75,17 +77,22 @@ def print_rows(rows: list[Row], settings: Settings, title: str) -> None:
             dump_json({"schema": SCHEMA, "title": title, "model": settings.model, "rows": listing})
         )
         return
+    console = open_console(stderr=False)
     measured = any(row.seconds is not None for row in rows)
     titles = ["strategy", "budget", "kept", "tiles", *STAGES]
+    titles += ["seconds", "peak memory"] if measured else []
+    titles += ["read", "answer"] if measured and console.width >= WIDE else []
     print_result(f"{title}\nmodel {settings.model}; {', '.join(STAGES)} in TFLOPs")
-    table = make_table(
-        [*titles, *(("seconds", "read", "peak memory", "answer") if measured else ())],
-        [_cells(row, measured) for row in rows],
-    )
-    open_console(stderr=False).print(table)
+    console.print(make_table(titles, [_cells(row, measured)[: len(titles)] for row in rows]))
     for row in rows:
         if row.refused:
             print_note(f"uhrqa: note: {row.strategy}: {row.refused}")
+
+
+def shorten(text: str, width: int) -> str:
+    """The start of a text, with an ellipsis where something is left out."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def _cells(row: Row, measured: bool) -> list[str]:
@@ -93,8 +100,10 @@ def _cells(row: Row, measured: bool) -> list[str]:
     if row.refused or row.tflops is None:
         return [*start, "refused"]
     cells = [*start, str(row.kept), str(row.tiles)]
-    cells += [f"{sum(row.tflops[part] for part in parts):.3g}" for parts in STAGES.values()]
+    cells += [
+        tera_text(1e12 * sum(row.tflops[part] for part in parts)) for parts in STAGES.values()
+    ]
     if measured:
-        cells += [f"{row.seconds:.2f}", bytes_text(row.bytes_read), bytes_text(row.peak_memory)]
-        cells.append(row.answer or "")
+        cells += [f"{row.seconds:.2f}", bytes_text(row.peak_memory)]
+        cells += [bytes_text(row.bytes_read), shorten(row.answer or "", ANSWER_WIDTH)]
     return cells
