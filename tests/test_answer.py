@@ -9,9 +9,9 @@ from uhrqa import ask
 from uhrqa.budget import Budget
 from uhrqa.cost import prefill_flops, relevance_flops, vision_flops
 from uhrqa.errors import BudgetError, UnknownNameError
+from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
-from uhrqa.scene import FeatureCache
 from uhrqa.strategies import STRATEGIES
 
 

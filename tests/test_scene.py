@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import open_raster
-from uhrqa.scene import FeatureCache, Scene
+from uhrqa.scene import Scene
 
 
 class Echo:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from uhrqa.answer import Answer, ask
     from uhrqa.budget import Budget
     from uhrqa.errors import UhrqaError
+    from uhrqa.features import FeatureCache
     from uhrqa.raster import open_raster
-    from uhrqa.scene import FeatureCache
     from uhrqa.vlm import load_model
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answer": "uhrqa.answer",
     "Budget": "uhrqa.budget",
-    "FeatureCache": "uhrqa.scene",
+    "FeatureCache": "uhrqa.features",
     "UhrqaError": "uhrqa.errors",
     "ask": "uhrqa.answer",
     "load_model": "uhrqa.vlm",

@@ -6,7 +6,6 @@ import importlib.metadata
 import platform
 import resource
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -16,20 +15,15 @@ from typing import Any
 import torch
 
 from uhrqa.budget import Budget
-from uhrqa.cost import (
-    Cost,
-    decode_flops,
-    prefill_flops,
-    projector_flops,
-    relevance_flops,
-    vision_flops,
-)
+from uhrqa.cost import Cost
 from uhrqa.errors import BudgetError, QuestionError
+from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Array, Raster, open_raster
-from uhrqa.scene import FeatureCache, Scene
+from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, select
 from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
 
@@ -37,71 +31,6 @@ SCHEMA = "uhrqa.answer/1"
 PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
 MAX_NEW_TOKENS = 32
 STAGES = ("read", "encode", "relevance", "select")
-
-
-@dataclass(frozen=True, slots=True)
-class LevelCount:
-    """What happened at one level or view.
-
-    Attributes:
-        level: its index; 0 is the thumbnail.
-        size: of the resized image there.
-        tiles: how many there are.
-        encoded: how many of them this question encoded; each was read once for it.
-        reused: how many came from an earlier question.
-        seen: visual tokens that were looked at.
-        kept: tokens that entered the answering pass, separators left out.
-    """
-
-    level: int
-    size: Size
-    tiles: int
-    encoded: int
-    reused: int
-    seen: int
-    kept: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """All numbers of tiles and tokens behind an answer.
-
-    Attributes:
-        levels: by level, coarsest first.
-        budget: the cap B.
-        kept: visual tokens in the answering pass, separators included; at most `budget`.
-        separators: newline tokens among them.
-        text: text tokens of the prompt.
-        answer_tokens: tokens written, the end token left out.
-        steps: passes of one token after the prefill.
-        relevance_passes: readings of attention.
-        relevance_tokens: visual tokens in all of them together, counted apart from the budget.
-    """
-
-    levels: tuple[LevelCount, ...]
-    budget: int
-    kept: int
-    separators: int
-    text: int
-    answer_tokens: int
-    steps: int
-    relevance_passes: int
-    relevance_tokens: int
-
-    @property
-    def tiles_encoded(self) -> int:
-        """Tiles encoded for this question."""
-        return sum(level.encoded for level in self.levels)
-
-    @property
-    def tiles_read(self) -> int:
-        """Tiles read from the raster: just those that are encoded."""
-        return self.tiles_encoded
-
-    @property
-    def tiles_reused(self) -> int:
-        """Tiles whose features an earlier question had paid for."""
-        return sum(level.reused for level in self.levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +143,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     chosen, name = _strategy(strategy, options, loaded.card)
     cap = _budget(budget, max_tiles, loaded.card)
     with ExitStack() as stack:
-        source = (
-            raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
-        )
+        source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
@@ -237,9 +164,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         seed=seed,
         device=str(sequence.embeds.device),
         dtype=str(sequence.embeds.dtype).removeprefix("torch."),
-        counts=count_up(
-            scene, selection, cap, answer_tokens=len(written.ids), steps=written.steps
-        ),
+        counts=count_up(scene, selection, cap, answer_tokens=len(written.ids), steps=written.steps),
         cost=cost_of(scene, selection, written.steps),
         seconds=seconds,
         bytes_read=scene.ledger.bytes_read,
@@ -285,54 +210,6 @@ def _within_context(
         return budget, ()
     note = f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
     return Budget(room, budget.tiles), (note,)
-
-
-def count_up(
-    scene: Scene, selection: Selection, budget: Budget, *, answer_tokens: int, steps: int
-) -> Counts:
-    """Counts from the scene's ledger and the selection."""
-    ledger, tokens = scene.ledger, selection.tokens
-    kept = Counter(tokens.level[~tokens.is_separator].tolist())
-    levels = tuple(
-        LevelCount(
-            level.index,
-            level.size,
-            level.tile_count,
-            ledger.encoded[level],
-            ledger.reused[level],
-            ledger.seen[level],
-            kept[level.index],
-        )
-        for level in sorted(ledger.seen, key=lambda level: level.index)
-    )
-    return Counts(
-        levels=levels,
-        budget=budget.tokens,
-        kept=len(tokens),
-        separators=int(tokens.is_separator.sum()),
-        text=len(scene.prompt),
-        answer_tokens=answer_tokens,
-        steps=steps,
-        relevance_passes=len(ledger.passes),
-        relevance_tokens=sum(entry.seen for entry in ledger.passes),
-    )
-
-
-def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
-    """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
-    dims, ledger = scene.model.card.dims, scene.ledger
-    tiles = ledger.encoded.total()
-    length = len(scene.prompt) + len(selection.tokens)
-    return Cost(
-        vision=vision_flops(dims, tiles),
-        projector=projector_flops(dims, tiles * dims.vision.features),
-        relevance=sum(
-            relevance_flops(dims.decoder, entry.sequence, entry.full_layers)
-            for entry in ledger.passes
-        ),
-        prefill=prefill_flops(dims.decoder, length),
-        decode=decode_flops(dims.decoder, length, steps),
-    )
 
 
 def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:

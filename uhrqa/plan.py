@@ -13,7 +13,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from uhrqa.answer import Counts, cost_of, count_up
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
 from uhrqa.geometry import Box, Size
@@ -22,6 +21,7 @@ from uhrqa.raster import Pixels
 from uhrqa.scene import Scene
 from uhrqa.selection import select
 from uhrqa.strategies import make_strategy
+from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card

@@ -6,96 +6,22 @@ nothing of budgets.
 
 from __future__ import annotations
 
-import time
-from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
+from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
 from uhrqa.tokens import VisualTokens, end_rows
 from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
 
-FEATURE_BYTES = 2 * 2**30
 READ_BATCH = 64  # tiles whose pixels are in memory at once
-
-TileKey = tuple[Size, int, Tile]  # level size, tile side, place in the grid
-
-
-class FeatureCache:
-    """Encoded tiles of one image, least recently used first out when `limit` bytes are reached."""
-
-    def __init__(self, limit: int = FEATURE_BYTES) -> None:
-        self.limit = limit
-        self.held = 0
-        self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
-
-    def get(self, key: TileKey) -> Tensor | None:
-        """`[n, n, D]` of a tile, or None."""
-        found = self._features.get(key)
-        if found is not None:
-            self._features.move_to_end(key)
-        return found
-
-    def put(self, key: TileKey, features: Tensor) -> None:
-        """Keep a tile's features."""
-        self._features[key] = features
-        self.held += features.nbytes
-        while self.held > self.limit and len(self._features) > 1:
-            self.held -= self._features.popitem(last=False)[1].nbytes
-
-
-@dataclass(frozen=True, slots=True)
-class RelevancePass:
-    """One reading of attention.
-
-    Attributes:
-        source: `rfm` or `llm`.
-        full_layers: decoder layers that ran in full before the scores.
-        sequence: tokens in the pass, text included.
-        seen: visual tokens in the pass, separators included.
-    """
-
-    source: str
-    full_layers: int
-    sequence: int
-    seen: int
-
-
-@dataclass
-class Ledger:
-    """What was really done for one question; every count and cost that is printed comes from here.
-
-    Attributes:
-        encoded: tiles encoded, by level.
-        reused: tiles taken from the cache, by level.
-        seen: visual tokens asked for, by level.
-        passes: readings of attention.
-        seconds: wall time by stage.
-    """
-
-    encoded: Counter[Level] = field(default_factory=Counter)
-    reused: Counter[Level] = field(default_factory=Counter)
-    seen: Counter[Level] = field(default_factory=Counter)
-    passes: list[RelevancePass] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    bytes_read: int = 0
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - begin
 
 
 class Scene:

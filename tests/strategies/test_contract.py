@@ -8,10 +8,11 @@ import torch
 
 from uhrqa.budget import Budget
 from uhrqa.errors import BudgetError
+from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
-from uhrqa.scene import FeatureCache, Scene
+from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
 

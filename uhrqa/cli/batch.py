@@ -130,7 +130,7 @@ class _Images:
         """One image, its encoded tiles shared by its questions."""
         from uhrqa.answer import ask
         from uhrqa.raster import open_raster
-        from uhrqa.scene import FeatureCache
+        from uhrqa.features import FeatureCache
 
         model, choice, settings = self._model, self.choice, self.settings
         if model is None:

@@ -11,7 +11,8 @@ from uhrqa.cli.report import bytes_text, make_table, tera_text
 from uhrqa.config import Settings
 
 if TYPE_CHECKING:
-    from uhrqa.answer import Answer, Counts
+    from uhrqa.answer import Answer
+    from uhrqa.tally import Counts
     from uhrqa.cost import Cost
 
 ANSWER_WIDTH = 16

@@ -1,0 +1,57 @@
+"""What was really done for one question: the one source of every count and cost that is printed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from uhrqa.pyramid import Level
+
+
+@dataclass(frozen=True, slots=True)
+class RelevancePass:
+    """One reading of attention.
+
+    Attributes:
+        source: `rfm` or `llm`.
+        full_layers: decoder layers that ran in full before the scores.
+        sequence: tokens in the pass, text included.
+        seen: visual tokens in the pass, separators included.
+    """
+
+    source: str
+    full_layers: int
+    sequence: int
+    seen: int
+
+
+@dataclass
+class Ledger:
+    """What was really done for one question; every count and cost that is printed comes from here.
+
+    Attributes:
+        encoded: tiles encoded, by level.
+        reused: tiles taken from the cache, by level.
+        seen: visual tokens asked for, by level.
+        passes: readings of attention.
+        seconds: wall time by stage.
+    """
+
+    encoded: Counter[Level] = field(default_factory=Counter)
+    reused: Counter[Level] = field(default_factory=Counter)
+    seen: Counter[Level] = field(default_factory=Counter)
+    passes: list[RelevancePass] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    bytes_read: int = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin

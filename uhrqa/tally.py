@@ -1,0 +1,132 @@
+"""Counts and cost of a question, added up from its ledger and its selection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from uhrqa.budget import Budget
+from uhrqa.cost import (
+    Cost,
+    decode_flops,
+    prefill_flops,
+    projector_flops,
+    relevance_flops,
+    vision_flops,
+)
+from uhrqa.geometry import Size
+from uhrqa.scene import Scene
+from uhrqa.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCount:
+    """What happened at one level or view.
+
+    Attributes:
+        level: its index; 0 is the thumbnail.
+        size: of the resized image there.
+        tiles: how many there are.
+        encoded: how many of them this question encoded; each was read once for it.
+        reused: how many came from an earlier question.
+        seen: visual tokens that were looked at.
+        kept: tokens that entered the answering pass, separators left out.
+    """
+
+    level: int
+    size: Size
+    tiles: int
+    encoded: int
+    reused: int
+    seen: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """All numbers of tiles and tokens behind an answer.
+
+    Attributes:
+        levels: by level, coarsest first.
+        budget: the cap B.
+        kept: visual tokens in the answering pass, separators included; at most `budget`.
+        separators: newline tokens among them.
+        text: text tokens of the prompt.
+        answer_tokens: tokens written, the end token left out.
+        steps: passes of one token after the prefill.
+        relevance_passes: readings of attention.
+        relevance_tokens: visual tokens in all of them together, counted apart from the budget.
+    """
+
+    levels: tuple[LevelCount, ...]
+    budget: int
+    kept: int
+    separators: int
+    text: int
+    answer_tokens: int
+    steps: int
+    relevance_passes: int
+    relevance_tokens: int
+
+    @property
+    def tiles_encoded(self) -> int:
+        """Tiles encoded for this question."""
+        return sum(level.encoded for level in self.levels)
+
+    @property
+    def tiles_read(self) -> int:
+        """Tiles read from the raster: just those that are encoded."""
+        return self.tiles_encoded
+
+    @property
+    def tiles_reused(self) -> int:
+        """Tiles whose features an earlier question had paid for."""
+        return sum(level.reused for level in self.levels)
+
+
+def count_up(
+    scene: Scene, selection: Selection, budget: Budget, *, answer_tokens: int, steps: int
+) -> Counts:
+    """Counts from the scene's ledger and the selection."""
+    ledger, tokens = scene.ledger, selection.tokens
+    kept = Counter(tokens.level[~tokens.is_separator].tolist())
+    levels = tuple(
+        LevelCount(
+            level.index,
+            level.size,
+            level.tile_count,
+            ledger.encoded[level],
+            ledger.reused[level],
+            ledger.seen[level],
+            kept[level.index],
+        )
+        for level in sorted(ledger.seen, key=lambda level: level.index)
+    )
+    return Counts(
+        levels=levels,
+        budget=budget.tokens,
+        kept=len(tokens),
+        separators=int(tokens.is_separator.sum()),
+        text=len(scene.prompt),
+        answer_tokens=answer_tokens,
+        steps=steps,
+        relevance_passes=len(ledger.passes),
+        relevance_tokens=sum(entry.seen for entry in ledger.passes),
+    )
+
+
+def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
+    """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
+    dims, ledger = scene.model.card.dims, scene.ledger
+    tiles = ledger.encoded.total()
+    length = len(scene.prompt) + len(selection.tokens)
+    return Cost(
+        vision=vision_flops(dims, tiles),
+        projector=projector_flops(dims, tiles * dims.vision.features),
+        relevance=sum(
+            relevance_flops(dims.decoder, entry.sequence, entry.full_layers)
+            for entry in ledger.passes
+        ),
+        prefill=prefill_flops(dims.decoder, length),
+        decode=decode_flops(dims.decoder, length, steps),
+    )
