@@ -216,7 +216,8 @@ def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float
     return {name: round(float(np.mean(hits)), 3) for name, hits in sorted(tally.items())}
 
 
-def _maker(folder: Path, shape: Shape, seed: int) -> Maker:
+def view_maker(folder: Path, shape: Shape, seed: int) -> Maker:
+    """What makes views with the tower in `folder`; for a process of its own."""
     torch.set_num_threads(1)
     tower = vision_tower(shape)
     saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
@@ -270,7 +271,7 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
     stage.resume()
     if stage.share >= 1.0:
         return learner
-    build = partial(_maker, folder, shape, seed)
+    build = partial(view_maker, folder, shape, seed)
     supply = Supply(build, first=stage.step * VIEWS, ahead=64)
     try:
         _fit(learner, optimizer, stage, ViewPool(supply), held_out_views(folder, shape, seed))
@@ -281,7 +282,7 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
 
 def held_out_views(folder: Path, shape: Shape, seed: int, count: int = HELD_OUT) -> list[View]:
     """Views of scenes no training run sees."""
-    maker = _maker(folder, shape, seed)
+    maker = view_maker(folder, shape, seed)
     views = [maker(HELD_OUT_FROM + index) for index in range(count)]
     return [view for view in views if view.asked]
 

@@ -72,7 +72,7 @@ def arrange(view: View, rng: np.random.Generator, most: int, long: float = 0.0) 
     merging = view.kind == "views" and rng.random() < 0.6
     groups = _group(view, rng, order, hit, merging)
     wanted = len(groups) < SHORT if long == 0.0 else rng.random() < 0.5
-    groups, newline = _with_newlines(view, groups, wanted)
+    groups, newline = _with_newlines(view, groups, wanted and not merging)
     mix = np.zeros((len(groups), len(view.level)), np.float32)
     for index, members in enumerate(groups):
         mix[index, members] = 1.0 / max(1, len(members))
@@ -107,7 +107,7 @@ def _keep(
     rest = np.setdiff1d(rest, view.thing_hits[:, 1])
     share = 1.0 if rng.random() < long else math.exp(rng.uniform(math.log(0.04), math.log(0.35)))
     kept[rest[rng.random(len(rest)) < share]] = True
-    if rng.random() < THUMBNAIL_SHARE:
+    if rng.random() < (0.15 if view.kind == "views" else THUMBNAIL_SHARE):
         kept[view.level == 0] = True
     wanted = {thing for question in asked for thing in question.things}
     others = {thing for thing in range(len(view.length)) if rng.random() < 0.7}
@@ -128,11 +128,14 @@ def _keep(
 def _group(
     view: View, rng: np.random.Generator, order: np.ndarray, hit: np.ndarray, merging: bool
 ) -> list[list[int]]:
-    """Tokens in order, one group each; background cells become one group when merging."""
+    """Tokens in order, one group each; when merging, background cells become one group.
+
+    Region-merge sends what it keeps region by region, so merged samples are shuffled.
+    """
     if not merging:
         return [[int(token)] for token in order]
     side = int(rng.choice([2, 3, 4, 6]))
-    last = bool(rng.random() < 0.5)
+    spread = bool(rng.random() < 0.4)  # regions of like tokens, wherever they lie
     groups: list[list[int]] = []
     for level in np.unique(view.level[order]):
         own = order[view.level[order] == level]
@@ -141,10 +144,10 @@ def _group(
             continue
         cells: dict[tuple[int, int], list[int]] = {}
         for token in own[~hit[own]].tolist():
-            cells.setdefault((view.row[token] // side, view.col[token] // side), []).append(token)
-        singles = [[int(token)] for token in own[hit[own]]]
-        merged = list(cells.values())
-        groups += singles + merged if last else merged + singles
+            cell = (view.row[token] // side, view.col[token] // side)
+            cells.setdefault((int(rng.integers(8)), 0) if spread else cell, []).append(token)
+        every = [[int(token)] for token in own[hit[own]]] + list(cells.values())
+        groups += [every[index] for index in rng.permutation(len(every))]
     return groups
 
 

@@ -27,6 +27,7 @@ LEVEL1_SIDE = 896
 VIEW_SIDES = (224, 448, 896, 1344)
 MOST_TILES = 16
 MOST_TOKENS = 300
+FILL = 115  # the grey that normalises to zero, which pads tiles
 DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
 
 
@@ -126,7 +127,7 @@ class ViewMaker:
         shape, grid = self.shape, self.shape.grid
         prints = Footprints.of(scene)
         exposure = np.random.default_rng(int(rng.integers(2**31)))
-        fill = int(rng.choice([0, 115]))
+        fill = int(rng.choice([0, FILL], p=[0.2, 0.8]))
         pixels = [
             _tile_pixels(scene, level, tile, fill) for level, tiles in chosen for tile in tiles
         ]

@@ -1,0 +1,89 @@
+"""Scenes for evaluation and for the demonstration: fixed seeds that training never draws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from uhrqa.synth.questions import Question, make_questions
+from uhrqa.synth.scene import SceneTruth, draw_scene
+
+SIDES = (1024, 1448, 2048, 2896, 4096, 5792, 8192)
+HELD_OUT_SEED = 2**33  # training draws scene seeds below 2**31
+DEMO_SIDE = 8192
+
+
+def held_out(count: int, seed: int = 0) -> list[tuple[SceneTruth, list[Question]]]:
+    """Scenes of 1 k to 8 k px with their questions, a few of each category.
+
+    Args:
+        count: scenes.
+        seed: another seed gives other scenes.
+    """
+    found = []
+    for index in range(count):
+        own = HELD_OUT_SEED + seed * 100_000 + index
+        aspect = 0.75 if index % 4 == 3 else 1.0
+        scene = draw_scene(own, SIDES[index % len(SIDES)], aspect)
+        found.append((scene, few_of_each(make_questions(scene, own, suffix=0.1))))
+    return found
+
+
+def few_of_each(questions: list[Question], most: int = 2) -> list[Question]:
+    """At most `most` questions of a category; yes/no pairs stay balanced over many scenes."""
+    taken: dict[str, int] = {}
+    kept = []
+    for question in questions:
+        taken[question.category] = taken.get(question.category, 0) + 1
+        if taken[question.category] <= most:
+            kept.append(question)
+    return kept
+
+
+def demo_scene(seed: int = 0) -> tuple[SceneTruth, list[Question]]:
+    """An 8192 px scene and three questions: a count, a colour and a yes/no about a tiny car.
+
+    Args:
+        seed: other seeds give other scenes of the same kind.
+    """
+    for attempt in range(1000):
+        own = HELD_OUT_SEED * 2 + seed * 1000 + attempt
+        scene = draw_scene(own, DEMO_SIDE, unit=13.0)
+        questions = _demo_questions(scene)
+        if questions:
+            return scene, questions
+    raise ValueError(f"no demonstration scene for seed {seed}")
+
+
+def _demo_questions(scene: SceneTruth) -> list[Question]:
+    """The three questions, or none when the scene lacks what they ask about."""
+    full = {site.kind: site for site in scene.sites if site.things}
+    kinds = [site.kind for site in scene.sites]
+    if len(full) < 4 or len(set(kinds)) < len(kinds) or "car" not in full or "ship" not in full:
+        return []
+    car, ship = full["car"], full["ship"]
+    if len(car.things) != 1 or not 2 <= len(ship.things) <= 5:
+        return []
+    third = next((site for kind, site in full.items() if kind in ("airplane", "house")), None)
+    if third is None:
+        return []
+    colour = scene.things[third.things[0]].colour
+    return [
+        _question(scene, "How many ships are there?", str(len(ship.things)), "count", ship.things),
+        _question(scene, f"What color are the {third.kind}s?", colour, "color", third.things),
+        _question(scene, "Is there a car in the parking lot?", "yes", "existence", car.things),
+    ]
+
+
+def _question(
+    scene: SceneTruth, text: str, answer: str, category: str, things: tuple[int, ...]
+) -> Question:
+    boxes = tuple(scene.things[index].box for index in things)
+    return Question(text, answer, category, boxes, things)
+
+
+def smallest_px(scene: SceneTruth, question: Question) -> float:
+    """Length of the shortest object a question asks about, source pixels; nan for none."""
+    lengths = [scene.things[index].length for index in question.things]
+    return float(np.min(lengths)) if lengths else math.nan

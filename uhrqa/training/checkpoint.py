@@ -1,0 +1,68 @@
+"""The trained parts as a checkpoint directory that transformers and uhrqa load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import LlavaNextProcessor
+from transformers.models.llava_next.image_processing_pil_llava_next import (
+    LlavaNextImageProcessorPil,
+)
+
+from uhrqa.training.language import Learner
+from uhrqa.training.rfm import save_rfm
+from uhrqa.training.shape import MEAN, STD
+
+
+def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
+    """Write model, tokenizer, processor, placement tables and Region Focus Module.
+
+    Args:
+        learner: the trained model.
+        rfm: the distilled module, if there is one.
+        out: a directory; made when it is not there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    model, tile = learner.model, learner.shape.tile
+    end = learner.tokenizer.eos_token_id
+    model.generation_config.eos_token_id = end
+    model.generation_config.pad_token_id = end
+    model.generation_config.max_new_tokens = 8
+    kept = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    model.half().save_pretrained(out)
+    model.float().load_state_dict(kept)
+    images = LlavaNextImageProcessorPil(
+        size={"shortest_edge": tile},
+        crop_size={"height": tile, "width": tile},
+        image_grid_pinpoints=model.config.image_grid_pinpoints,
+        image_mean=list(MEAN),
+        image_std=list(STD),
+    )
+    LlavaNextProcessor(
+        image_processor=images,
+        tokenizer=learner.tokenizer,
+        patch_size=learner.shape.patch,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=learner.tokenizer.chat_template,
+    ).save_pretrained(out)
+    tables = {
+        name: value.detach().half().contiguous()
+        for name, value in learner.placement.state_dict().items()
+    }
+    save_file(tables, out / "placement.safetensors")
+    if rfm is not None:
+        save_rfm(rfm, out / "rfm.safetensors")
+    for file in out.glob("*.safetensors"):
+        file.chmod(0o644)  # transformers leaves it readable by the owner alone
+
+
+def best_weights(folder: Path, learner: Learner) -> None:
+    """Load what `train_language` saved in `folder`."""
+    saved = torch.load(folder / "language.pt", map_location="cpu", weights_only=True)
+    learner.model.load_state_dict(saved["model"])
+    learner.placement.load_state_dict(saved["placement"])
+

@@ -1,0 +1,193 @@
+"""Stage 3: a Region Focus Module learns to attend as a deeper decoder layer does.
+
+Source: Luo et al. 2025, Eq. 4-6: per head, KL divergence over all that the last prompt token sees,
+KL over the high-resolution tokens alone (lambda_hr = 2), and the squared error of its logits there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from uhrqa.rfm import FORMAT, from_layers
+from uhrqa.training.language import (
+    VIEWS,
+    Learner,
+    ViewPool,
+    attention_bias,
+    forward,
+    held_out_views,
+    make_batch,
+    run_layers,
+    view_maker,
+)
+from uhrqa.training.packing import Batch
+from uhrqa.training.progress import Stage
+from uhrqa.training.shape import Shape
+from uhrqa.training.supply import Supply
+from uhrqa.training.views import View
+
+log = logging.getLogger(__name__)
+
+LAYERS = (0, 2)  # decoder layers it starts from; the last one is also the teacher
+LAMBDA_HR, LAMBDA_MSE = 2.0, 1.0
+MSE_SCALE = 0.02  # logits reach some 10: brings the squared error to the size of the divergences
+PEAK_RATE = 8e-4
+FIRST_VIEW = 5 * 10**8  # scenes of its own
+
+
+def focus_rows(rfm: nn.Module, learner: Learner, batch: Batch) -> Tensor:
+    """Attention logits of the asking tokens in the RFM's last layer: `[R, H, 1 + T + X]`."""
+    with torch.no_grad():
+        states = learner.embed(batch)
+    turn = learner.decoder.rotary_emb(states, batch.position)
+    layers, last = list(rfm.get_submodule("layers")), len(LAYERS) - 1  # type: ignore[call-overload]
+    trace = run_layers(layers, states, turn, attention_bias(batch), batch.asks, (last,))
+    return trace.rows[last]
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, visual: Tensor) -> Tensor:
+    """Eq. 6.
+
+    Args:
+        student: `[R, H, N]` masked logits.
+        teacher: the same of the teacher.
+        visual: `[R, N]` bool: high-resolution tokens.
+    """
+    hidden = ~visual[:, None]
+    whole = _divergence(student, teacher)
+    low = torch.finfo(student.dtype).min / 2
+    local = _divergence(student.masked_fill(hidden, low), teacher.masked_fill(hidden, low))
+    gap = ((student - teacher) ** 2).masked_fill(hidden, 0.0)
+    count = visual.sum(-1).clamp_min(1)[:, None]
+    mse = MSE_SCALE * (gap.sum(-1) / count).mean()
+    return whole + LAMBDA_HR * local + LAMBDA_MSE * mse
+
+
+def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    log_t, log_s = teacher.log_softmax(-1), student.log_softmax(-1)
+    return (log_t.exp() * (log_t - log_s)).sum(-1).mean()
+
+
+def _visual_rows(batch: Batch, width: int) -> Tensor:
+    """Which columns are high-resolution tokens, for each row of `asks`: `[R, width]` bool."""
+    visual = batch.visual[batch.asks[:, 0]]
+    return nn.functional.pad(visual, (1, width - 1 - visual.shape[1]))
+
+
+@torch.inference_mode()
+def recall(rfm: nn.Module | None, learner: Learner, views: list[View], share: float) -> float:
+    """Share of objects asked about with a token among the best-scored `share` of those shown.
+
+    Args:
+        rfm: the module, or None for the teacher.
+        learner: the model.
+        views: held-out views.
+        share: of the high-resolution tokens.
+    """
+    rng = np.random.default_rng(6)
+    found: list[float] = []
+    for start in range(0, len(views), VIEWS):
+        batch = make_batch(learner, views[start : start + VIEWS], rng, long=1.0)
+        if rfm is None:
+            rows = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
+        else:
+            rows = focus_rows(rfm, learner, batch)
+        hidden = ~_visual_rows(batch, rows.shape[-1])
+        scores = rows.masked_fill(hidden[:, None], -1e9).softmax(-1).mean(1)
+        for row, out, wanted in zip(scores, hidden, batch.ground, strict=True):
+            targets = wanted[1:].nonzero().flatten() + 1
+            if len(targets):
+                best = row.topk(max(1, int(share * float((~out).sum())))).indices
+                found.append(float(torch.isin(targets, best).any()))
+    return float(np.mean(found))
+
+
+def train_rfm(folder: Path, shape: Shape, learner: Learner, minutes: float, seed: int) -> nn.Module:
+    """Distil a module, or go on where a run in `folder` stopped.
+
+    Args:
+        folder: holds `vision.pt`; takes this stage's checkpoint.
+        shape: sizes.
+        learner: the trained model, which stays as it is.
+        minutes: time limit.
+        seed: of scenes and arrangements.
+    """
+    rfm = from_layers(learner.decoder, LAYERS)
+    rfm.requires_grad_(True)
+    optimizer = torch.optim.AdamW(rfm.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    stage = Stage(folder / "rfm.pt", minutes, {"rfm": rfm, "optimizer": optimizer})
+    stage.resume()
+    if stage.share >= 1.0:
+        return rfm
+    build = partial(view_maker, folder, shape, seed)
+    supply = Supply(build, first=FIRST_VIEW + stage.step * VIEWS, ahead=64)
+    try:
+        _fit(rfm, learner, optimizer, stage, ViewPool(supply))
+    finally:
+        supply.close()
+    views = held_out_views(folder, shape, seed)
+    for share in (0.05, 0.25):
+        log.info("recall at top %.0f %%: teacher %.3f, student %.3f", 100 * share,
+                 recall(None, learner, views, share), recall(rfm, learner, views, share))  # fmt: skip
+    return rfm
+
+
+def _fit(
+    rfm: nn.Module,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    stage: Stage,
+    pool: ViewPool,
+) -> None:
+    rng = np.random.default_rng([7, stage.step])
+    running = 0.0
+    while True:
+        batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long=0.3)
+        loss = rfm_step(rfm, learner, optimizer, stage, batch)
+        running = loss if not running else 0.97 * running + 0.03 * loss
+        if stage.step % 50 == 0:
+            log.info("rfm %5d  %4.0f s  loss %.3f", stage.step, stage.used, running)
+        if not stage.tick():
+            break
+
+
+def rfm_step(
+    rfm: nn.Module,
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    stage: Stage,
+    batch: Batch,
+) -> float:
+    """One optimiser step; gives the loss."""
+    for group in optimizer.param_groups:
+        group["lr"] = stage.rate(PEAK_RATE)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            teacher = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
+        student = focus_rows(rfm, learner, batch)
+    visual = _visual_rows(batch, student.shape[-1])
+    kept = visual.any(-1)
+    loss = distillation_loss(student[kept], teacher[kept], visual[kept])
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(rfm.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def save_rfm(rfm: nn.Module, file: Path) -> None:
+    """Write the module in half precision, with the layers it started from."""
+    state = {
+        name: value.detach().half().contiguous()
+        for name, value in rfm.state_dict().items()
+        if name.startswith("layers.")
+    }
+    save_file(state, file, {"format": FORMAT, "layers": json.dumps(list(LAYERS))})
