@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## write an 8192 x 8192 scene and ask the embedded model three questions
-	@$(BIN)/python examples/demo.py
+	@UHRQA_CACHE=.cache $(BIN)/python -m uhrqa.cli.demo
 
 test: setup ## the default test suite
 	$(PYTEST)

@@ -90,7 +90,8 @@ def profile(
         if image is None or question is None:
             from uhrqa.cli.example import example_scene
 
-            image, question = example_scene(settings, quiet)
+            image, questions = example_scene(settings, quiet)
+            question = questions[0].text
         rows = _run(image, question, settings, choices, quiet)
         title = f"{image}: {question}"
     print_rows(rows, settings, title)

@@ -1,0 +1,76 @@
+"""How budgets are written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uhrqa.budget import MOST_TOKENS, Budget, parse_tokens
+from uhrqa.errors import BudgetError
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("4096", 4096),
+        ("4k", 4000),  # 1k = 1000, as in the papers
+        ("4K", 4000),
+        ("4Ki", 4096),
+        ("4ki", 4096),
+        ("1.5k", 1500),
+        ("0.5Ki", 512),
+        (" 12 ", 12),
+        ("1", 1),
+        ("0.001k", 1),
+        ("144.0", 144),
+    ],
+)
+def test_a_budget_is_read_as_people_write_it(text: str, tokens: int) -> None:
+    assert parse_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0", "leaves no token"),
+        ("0k", "leaves no token"),
+        ("-4", "not a number of tokens"),
+        ("-4k", "not a number of tokens"),
+        ("", "not a number of tokens"),
+        ("k", "not a number of tokens"),
+        ("four", "not a number of tokens"),
+        ("4kb", "not a number of tokens"),
+        ("4M", "not a number of tokens"),
+        ("1e3", "not a number of tokens"),
+        ("4_096", "not a number of tokens"),
+        ("٤", "not a number of tokens"),  # a digit, but not one of ours
+        ("nan", "not a number of tokens"),
+        ("1.5", "is 1.5 tokens"),
+        ("1.2345k", "is 1234.5 tokens"),
+        ("9999999999k", "is above"),
+    ],
+)
+def test_nonsense_is_refused_with_the_way_to_write_it(text: str, reason: str) -> None:
+    with pytest.raises(BudgetError, match=reason):
+        parse_tokens(text)
+
+
+@given(st.integers(1, MOST_TOKENS))
+def test_every_whole_number_reads_as_itself(tokens: int) -> None:
+    assert parse_tokens(str(tokens)) == tokens
+
+
+@given(st.text(max_size=8))
+def test_any_text_is_a_budget_or_a_budget_error(text: str) -> None:
+    try:
+        assert parse_tokens(text) >= 1
+    except BudgetError as error:
+        assert "budget" in str(error)
+
+
+@pytest.mark.parametrize(("tokens", "tiles"), [(0, None), (-1, None), (10, 0), (10, -3)])
+def test_a_cap_below_one_names_the_least(tokens: int, tiles: int | None) -> None:
+    with pytest.raises(BudgetError) as caught:
+        Budget(tokens, tiles)
+    assert caught.value.least == 1
