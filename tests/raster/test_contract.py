@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +135,26 @@ def test_any_box_at_any_scale_shows_a_flat_image_as_flat(data: st.DataObject):
     assert pixels.array.shape == (*out, 3)
     assert (pixels.array[pixels.mask] == 77).all()
     assert not pixels.array[~pixels.mask].any()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_the_mask_shows_the_pixels_whose_centre_is_on_the_image(data: st.DataObject):
+    x0, w = data.draw(st.tuples(st.floats(-90, 60), st.floats(1, 200)))
+    count = data.draw(st.integers(1, 40))
+    pixels = open_array(noise_raster(9, 50)).read(Box(x0, 0, x0 + w, 9), Size(3, count))
+    centres = x0 + (np.arange(count) + 0.5) * w / count
+    near_an_edge = np.minimum(abs(centres), abs(centres - 50)) < 1e-6
+    expected = (centres > 0) & (centres < 50)
+    assert np.array_equal(pixels.mask[1] | near_an_edge, expected | near_an_edge)
+
+
+def test_a_closed_raster_is_not_read(container: Path | np.ndarray):
+    raster = open_raster(container)
+    raster.close()
+    raster.close()
+    with pytest.raises(ValueError, match="closed"):
+        raster.read(Box(0, 0, 5, 5), Size(5, 5))
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 0, 5), Box(5, 5, 1, 9), Box(0, 0, float("nan"), 5)])

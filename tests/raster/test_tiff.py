@@ -40,6 +40,8 @@ def value_read(path: Path, out: Size, box: Box | None = None) -> int:
         (Size(129, 258), 30),
         (Size(64, 128), 40),
         (Size(20, 40), 40),
+        (Size(66, 130), 30),  # one pixel short, but that is more than 1 %
+        (Size(260, 520), 10),  # less than 1 % short, but more than one pixel
         (Size(20, 600), 10),  # the axis that needs more decides
     ],
 )
@@ -66,6 +68,14 @@ def test_a_level_of_another_shape_is_no_overview(tmp_path: Path):
     level_raster(tmp_path / "levels.tif", WHOLE, [(Size(200, 200), 99)])
     with open_raster(tmp_path / "levels.tif") as raster:
         assert raster.levels == (WHOLE,)
+
+
+def test_a_later_image_that_is_not_marked_as_reduced_is_no_overview(tmp_path: Path):
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as tif:
+        tif.write(noise_raster(200, 300), photometric="rgb", metadata=None)
+        tif.write(noise_raster(100, 150), photometric="rgb", metadata=None)
+    with open_raster(tmp_path / "pages.tif") as raster:
+        assert raster.levels == (Size(200, 300),)
 
 
 def test_overview_pixels_lie_where_their_sizes_say(tmp_path: Path):

@@ -97,7 +97,7 @@ def chunk_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in (path / "c").rglob("*") if file.is_file())
 
 
-@pytest.mark.parametrize("shards", [None, (512, 512, 3)])
+@pytest.mark.parametrize("shards", [None, (512, 512, 3), (1024, 1024, 3)])
 def test_bytes_read_are_those_of_the_chunks(tmp_path: Path, shards: tuple | None):
     path = save(tmp_path / "a.zarr", noise_raster(1100, 1024), (256, 256, 3), shards=shards)
     with open_raster(path) as raster:

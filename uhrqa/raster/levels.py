@@ -89,6 +89,7 @@ class LevelRaster:
         self._smaller = _reduced_sizes(levels[-1].size)
         self._made: list[_Scaled] = []
         self._making = threading.Lock()
+        self._closed = False
 
     @property
     def bytes_read(self) -> int:
@@ -97,6 +98,8 @@ class LevelRaster:
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
+        if self._closed:
+            raise ValueError(f"{self.path}: read after it was closed")
         if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
             raise ValueError(f"cannot read {box} as {out}: both must have an area")
         array = np.zeros((*out, 3), np.uint8)
@@ -114,9 +117,10 @@ class LevelRaster:
         return Pixels(array, mask, box)
 
     def close(self) -> None:
-        """Release the file."""
-        if self._close is not None:
+        """Release the file; again does nothing."""
+        if self._close is not None and not self._closed:
             self._close()
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self

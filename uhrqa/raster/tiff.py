@@ -54,12 +54,14 @@ def open_tiff(path: str) -> LevelRaster:
         tif.close()
         raise RasterError(f"{path}: cannot be opened: {error}") from error
 
+    source = TiffSource(path, fd, os.fstat(fd).st_size, Meter(), BlockCache())
+
     def close() -> None:
+        source.cache.clear()
         tif.close()
         os.close(fd)
 
     try:
-        source = TiffSource(path, fd, os.fstat(fd).st_size, Meter(), BlockCache())
         levels = _levels(source, tif)
     except BaseException:
         close()
