@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.checkpoints import make_checkpoint
+from uhrqa import load_model
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
@@ -156,3 +158,13 @@ def test_readings_there_are_not_are_refused(vlm, how) -> None:
     scene = Scene(open_raster(coordinates(60, 60)), vlm, "how many?")
     with pytest.raises(ConfigError):
         scene.relevance(scene.tokens(scene.pyramid.thumbnail), **how)
+
+
+def test_a_pass_that_would_not_fit_the_context_pools_neighbours(tmp_path) -> None:
+    small = load_model(str(make_checkpoint(tmp_path / "small", context=128)), device="cpu")
+    scene = Scene(open_raster(coordinates(400, 400)), small, "how many?")
+    thumbnail, tokens = scene.tokens(scene.pyramid[0]), scene.tokens(scene.pyramid[2])
+    scores = scene.relevance(tokens, thumbnail)
+    assert scene.ledger.passes[0].sequence <= 128 < len(tokens)
+    assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
+    assert len(scores) == len(tokens)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uhrqa.geometry import Size
-from uhrqa.tokens import VisualTokens, end_rows, fit_rows, place_in
+from uhrqa.tokens import VisualTokens, end_rows, fit_rows, place_in, pool
 from uhrqa.vlm.placement import Placement
 
 
@@ -84,3 +84,20 @@ def test_placement_reads_both_tables_linearly() -> None:
     centre = torch.tensor([[0.25, 0.5], [0.5, 0.5], [0.75, 0.1]])
     added = placement(centre, torch.tensor([3.0, 3.5, 4.0]))
     torch.testing.assert_close(added, torch.tensor([[0.0, 10.0], [0.5, 15.0], [1.0, 20.0]]))
+
+
+def test_pooling_averages_square_groups_and_remembers_them() -> None:
+    pooled, group = pool(grid(4, 6), 2)
+    # rows 0-1, cols 0-1 hold 0, 1, 6, 7
+    assert pooled.embed.flatten().tolist() == [3.5, 5.5, 7.5, 15.5, 17.5, 19.5]
+    assert pooled.box[0].tolist() == [0, 0, 20, 20]
+    assert pooled.row.tolist() == [0, 0, 0, 1, 1, 1]
+    assert pooled.weight.tolist() == [4] * 6
+    assert group[:8].tolist() == [0, 0, 1, 1, 2, 2, 0, 0]
+
+
+def test_pooling_a_part_of_a_level_groups_by_place_not_by_number() -> None:
+    some = grid(4, 4).take(torch.tensor([3, 7, 10, 11, 15]))
+    pooled, group = pool(some, 2)
+    assert pooled.embed.flatten().tolist() == [5.0, 12.0]
+    assert group.tolist() == [0, 0, 1, 1, 1]

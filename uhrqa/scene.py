@@ -18,10 +18,11 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
-from uhrqa.tokens import VisualTokens, end_rows
+from uhrqa.tokens import VisualTokens, end_rows, pool
 from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
+ROW_ENDS = 1.25  # room for row ends and ragged groups beside the tokens of a relevance pass
 
 
 class Scene:
@@ -225,11 +226,35 @@ class Scene:
             rows: `last` text token, or the mean over all `text` tokens behind the image.
 
         Returns:
-            `[N]` float32, softmax over `tokens` alone, mean over heads; sums to 1.
+            `[N]` float32, softmax over `tokens` alone, mean over heads; sums to 1. Where the pass
+            would not fit the model's context, neighbouring tokens are pooled and share a score.
 
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
         source = self.relevance_source(source)
+        factor = self._pool_factor(tokens, context)
+        if factor > 1:
+            pooled, group = pool(tokens, factor)
+            scores = self._attend(pooled, context, source, layer, rows)
+            return (scores / pooled.weight)[group]
+        return self._attend(tokens, context, source, layer, rows)
+
+    def _pool_factor(self, tokens: VisualTokens, context: VisualTokens | None) -> int:
+        """Side of the groups that make a relevance pass fit the context; 1 where it does."""
+        room = self.model.card.context - len(self.prompt) - (len(context) if context else 0)
+        factor = 1
+        while factor < max(self.size) and len(tokens) > factor**2 * room / ROW_ENDS:
+            factor += 1
+        return factor
+
+    def _attend(
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None,
+        source: str,
+        layer: int | None,
+        rows: str,
+    ) -> Tensor:
         ended = end_rows(tokens, self.newline)
         parts = [ended] if context is None else [context, ended]
         with self.ledger.stage("relevance"):

@@ -110,6 +110,41 @@ def fit_rows(tokens: VisualTokens, order: Tensor, budget: int, newline: Tensor |
     return order[: int((cost <= budget).sum())].sort().values
 
 
+def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
+    """Average square groups of neighbouring tokens of one level.
+
+    Args:
+        tokens: N tokens in raster order, none of them merged, no separators.
+        factor: side of a group in tokens; groups at the edge of what is there are smaller.
+
+    Returns:
+        G pooled tokens in raster order, and `[N]` the group of each token.
+
+    Source: Luo et al. 2025 pool their high-resolution tiles 2 x 2.
+    """
+    width = tokens.box[:, 2] - tokens.box[:, 0]
+    col = torch.round(tokens.box[:, 0] / width).long()
+    span = int(col.max()) // factor + 1
+    key = torch.div(tokens.row, factor, rounding_mode="floor") * span + col // factor
+    cells, group = key.unique(return_inverse=True)
+    count = len(cells)
+    size = torch.bincount(group, minlength=count)
+    on_device = group.to(tokens.embed.device)
+    total = torch.zeros(count, tokens.embed.shape[1], device=tokens.embed.device)
+    total.index_add_(0, on_device, tokens.embed.float())
+    index = group[:, None].expand(-1, 2)
+    low = torch.full((count, 2), torch.inf).scatter_reduce(0, index, tokens.box[:, :2], "amin")
+    high = torch.zeros(count, 2).scatter_reduce(0, index, tokens.box[:, 2:], "amax")
+    pooled = VisualTokens(
+        (total / size[:, None].to(total)).to(tokens.embed.dtype),
+        torch.cat([low, high], 1),
+        tokens.level[:1].expand(count),
+        cells // span,
+        size,
+    )
+    return pooled, group
+
+
 def place_in(size: Size, tokens: VisualTokens) -> tuple[Tensor, Tensor]:
     """Where tokens lie in the image, free of its size.
 
