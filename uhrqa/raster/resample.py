@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, __version__
 
 from uhrqa.geometry import Size
 
 Array = NDArray[np.uint8]
 MODES = {1: "L", 3: "RGB", 4: "CMYK"}  # CMYK: four planes that Pillow resizes without blending
+PICKS_ORDER = int(__version__.split(".")[0]) >= 13
 SNAP = 1e-6  # level pixels: edges this near to a whole pixel are on it
 
 
@@ -147,12 +148,12 @@ def two_passes(
 
 
 def vertical_first(h: int, out_h: int, w: int, out_w: int) -> bool:
-    """Whether Pillow (13) would begin with columns if it resized all of `h` x `w`.
+    """Whether Pillow would begin with columns if it resized all of `h` x `w`.
 
-    Between its two passes Pillow rounds to 8 bits, so the order shows. It picks the order by the
-    shape of what it is given; a tile or band must follow the order of its whole level.
+    Between its two passes Pillow rounds to 8 bits, so the order shows. Since version 13 it picks
+    the order by the shape of what it is given; a tile or band must follow its whole level.
     """
-    return h > out_h and h - out_h > 2 * (w - out_w)
+    return PICKS_ORDER and h > out_h and h - out_h > 2 * (w - out_w)
 
 
 _BICUBIC = Image.Resampling.BICUBIC
