@@ -19,6 +19,7 @@ from typing import Any, Self
 from uhrqa.batch.entries import Entry, digest
 from uhrqa.errors import OutputError
 
+START = b'{"id": '  # of every line
 ADVICE = "name another file with -o, or start over with --restart"
 
 
@@ -139,7 +140,7 @@ class AnswerFile:
         records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             record = _parse(line)
-            if record is None and number == len(lines) and not line.endswith(b"\n"):
+            if record is None and number == len(lines) and _is_torn(line):
                 return records, True
             if record is None:
                 raise OutputError(f"{self.path}: line {number} is no answer of ours; {ADVICE}")
@@ -179,6 +180,12 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     if isinstance(record, dict) and isinstance(record.get("key"), str) and "run" in record:
         return record
     return None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether this is the start of a line of ours, or the zeros a power cut leaves."""
+    is_start = line.startswith(START) or START.startswith(line)
+    return not line.endswith(b"\n") and (is_start or not line.strip(b"\0"))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -20,6 +20,7 @@ from uhrqa import __version__
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
 COMMANDS = {
@@ -85,6 +86,7 @@ def uhrqa(
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    prepare_signals()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -94,10 +96,19 @@ def run(args: list[str]) -> int:
     Returns:
         The exit code, as the epilog of the help lists them.
     """
-    _prepare_signals()
+
+    def command() -> int:
+        group = typer.main.get_command(app)
+        result = group.main(args, prog_name="uhrqa", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+
+    return guard(command)
+
+
+def guard(command: Callable[[], int]) -> int:
+    """Call a command; what a user can mend becomes one line and an exit code."""
     try:
-        command = typer.main.get_command(app)
-        result = command.main(args, prog_name="uhrqa", standalone_mode=False)
+        code = command()
         sys.stdout.flush()
     except UhrqaError as error:
         return _fail(str(error), error.exit_code)
@@ -113,7 +124,7 @@ def run(args: list[str]) -> int:
         if not is_out_of_memory(error):
             raise
         return _fail(f"out of memory; use fewer tokens (-b) or tiles (--max-tiles): {error}", 5)
-    return result if isinstance(result, int) else 0
+    return code
 
 
 def _usage_message(error: TyperException) -> str:
@@ -140,7 +151,7 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _prepare_signals() -> None:
+def prepare_signals() -> None:
     """SIGTERM ends like Ctrl-C, with clean-up; a closed pipe ends at once and quietly."""
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:

@@ -129,8 +129,8 @@ class _Images:
     def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
         """One image, its encoded tiles shared by its questions."""
         from uhrqa.answer import ask
-        from uhrqa.raster import open_raster
         from uhrqa.features import FeatureCache
+        from uhrqa.raster import open_raster
 
         model, choice, settings = self._model, self.choice, self.settings
         if model is None:

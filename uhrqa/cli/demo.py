@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 from uhrqa.cli import options as opt
+from uhrqa.cli.app import guard, prepare_signals
 from uhrqa.cli.choice import load
-from uhrqa.cli.console import print_note, print_result
+from uhrqa.cli.console import print_result
 from uhrqa.cli.example import example_scene
-from uhrqa.errors import UhrqaError
 
 
 def demo() -> int:
@@ -50,8 +50,5 @@ def demo() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(demo())
-    except UhrqaError as error:
-        print_note(f"uhrqa: error: {error}")
-        sys.exit(error.exit_code)
+    prepare_signals()
+    sys.exit(guard(demo))

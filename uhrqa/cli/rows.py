@@ -12,8 +12,8 @@ from uhrqa.config import Settings
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
-    from uhrqa.tally import Counts
     from uhrqa.cost import Cost
+    from uhrqa.tally import Counts
 
 ANSWER_WIDTH = 16
 WIDE = 110  # columns of a terminal from which all of ours fit

@@ -1,0 +1,311 @@
+"""Batches: no answer lost, none repeated, whatever happens in between. No model takes part."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from uhrqa.batch import AnswerFile, Entry, Record, fingerprint, read_entries, run_batch
+from uhrqa.errors import OutputError, QuestionError, RasterError
+
+RUN = fingerprint({"model": "fake"})
+
+
+def to_lines(*rows: object) -> list[bytes]:
+    return [row if isinstance(row, bytes) else json.dumps(row).encode() + b"\n" for row in rows]
+
+
+def three_questions(directory: Path = Path()) -> list[Entry]:
+    rows = [
+        {"image": "a.tif", "question": "one?"},
+        {"image": "b.tif", "question": "two?"},
+        {"image": "a.tif", "question": "three?"},
+    ]
+    return read_entries(to_lines(*rows), directory)
+
+
+def records_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class FakeImages:
+    """Answers with the question turned round; counts what it was asked and stops when told."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.opened: list[str] = []
+        self.asked: list[str] = []
+        self.stop_after = stop_after
+
+    @contextmanager
+    def __call__(self, path: Path) -> Iterator[Callable[[str], Record]]:
+        if path.name.startswith("bad"):
+            raise RasterError(f"{path.name}: not an image")
+        self.opened.append(path.name)
+        yield self.answer
+
+    def answer(self, question: str) -> Record:
+        if self.stop_after == len(self.asked):
+            raise KeyboardInterrupt
+        self.asked.append(question)
+        if question == "broken?":
+            raise ZeroDivisionError("division by zero")
+        return {"answer": question[::-1]}
+
+
+# --- the questions file
+
+
+def test_a_line_becomes_a_question_with_its_path_relative_to_the_file() -> None:
+    rows = to_lines({"image": "x/../a.tif", "question": "Où?", "id": 7, "truth": "kept out"})
+    assert read_entries(rows, Path("data")) == [
+        Entry(1, "7", read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/a.tif"), "Où?")
+    ]
+
+
+def test_an_absolute_path_stays_absolute() -> None:
+    (entry,) = read_entries(to_lines({"image": "/in/a.tif", "question": "?"}), Path("data"))
+    assert entry.path == Path("/in/a.tif")
+
+
+def test_blank_lines_and_a_byte_order_mark_do_not_count() -> None:
+    rows = to_lines(b"\xef\xbb\xbf" + to_lines({"image": "a", "question": "b"})[0], b" \r\n")
+    (entry,) = read_entries(rows, Path())
+    assert (entry.line, entry.id, entry.error) == (1, "line-1", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"nonsense\n", "Expecting value"),
+        (b"[1]\n", "not an object"),
+        (b'{"image": "a.tif"}\n', "'question' is missing"),
+        (b'{"image": "a.tif", "qestion": "?"}\n', "did you mean 'qestion'"),
+        (b'{"image": "a.tif", "question": "  "}\n', "'question' is not a text, or an empty one"),
+        (b'{"image": 3, "question": "?"}\n', "'image' is not a text"),
+        (b'{"image": "a\\u0000b", "question": "?"}\n', "'image' is not a text"),
+        (b'{"image": "a", "question": "?", "id": {}}\n', "'id' is neither"),
+        (b'{"image": "a", "question": "?", "id": true}\n', "'id' is neither"),
+        (b"\xff\xfe{}\n", "can't decode"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_a_bad_line_says_what_is_wrong_and_does_not_stop_the_others(
+    line: bytes, problem: str
+) -> None:
+    bad, good = read_entries([line, *to_lines({"image": "a", "question": "b"})], Path())
+    assert problem in bad.error
+    assert bad.error.startswith("line 1: ")
+    assert not good.error
+
+
+def test_a_second_use_of_an_id_is_an_error_that_names_the_first() -> None:
+    row = {"image": "a", "question": "b", "id": "q"}
+    first, second = read_entries(to_lines(row, row), Path())
+    assert not first.error
+    assert second.error == "id 'q' is already taken by line 1"
+
+
+def test_equal_questions_on_different_lines_are_two_questions() -> None:
+    row = {"image": "a", "question": "b"}
+    first, second = read_entries(to_lines(row, row), Path())
+    assert first.key != second.key
+
+
+def test_a_file_without_questions_is_refused() -> None:
+    with pytest.raises(QuestionError, match="no questions"):
+        read_entries([b"\n"], Path())
+
+
+# --- running
+
+
+def run(path: Path, entries: list[Entry], images: FakeImages, **options: bool):
+    with AnswerFile(path, RUN, entries, **options) as sink:
+        return run_batch(entries, sink, images)
+
+
+def test_every_image_is_opened_once_for_all_its_questions(tmp_path: Path) -> None:
+    images = FakeImages()
+    summary = run(tmp_path / "out", three_questions(), images)
+    assert images.opened == ["a.tif", "b.tif"]
+    assert images.asked == ["one?", "three?", "two?"]
+    assert (summary.answered, summary.failed, summary.skipped) == (3, 0, 0)
+
+
+def test_a_record_holds_the_question_its_answer_and_where_it_came_from(tmp_path: Path) -> None:
+    entries = three_questions()
+    run(tmp_path / "out", entries, FakeImages())
+    assert records_of(tmp_path / "out")[0] == {
+        "id": "line-1",
+        "line": 1,
+        "image": "a.tif",
+        "question": "one?",
+        "answer": "?eno",
+        "key": entries[0].key,
+        "run": RUN,
+    }
+
+
+def test_bad_lines_bad_images_and_our_own_mistakes_become_records(tmp_path: Path, caplog) -> None:
+    entries = read_entries(
+        to_lines(
+            {"image": "bad.tif", "question": "one?", "id": "x"},
+            b"nonsense\n",
+            {"image": "a.tif", "question": "broken?", "id": "y"},
+            {"image": "a.tif", "question": "last?", "id": "z"},
+        ),
+        Path(),
+    )
+    summary = run(tmp_path / "out", entries, FakeImages())
+    found = {record["id"]: record.get("error") for record in records_of(tmp_path / "out")}
+    assert found["x"] == "bad.tif: not an image"
+    assert found["line-2"].startswith("line 2: Expecting value")
+    assert found["y"] == "ZeroDivisionError: division by zero"
+    assert found["z"] is None
+    assert (summary.answered, summary.failed) == (1, 3)
+    assert "Traceback" in caplog.text  # a mistake of ours is not hidden
+
+
+def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
+    entries = three_questions()
+    run(tmp_path / "out", entries, FakeImages())
+    before = (tmp_path / "out").read_bytes()
+    images = FakeImages()
+    assert run(tmp_path / "out", entries, images).skipped == 3
+    assert images.asked == []
+    assert (tmp_path / "out").read_bytes() == before
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 200)), max_size=6))
+def test_stopped_anywhere_and_started_again_nothing_is_lost_or_repeated(
+    tmp_path: Path, cuts: list[tuple[int, int]]
+) -> None:
+    """Each cut: stop after so many answers, then tear so many bytes off the last line."""
+    path = tmp_path / "out"
+    path.unlink(missing_ok=True)
+    entries = three_questions()
+    for stop_after, torn in cuts:
+        try:
+            run(path, entries, FakeImages(stop_after))
+        except KeyboardInterrupt:
+            content = path.read_bytes()
+            whole = content[: content[:-1].rfind(b"\n") + 1]
+            path.write_bytes(content[: max(len(whole), len(content) - torn)])
+    run(path, entries, FakeImages())
+    assert Counter(record["id"] for record in records_of(path)) == {
+        "line-1": 1,
+        "line-2": 1,
+        "line-3": 1,
+    }
+
+
+def test_a_whole_last_line_without_its_line_end_is_kept(tmp_path: Path) -> None:
+    entries = three_questions()
+    run(tmp_path / "out", entries, FakeImages())
+    path = tmp_path / "out"
+    path.write_bytes(path.read_bytes()[:-1])
+    images = FakeImages()
+    run(path, entries, images)
+    assert images.asked == []
+    assert len(records_of(path)) == 3
+
+
+def test_lines_added_to_the_questions_are_answered_and_the_rest_left_alone(tmp_path: Path) -> None:
+    entries = three_questions()
+    run(tmp_path / "out", entries[:2], FakeImages())
+    images = FakeImages()
+    run(tmp_path / "out", entries, images)
+    assert images.asked == ["three?"]
+
+
+def test_failed_questions_are_asked_again_only_when_wanted(tmp_path: Path) -> None:
+    entries = read_entries(to_lines({"image": "bad.tif", "question": "?"}), Path())
+    path = tmp_path / "out"
+    run(path, entries, FakeImages())
+    assert run(path, entries, FakeImages()).skipped == 1
+    assert run(path, entries, FakeImages(), retry_failed=True).failed == 1
+    assert len(records_of(path)) == 1
+
+
+def test_the_error_of_a_line_that_was_mended_makes_way_for_its_answer(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    run(path, read_entries([b"nonsense\n"], Path()), FakeImages())
+    run(path, read_entries(to_lines({"image": "a", "question": "b?"}), Path()), FakeImages())
+    (record,) = records_of(path)
+    assert record["answer"] == "?b"
+
+
+# --- what is refused
+
+
+def test_answers_of_another_run_are_refused_and_left_alone(tmp_path: Path) -> None:
+    entries = three_questions()
+    path = tmp_path / "out"
+    run(path, entries, FakeImages())
+    before = path.read_bytes()
+    with pytest.raises(
+        OutputError, match=r"answers of another run .* or start over with --restart"
+    ):
+        AnswerFile(path, fingerprint({"model": "other"}), entries)
+    assert path.read_bytes() == before
+
+
+def test_a_question_that_changed_since_it_was_answered_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "out", three_questions(), FakeImages())
+    changed = read_entries(to_lines({"image": "a.tif", "question": "ONE?"}), Path())
+    with pytest.raises(OutputError, match="question 'line-1' has changed"):
+        AnswerFile(tmp_path / "out", RUN, changed)
+
+
+@pytest.mark.parametrize("text", ["my notes\nof today", "my notes", '{"image": "a'])
+def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(OutputError, match="line 1 is no answer of ours"):
+        AnswerFile(path, RUN, three_questions())
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"id": "line-3", "li', b"\0" * 9])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    path, entries = tmp_path / "out", three_questions()
+    run(path, entries[:2], FakeImages())
+    path.write_bytes(path.read_bytes() + torn)
+    assert run(path, entries, FakeImages()).answered == 1
+    assert len(records_of(path)) == 3
+
+
+def test_restart_throws_away_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("anything")
+    run(path, three_questions(), FakeImages(), restart=True)
+    assert len(records_of(path)) == 3
+
+
+def test_two_runs_do_not_share_a_file(tmp_path: Path) -> None:
+    with (
+        AnswerFile(tmp_path / "out", RUN, three_questions()),
+        pytest.raises(OutputError, match="another run is writing"),
+    ):
+        AnswerFile(tmp_path / "out", RUN, three_questions())
+
+
+@pytest.mark.parametrize("name", ["", "no/such/directory/out", "/dev/full"])
+def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError):
+        AnswerFile(tmp_path / name, RUN, three_questions())
+
+
+def test_half_a_character_in_a_question_reaches_the_output(tmp_path: Path) -> None:
+    entries = read_entries([b'{"image": "a", "question": "\\ud800?"}\n'], Path())
+    run(tmp_path / "out", entries, FakeImages())
+    assert records_of(tmp_path / "out")[0]["question"] == "\ud800?"
