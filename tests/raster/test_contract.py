@@ -137,16 +137,14 @@ def test_any_box_at_any_scale_shows_a_flat_image_as_flat(data: st.DataObject):
     assert not pixels.array[~pixels.mask].any()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(data=st.data())
-def test_the_mask_shows_the_pixels_whose_centre_is_on_the_image(data: st.DataObject):
-    x0, w = data.draw(st.tuples(st.floats(-90, 60), st.floats(1, 200)))
-    count = data.draw(st.integers(1, 40))
-    pixels = open_array(noise_raster(9, 50)).read(Box(x0, 0, x0 + w, 9), Size(3, count))
-    centres = x0 + (np.arange(count) + 0.5) * w / count
-    near_an_edge = np.minimum(abs(centres), abs(centres - 50)) < 1e-6
-    expected = (centres > 0) & (centres < 50)
-    assert np.array_equal(pixels.mask[1] | near_an_edge, expected | near_an_edge)
+def test_the_mask_shows_the_pixels_whose_centre_is_on_the_image():
+    rng = np.random.default_rng(0)
+    raster = open_array(noise_raster(9, 50))
+    for _ in range(300):
+        x0, w, count = rng.uniform(-90, 60), rng.uniform(1, 200), int(rng.integers(1, 40))
+        mask = raster.read(Box(x0, 0, x0 + w, 9), Size(3, count)).mask[1]
+        centres = x0 + (np.arange(count) + 0.5) * w / count
+        assert np.array_equal(mask, (centres > 0) & (centres < 50))
 
 
 def test_a_closed_raster_is_not_read(container: Path | np.ndarray):
