@@ -1,6 +1,6 @@
 """Ask a question from Python and see where the answer comes from.
 
-    python examples/quickstart.py [IMAGE] [QUESTION]
+python examples/quickstart.py [IMAGE] [QUESTION]
 """
 
 import sys

@@ -1,0 +1,57 @@
+"""What only a CUDA device shows: `make test-gpu`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from uhrqa import ask, load_model
+from uhrqa.budget import Budget
+from uhrqa.raster import open_raster
+from uhrqa.scene import Scene
+from uhrqa.strategies import make_strategy
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (420, 300, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["rfm-dip", "region-merge", "attention-topk"])
+def test_float32_on_a_gpu_keeps_nearly_the_tokens_a_cpu_keeps(checkpoint, image, name) -> None:
+    boxes = {}
+    for device in ("cpu", "cuda"):
+        model = load_model(str(checkpoint), device=device, dtype="float32")
+        scene = Scene(open_raster(image), model, "how many?")
+        kept = make_strategy(name).select(scene, Budget(80)).tokens
+        boxes[device] = {tuple(box) for box in kept.box.tolist()}
+    shared = boxes["cpu"] & boxes["cuda"]
+    assert len(shared) >= 0.9 * len(boxes["cpu"])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_answers_and_reports_the_devices_memory(
+    checkpoint: Path, image, dtype
+) -> None:
+    model = load_model(str(checkpoint), device="cuda", dtype=dtype)
+    answer = ask(image, "how many?", model=model, budget=80, max_new_tokens=4)
+    assert answer.dtype == dtype
+    assert answer.device.startswith("cuda")
+    assert answer.device_memory is not None
+    assert answer.device_memory > 0
+
+
+def test_the_same_seed_gives_the_same_selection_on_a_gpu(checkpoint: Path, image) -> None:
+    model = load_model(str(checkpoint), device="cuda", dtype="float32")
+    runs = [
+        make_strategy("region-merge").select(
+            Scene(open_raster(image), model, "how many?"), Budget(80)
+        )
+        for _ in range(2)
+    ]
+    assert torch.equal(runs[0].tokens.box, runs[1].tokens.box)
