@@ -1,0 +1,84 @@
+"""`uhrqa ask`."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+
+@pytest.fixture
+def ask(uhrqa, checkpoint, image):
+    def call(*args: object):
+        return uhrqa("ask", image, "how many ships?", "-m", checkpoint, "-b", "60", *args)
+
+    return call
+
+
+def test_the_answer_alone_goes_to_stdout_and_the_account_to_stderr(ask) -> None:
+    outcome = ask()
+    assert outcome.code == 0
+    answer = json.loads(ask("--json").out)["answer"]
+    assert outcome.out.split() == "".join(c for c in answer if c.isprintable() or c == " ").split()
+    for word in ("/ 60", "vision encode", "relevance pass", "prefill", "decode", "text tokens"):
+        assert word in outcome.err
+    for word in ("bytes read", "peak memory", "TFLOPs", "seconds"):
+        assert word in outcome.err
+
+
+def test_quiet_leaves_stderr_empty(ask) -> None:
+    assert ask("-q").err == ""
+
+
+def test_json_is_one_line_with_a_schema_and_the_budget_held(ask) -> None:
+    outcome = ask("--json", "-q")
+    assert outcome.out.count("\n") == 1
+    found = json.loads(outcome.out)
+    assert found["schema"] == "uhrqa.answer/1"
+    assert found["counts"]["kept"] <= 60
+    assert found["strategy"]["name"] == "rfm-dip"
+
+
+def test_options_seed_and_strategy_reach_the_answer(ask) -> None:
+    found = json.loads(ask("--json", "-q", "-s", "random", "-o", "level=2", "--seed", "5").out)
+    assert found["strategy"] == {"name": "random", "options": {"level": 2}}
+    assert found["seed"] == 5
+
+
+def test_settings_come_from_the_environment_too(uhrqa, monkeypatch, checkpoint, image) -> None:
+    monkeypatch.setenv("UHRQA_MODEL", str(checkpoint))
+    monkeypatch.setenv("UHRQA_FORMAT", "json")
+    monkeypatch.setenv("UHRQA_BUDGET", "50")
+    found = json.loads(uhrqa("ask", image, "how many?", "-q").out)
+    assert found["counts"]["budget"] == 50
+
+
+def test_a_dash_reads_the_question_from_stdin(uhrqa, monkeypatch, checkpoint, image) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"how many ships?\n"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    outcome = uhrqa("ask", image, "-", "-m", checkpoint, "-b", "60", "--json", "-q")
+    assert json.loads(outcome.out)["question"] == "how many ships?"
+
+
+def test_a_budget_too_small_names_the_least_feasible(uhrqa, checkpoint, image) -> None:
+    outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-b", "1")
+    assert outcome.code == 7
+    assert "use -b" in outcome.err
+
+
+def test_a_cap_on_tiles_holds_and_is_refused_when_too_small(ask) -> None:
+    assert ask("--max-tiles", "1").code == 7
+    found = json.loads(ask("--max-tiles", "20", "--json", "-q").out)
+    assert found["counts"]["tiles_encoded"] <= 20
+
+
+def test_the_notice_of_a_model_is_shown_once_and_not_when_quiet(ask, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from uhrqa.vlm import card
+
+    real = card.load_card
+    monkeypatch.setattr(card, "load_card", lambda name: replace(real(name), notice="drawn scenes"))
+    assert ask().err.count("uhrqa: note: drawn scenes\n") == 1
+    assert "drawn scenes" not in ask("-q").err

@@ -1,0 +1,93 @@
+"""Help is quick, complete and imports nothing heavy."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from uhrqa.cli.app import COMMANDS
+
+HEAVY = {
+    "torch",
+    "transformers",
+    "numpy",
+    "zarr",
+    "tifffile",
+    "PIL",
+    "imagecodecs",
+    "tokenizers",
+    "huggingface_hub",
+}
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["models"],
+    ["strategies"],
+    ["config", "show", "--origin"],
+    *([name, "--help"] for name in COMMANDS),
+]
+
+
+def modules_after(args: list[str]) -> set[str]:
+    """Top-level modules a process has imported when a command ends."""
+    code = (
+        "import sys\n"
+        "from uhrqa.cli.app import run\n"
+        "assert run(sys.argv[1:]) == 0\n"
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("args", LIGHT, ids=" ".join)
+def test_no_heavy_package_is_imported(args: list[str]) -> None:
+    assert not modules_after(args) & HEAVY
+
+
+def test_info_imports_no_torch(image: str) -> None:
+    assert not modules_after(["info", image, "-m", "llava-v1.6-vicuna-7b"]) & {
+        "torch",
+        "transformers",
+    }
+
+
+def test_the_top_help_imports_no_command_and_no_library_of_ours() -> None:
+    code = (
+        "import sys\nfrom uhrqa.cli.app import run\nrun(['--help'])\n"
+        "print(*(n for n in sys.modules if n.startswith('uhrqa')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stderr.split()) == {"uhrqa", "uhrqa.errors", "uhrqa.cli", "uhrqa.cli.app"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_listing_says_what_the_command_itself_says(name: str) -> None:
+    command = typer.main.get_command(importlib.import_module(f"uhrqa.cli.{name}").app)
+    assert (command.help or "").split("\n")[0] == COMMANDS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_ends_with_two_examples(uhrqa, name: str) -> None:
+    outcome = uhrqa(name, "--help")
+    assert outcome.code == 0
+    _, _, tail = outcome.out.partition("Examples:")
+    assert tail.count(f"uhrqa {name}") == 2
+
+
+def test_the_help_lists_every_exit_code(uhrqa) -> None:
+    text = " ".join(uhrqa("--help").out.split())
+    for code in (0, 1, 2, 3, 4, 5, 6, 7, 130, 141, 143):
+        assert f"{code} " in text.partition("Exit codes:")[2]
+
+
+def test_without_a_command_the_help_is_shown_and_nothing_is_guessed(uhrqa) -> None:
+    outcome = uhrqa()
+    assert outcome.code == 2
+    assert "Usage: uhrqa" in outcome.out
