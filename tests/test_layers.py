@@ -14,9 +14,8 @@ ROOT = Path(uhrqa.__file__).parent
 GROUND = ("errors", "geometry", "registry", "budget", "config")  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost"),
-    ("rfm", "relevance", "regions", "features", "ledger"),
-    ("vlm",),  # families hand their layers to rfm and relevance, which know no family
+    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions"),
+    ("vlm", "features", "ledger"),
     ("scene",),
     ("selection",),
     ("strategies", "tally"),
