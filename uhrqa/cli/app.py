@@ -143,9 +143,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    from uhrqa.cli.console import print_error, silence_stdout
+    from uhrqa.cli.console import print_error
 
-    silence_stdout()
     if message:
         print_error(message)
     return code

@@ -73,7 +73,6 @@ def ask(
             options=choice.options,
             seed=settings.seed,
             max_new_tokens=settings.max_new_tokens,
-            max_tiles=settings.max_tiles,
         )
     if not quiet:
         from uhrqa.cli.report import print_report

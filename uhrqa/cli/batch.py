@@ -148,7 +148,6 @@ class _Images:
                     options=choice.options,
                     seed=settings.seed,
                     max_new_tokens=settings.max_new_tokens,
-                    max_tiles=settings.max_tiles,
                     features=features,
                 )
                 record = found.to_dict()

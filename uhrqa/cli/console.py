@@ -63,16 +63,6 @@ def print_error(text: str) -> None:
     print(f"uhrqa: error: {' '.join(strip_controls(text).split())}", file=sys.stderr)
 
 
-def silence_stdout() -> None:
-    """Drop what stdout still buffers, so that the interpreter's exit does not fail on it."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, sys.stdout.fileno())
-        os.close(sink)
-
-
 def open_console(stderr: bool = True) -> Console:
     """A rich console; plain and as wide as it takes where there is no terminal."""
     from rich.console import Console

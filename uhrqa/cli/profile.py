@@ -149,7 +149,6 @@ def _run(
                 options=choice.options,
                 seed=settings.seed,
                 max_new_tokens=settings.max_new_tokens,
-                max_tiles=settings.max_tiles,
             )
         return make_row(choice, answer.counts, answer.cost, answer)
 
