@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,17 +26,18 @@ FORMAT = "uhrqa-rfm"
 
 def empty_rfm(decoder: nn.Module, depth: int) -> nn.Module:
     """A decoder like `decoder` with `depth` layers, no embedding and no final norm, on meta."""
-    config = copy.deepcopy(decoder.config)
+    config: Any = copy.deepcopy(decoder.config)
     config.num_hidden_layers = depth
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:depth]
     with torch.device("meta"):
-        rfm: nn.Module = type(decoder)(config)
+        rfm: Any = type(decoder)(config)
     rfm.embed_tokens = None
     rfm.norm = nn.Identity()
     # Rotary tables are buffers no checkpoint holds; on meta they would stay garbage.
     rfm.rotary_emb = copy.deepcopy(decoder.rotary_emb)
-    return rfm
+    module: nn.Module = rfm
+    return module
 
 
 def from_layers(decoder: nn.Module, layers: tuple[int, ...]) -> nn.Module:
@@ -43,7 +45,7 @@ def from_layers(decoder: nn.Module, layers: tuple[int, ...]) -> nn.Module:
     rfm = empty_rfm(decoder, len(layers))
     state: dict[str, Tensor] = {}
     for index, layer in enumerate(layers):
-        for name, value in decoder.layers[layer].state_dict().items():
+        for name, value in decoder.get_submodule(f"layers.{layer}").state_dict().items():
             state[f"layers.{index}.{name}"] = value.detach().clone()
     rfm.load_state_dict(state, strict=True, assign=True)
     return rfm

@@ -126,7 +126,7 @@ def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
     col = torch.round(tokens.box[:, 0] / width).long()
     span = int(col.max()) // factor + 1
     key = torch.div(tokens.row, factor, rounding_mode="floor") * span + col // factor
-    cells, group = key.unique(return_inverse=True)
+    cells, group = torch.unique(key, return_inverse=True)
     count = len(cells)
     size = torch.bincount(group, minlength=count)
     on_device = group.to(tokens.embed.device)
