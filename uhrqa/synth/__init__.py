@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from uhrqa.synth.files import write_scene
     from uhrqa.synth.questions import Question, make_questions
     from uhrqa.synth.raster import SceneRaster
-    from uhrqa.synth.render import render
     from uhrqa.synth.scene import SceneTruth, draw_scene
+    from uhrqa.synth.window import render
 
 _HOMES = {
     "Question": "questions",
@@ -28,7 +28,7 @@ _HOMES = {
     "draw_scene": "scene",
     "held_out": "demo",
     "make_questions": "questions",
-    "render": "render",
+    "render": "window",
     "write_scene": "files",
 }
 

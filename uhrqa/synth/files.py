@@ -9,8 +9,8 @@ import numpy as np
 
 from uhrqa.errors import OutputError
 from uhrqa.geometry import Box, Size
-from uhrqa.synth.render import render
 from uhrqa.synth.scene import SceneTruth
+from uhrqa.synth.window import render
 
 TILE = 512
 SMALLEST = 512  # px: the coarsest overview's longer side is at most twice this
@@ -51,9 +51,7 @@ def write_scene(scene: SceneTruth, path: Path, compression: str = "jpeg") -> Non
     import tifffile
 
     sizes = overview_sizes(scene.size)
-    options = {"compression": "adobe_deflate", "predictor": True}
-    if compression == "jpeg":
-        options = {"compression": "jpeg", "compressionargs": {"level": JPEG_QUALITY}}
+    is_jpeg = compression == "jpeg"
     try:
         with tifffile.TiffWriter(path, bigtiff=scene.size.area * 3 > BIG) as writer:
             for index, size in enumerate(sizes):
@@ -65,7 +63,9 @@ def write_scene(scene: SceneTruth, path: Path, compression: str = "jpeg") -> Non
                     photometric="rgb",
                     subfiletype=int(index > 0),
                     metadata=None,
-                    **options,
+                    compression="jpeg" if is_jpeg else "adobe_deflate",
+                    compressionargs={"level": JPEG_QUALITY} if is_jpeg else None,
+                    predictor=not is_jpeg,
                 )
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -86,14 +86,16 @@ KINDS: tuple[Kind, ...] = (
         states=("moving", "anchored"),
     ),
     Kind(
-        "airplane", "airplanes", ("white", "blue", "red", "yellow"), ("concrete", "grass", "asphalt"),
-        1.8, 0.9, "aviation",
+        "airplane", "airplanes", ("white", "blue", "red", "yellow"),
+        ("concrete", "grass", "asphalt"), 1.8, 0.9, "aviation",
     ),
     Kind(
         "storage tank", "storage tanks", ("white", "green", "red", "brown"), _LAND, 1.3, 1.0,
         "storage", states=("open", "closed"),
     ),
-    Kind("bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing", most=3),
+    Kind(
+        "bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing", most=3,
+    ),
     Kind(
         "tennis court", "tennis courts", ("green", "blue", "red"), ("concrete", "sand", "asphalt"),
         1.7, 0.56, "sports",
@@ -104,8 +106,8 @@ KINDS: tuple[Kind, ...] = (
         shapes=("rectangular", "round", "l-shaped"),
     ),
     Kind(
-        "house", "houses", ("red", "gray", "blue", "brown"), ("grass", "sand", "concrete"), 1.5, 0.7,
-        "housing", shapes=("rectangular", "l-shaped"),
+        "house", "houses", ("red", "gray", "blue", "brown"), ("grass", "sand", "concrete"),
+        1.5, 0.7, "housing", shapes=("rectangular", "l-shaped"),
     ),
 )  # fmt: skip
 

@@ -98,7 +98,7 @@ def hits(prints: Footprints, shares: np.ndarray, cell_area: float) -> np.ndarray
 
 
 def label_tile(scene: SceneTruth, prints: Footprints, box: Box, grid: int) -> np.ndarray:
-    """The labels of a tile's patches: `[len(HEADS), grid * grid]` int64, in the order of `HEADS`."""
+    """The labels of a tile's patches: `[len(HEADS), grid * grid]`, in the order of `HEADS`."""
     labels = np.zeros((len(HEADS), grid * grid), np.int64)
     cell = box.w / grid
     xs = box.x0 + (np.arange(grid) + 0.5) * cell
@@ -115,9 +115,7 @@ def label_tile(scene: SceneTruth, prints: Footprints, box: Box, grid: int) -> np
     return labels
 
 
-def _label_things(
-    scene: SceneTruth, prints: Footprints, box: Box, labels: np.ndarray
-) -> None:
+def _label_things(scene: SceneTruth, prints: Footprints, box: Box, labels: np.ndarray) -> None:
     grid = round(labels.shape[1] ** 0.5)
     shares, centres = coverage(prints, box, grid)
     seen = prints.length * (grid * 14 / box.w) >= SMALLEST

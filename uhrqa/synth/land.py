@@ -71,7 +71,7 @@ def _fields(xs: np.ndarray, ys: np.ndarray, cell: float) -> np.ndarray:
     """Farm fields: patches of random tint, `[h, w, 3]`."""
     iu = np.floor(xs / cell).astype(np.int64) % 16
     iv = np.floor(ys / (0.7 * cell)).astype(np.int64) % 16
-    return np.asarray(_TINTS[iv[:, None], iu[None]] * np.float32([20, 14, 12]))
+    return np.asarray(_TINTS[iv[:, None], iu[None]] * np.array([20, 14, 12], np.float32))
 
 
 def zone_map(scene: SceneTruth, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
@@ -110,4 +110,4 @@ def paint_land(scene: SceneTruth, box: Box, out: Size) -> np.ndarray:
             canopy = np.asarray(7 * np.asarray(_noise_at(ys, xs, 22.0, pixel)))
             canopy = canopy.T if canopy.ndim else canopy
             land += np.asarray(canopy * here, dtype=np.float32)[..., None]
-    return land
+    return np.asarray(land)

@@ -6,13 +6,15 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "ship": (("ship", "ships"), ("ship", "ships"), ("boat", "boats"), ("vessel", "vessels")),
     "airplane": (("airplane", "airplanes"), ("airplane", "airplanes"), ("plane", "planes"),
                  ("aircraft", "aircraft")),
-    "storage tank": (("storage tank", "storage tanks"), ("tank", "tanks"), ("oil tank", "oil tanks")),
+    "storage tank": (("storage tank", "storage tanks"), ("tank", "tanks"),
+                     ("oil tank", "oil tanks")),
     "bridge": (("bridge", "bridges"),),
     "tennis court": (("tennis court", "tennis courts"), ("court", "courts"),
                      ("sports court", "sports courts")),
     "car": (("car", "cars"), ("car", "cars"), ("vehicle", "vehicles")),
     "swimming pool": (("swimming pool", "swimming pools"), ("pool", "pools")),
-    "house": (("house", "houses"), ("house", "houses"), ("building", "buildings"), ("home", "homes")),
+    "house": (("house", "houses"), ("house", "houses"), ("building", "buildings"),
+              ("home", "homes")),
 }  # fmt: skip
 """Singular and plural of every word for a kind; repeated words are said more often."""
 
@@ -103,23 +105,24 @@ POSITION_MANY = ("where are the {many}?", "in which part of the image are the {m
 SUFFIX = "Answer the question using a single word or phrase."
 
 EXTRA = """
-please tell me about these those show shows seen see find look left right upper lower middle centre
-center north south east west side corner near next behind above below between around inside outside
-this that it they them there here who when why whose do does did have has had will would could
-should may might must not no yes and or but if then than as by for from into of off on onto out over
-under up with without within across along big small large larger largest smaller smallest tiny huge
-little long short wide narrow tall high low old new many much more most few fewer less least some any
-each every all both none one two three four five six seven eight nine ten dozen several single double
-truck bus van lorry train railway track station road street highway motorway crossing roundabout
-traffic lane path runway taxiway terminal helicopter jet hangar ship yacht ferry cargo container
-crane pier quay jetty lake pond canal coast beach shore sea ocean water wave wake island mountain
-hill valley forest tree trees bush grass field farm farmland crop soil sand rock desert snow roof
-roofs tower chimney factory plant industrial solar panel wind turbine stadium soccer football baseball
-basketball pitch playground school hospital church city town village country countryside suburb
-construction bare land meadow orchard greenhouse dam square circle circular rectangle triangle oval
-round light dark bright pale purple pink cyan silver golden beige white black red green blue yellow
-orange brown gray grey striped moving parked docked anchored stopped sailing flying open closed full
-empty busy damaged intact image photo picture satellite aerial remote sensing describe caption main
-object objects thing things type category class color colour number count position location
+please tell me about these those show shows seen see find look left right upper lower middle
+centre center north south east west side corner near next behind above below between around inside
+outside this that it they them there here who when why whose do does did have has had will would
+could should may might must not no yes and or but if then than as by for from into of off on onto
+out over under up with without within across along big small large larger largest smaller smallest
+tiny huge little long short wide narrow tall high low old new many much more most few fewer less
+least some any each every all both none one two three four five six seven eight nine ten dozen
+several single double truck bus van lorry train railway track station road street highway motorway
+crossing roundabout traffic lane path runway taxiway terminal helicopter jet hangar ship yacht
+ferry cargo container crane pier quay jetty lake pond canal coast beach shore sea ocean water wave
+wake island mountain hill valley forest tree trees bush grass field farm farmland crop soil sand
+rock desert snow roof roofs tower chimney factory plant industrial solar panel wind turbine
+stadium soccer football baseball basketball pitch playground school hospital church city town
+village country countryside suburb construction bare land meadow orchard greenhouse dam square
+circle circular rectangle triangle oval round light dark bright pale purple pink cyan silver
+golden beige white black red green blue yellow orange brown gray grey striped moving parked docked
+anchored stopped sailing flying open closed full empty busy damaged intact image photo picture
+satellite aerial remote sensing describe caption main object objects thing things type category
+class color colour number count position location
 """
 """Words people may use, for the tokenizer's vocabulary; no template needs them."""

@@ -131,14 +131,16 @@ class _Asker:
         here = (site,)
         if site.kind != "swimming pool":
             wording = phrases.COLOUR_ONE if single else phrases.COLOUR_MANY
-            yield self.ask(self.say(wording, one=one, many=many, at=at), first.colour, "color", here)
+            yield self.ask(
+                self.say(wording, one=one, many=many, at=at), first.colour, "color", here
+            )
         if site.surface != "water":
             text = self.say(phrases.BACKGROUND, many=name, at=at)
             yield self.ask(text.replace(f"are the {one}", f"is the {one}") if single else text,
                            site.surface, "background", here)  # fmt: skip
         if first.state:
-            wording = phrases.STATUS_SHIP if site.kind == "ship" else phrases.STATUS_TANK
-            yield self.ask(self.say(wording, name=name, be=be, at=at), first.state, "status", here)
+            states = phrases.STATUS_SHIP if site.kind == "ship" else phrases.STATUS_TANK
+            yield self.ask(self.say(states, name=name, be=be, at=at), first.state, "status", here)
         if first.shape:
             yield self.ask(self.say(phrases.SHAPE, name=name, at=at), first.shape, "shape", here)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.synth.render import render
 from uhrqa.synth.scene import SceneTruth
+from uhrqa.synth.window import render
 
 
 class SceneRaster:

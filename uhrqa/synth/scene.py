@@ -137,9 +137,7 @@ class SceneTruth:
         return self.shares.get("town", 0.0) > rural
 
 
-def draw_scene(
-    seed: int, side: int, aspect: float = 1.0, unit: float | None = None
-) -> SceneTruth:
+def draw_scene(seed: int, side: int, aspect: float = 1.0, unit: float | None = None) -> SceneTruth:
     """A scene.
 
     Args:
@@ -198,7 +196,16 @@ def _draw_sites(
         things += own
         indices = tuple(range(first, len(things)))
         sites.append(
-            Site(kind.name, site.place, site.surface, site.x, site.y, site.radius, site.angle, indices)
+            Site(
+                kind.name,
+                site.place,
+                site.surface,
+                site.x,
+                site.y,
+                site.radius,
+                site.angle,
+                indices,
+            )
         )
     return tuple(sites), tuple(things)
 
@@ -226,9 +233,7 @@ def _draw_site(
     return site, _draw_things(rng, unit, kind, site)
 
 
-def _draw_things(
-    rng: np.random.Generator, unit: float, kind: Kind, site: Site
-) -> list[Thing]:
+def _draw_things(rng: np.random.Generator, unit: float, kind: Kind, site: Site) -> list[Thing]:
     """Objects of one kind, colour, state and shape, well apart."""
     odds = np.array([0.30, 0.21, 0.18, 0.14, 0.10, 0.07][: kind.most])
     count = 1 + int(rng.choice(len(odds), p=odds / odds.sum()))

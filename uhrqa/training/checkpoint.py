@@ -37,7 +37,7 @@ def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
     images = LlavaNextImageProcessorPil(
         size={"shortest_edge": tile},
         crop_size={"height": tile, "width": tile},
-        image_grid_pinpoints=model.config.image_grid_pinpoints,
+        image_grid_pinpoints=[[2 * tile, 2 * tile]],
         image_mean=list(MEAN),
         image_std=list(STD),
     )
@@ -65,4 +65,3 @@ def best_weights(folder: Path, learner: Learner) -> None:
     saved = torch.load(folder / "language.pt", map_location="cpu", weights_only=True)
     learner.model.load_state_dict(saved["model"])
     learner.placement.load_state_dict(saved["placement"])
-

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import LlavaNextForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, apply_rotary_pos_emb
 
 from uhrqa.training.packing import Batch, arrange, pack, readable
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape, llava, vision_tower
+from uhrqa.training.shape import Shape, llava, spread_out, standardise, vision_tower
 from uhrqa.training.supply import Maker, Supply
 from uhrqa.training.views import View, ViewMaker
-from uhrqa.training.vocabulary import ASSISTANT, IMAGE, USER, learn_tokenizer
+from uhrqa.training.vocabulary import ASSISTANT, END, IMAGE, USER, token_id, tokenizer_in
 from uhrqa.vlm.placement import Placement
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ HELD_OUT = 160
 GROUND = {1: (0, 1, 2), 2: (0, 1)}  # layer -> heads that look at what is asked about
 COUNT = {2: (2, 3)}  # layer -> heads that weigh objects against the first token
 GROUND_WEIGHT, COUNT_WEIGHT = 0.5, 0.6
+DILUTED_FROM = 0.35  # share of the stage after which half of the samples are diluted
 HELD_OUT_FROM = 10**9
 
 
@@ -52,23 +53,24 @@ class Learner:
     shape: Shape
 
     @classmethod
-    def fresh(cls, shape: Shape, seed: int) -> Learner:
-        """Fresh weights and a tokenizer."""
-        tokenizer = learn_tokenizer(seed, shape.vocabulary)
+    def fresh(cls, shape: Shape, seed: int, tokenizer: PreTrainedTokenizerFast) -> Learner:
+        """Fresh weights."""
         torch.manual_seed(seed + 1)
-        image = tokenizer.convert_tokens_to_ids(IMAGE)
-        model = llava(shape, image, tokenizer.eos_token_id)
-        return cls(model, Placement(shape.width), tokenizer, shape)
+        image = token_id(tokenizer, IMAGE)
+        model = llava(shape, image, token_id(tokenizer, END))
+        placement = Placement(shape.width)
+        spread_out(placement, seed)
+        return cls(model, placement, tokenizer, shape)
 
     @property
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> Any:  # noqa: ANN401 - transformers types its parts loosely
         """The stock decoder."""
         return self.model.model.language_model
 
     @property
     def assistant(self) -> int:
         """The last prompt token."""
-        return int(self.tokenizer.convert_tokens_to_ids(ASSISTANT))
+        return token_id(self.tokenizer, ASSISTANT)
 
     def parameters(self) -> list[nn.Parameter]:
         """Everything but the tower."""
@@ -84,7 +86,7 @@ class Learner:
         newline = self.model.model.image_newline
         tokens = torch.where(batch.newline[..., None], newline, tokens)
         table = self.model.get_input_embeddings()
-        user = torch.full((len(tokens), 1), self.tokenizer.convert_tokens_to_ids(USER))
+        user = torch.full((len(tokens), 1), token_id(self.tokenizer, USER))
         return torch.cat([table(user), tokens, table(batch.text)], 1)
 
 
@@ -130,7 +132,8 @@ def run_layers(
         normed = layer.input_layernorm(states)
         split = (*normed.shape[:2], -1, own.head_dim)
         q, k, v = (
-            part(normed).view(split).transpose(1, 2) for part in (own.q_proj, own.k_proj, own.v_proj)
+            part(normed).view(split).transpose(1, 2)
+            for part in (own.q_proj, own.k_proj, own.v_proj)
         )
         q, k = apply_rotary_pos_emb(q, k, *turn)
         # Plain products: for heads this narrow they beat the fused kernel on a CPU threefold.
@@ -164,7 +167,7 @@ def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     trace = forward(learner, batch)
     b, at = batch.answers.T
     logits = learner.model.lm_head(trace.states[b, at]).float()
-    each = F.cross_entropy(logits, batch.labels, reduction="none")
+    each = functional.cross_entropy(logits, batch.labels, reduction="none")
     weight = batch.weight[batch.of]
     found = {"answer": (each * weight).sum() / weight.sum()}
     kept = batch.ground.sum(-1) > 0.5
@@ -185,10 +188,14 @@ def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
 
 
 def make_batch(
-    learner: Learner, views: list[View], rng: np.random.Generator, long: float
+    learner: Learner,
+    views: list[View],
+    rng: np.random.Generator,
+    long: float = 0.0,
+    dilute: float = 0.5,
 ) -> Batch:
     """A random arrangement of some views."""
-    layouts = [arrange(view, rng, QUESTIONS, long) for view in views]
+    layouts = [arrange(view, rng, QUESTIONS, long, dilute) for view in views]
     return pack(views, layouts, learner.assistant)
 
 
@@ -222,7 +229,7 @@ def view_maker(folder: Path, shape: Shape, seed: int) -> Maker:
     tower = vision_tower(shape)
     saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
     tower.load_state_dict(saved["tower"])
-    return ViewMaker(tower.eval(), learn_tokenizer(seed, shape.vocabulary), shape, seed)
+    return ViewMaker(tower.eval(), tokenizer_in(folder, seed, shape.vocabulary), shape, seed)
 
 
 class ViewPool:
@@ -258,7 +265,7 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
         minutes: time limit.
         seed: of weights, scenes and arrangements.
     """
-    learner = Learner.fresh(shape, seed)
+    learner = Learner.fresh(shape, seed, tokenizer_in(folder, seed, shape.vocabulary))
     saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
     learner.model.model.vision_tower.load_state_dict(saved["tower"])
     optimizer = torch.optim.AdamW(
@@ -268,13 +275,17 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
         "model": learner.model, "placement": learner.placement, "optimizer": optimizer
     }  # fmt: skip
     stage = Stage(folder / "language.pt", minutes, state)
-    stage.resume()
+    resumed = stage.resume()
     if stage.share >= 1.0:
         return learner
+    held_out = held_out_views(folder, shape, seed)
+    if not resumed:
+        sample = torch.cat([torch.from_numpy(view.features).float() for view in held_out[:40]])
+        standardise(learner.model.model.multi_modal_projector, sample)
     build = partial(view_maker, folder, shape, seed)
     supply = Supply(build, first=stage.step * VIEWS, ahead=64)
     try:
-        _fit(learner, optimizer, stage, ViewPool(supply), held_out_views(folder, shape, seed))
+        _fit(learner, optimizer, stage, ViewPool(supply), held_out)
     finally:
         supply.close()
     return learner
@@ -299,7 +310,8 @@ def _fit(
     scored = stage.used
     while True:
         long = 0.0 if stage.share < 0.6 else 0.35
-        batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long)
+        dilute = 0.5 * min(1.0, stage.share / DILUTED_FROM)
+        batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long, dilute)
         found = language_step(learner, optimizer, stage, batch)
         for name, value in found.items():
             running[name] = 0.97 * running.get(name, value) + 0.03 * value

@@ -54,7 +54,9 @@ class Layout:
     visual: np.ndarray
 
 
-def arrange(view: View, rng: np.random.Generator, most: int, long: float = 0.0) -> Layout:
+def arrange(
+    view: View, rng: np.random.Generator, most: int, long: float = 0.0, dilute: float = 0.5
+) -> Layout:
     """A random arrangement of a view.
 
     Args:
@@ -62,6 +64,7 @@ def arrange(view: View, rng: np.random.Generator, most: int, long: float = 0.0) 
         rng: of every choice.
         most: questions at most.
         long: share of arrangements that keep every token.
+        dilute: share in which the tokens kept stand for all.
     """
     chosen = _choose(view, rng, most)
     kept = _keep(view, rng, [view.asked[index] for index in chosen], long)
@@ -79,7 +82,9 @@ def arrange(view: View, rng: np.random.Generator, most: int, long: float = 0.0) 
     single = np.array([len(members) == 1 for members in groups])
     first = np.array([members[0] if len(members) else 0 for members in groups])
     visual = ~newline & (view.level[first] > 0)
-    bias, position, start = _dilute(view, rng, first, single & visual & ~hit[first], merging)
+    bias, position, start = _dilute(
+        view, rng, first, single & visual & ~hit[first], not merging and rng.random() < dilute
+    )
     spot = np.full(len(view.level), -1)
     spot[first[single]] = np.nonzero(single)[0]
     asked = [view.asked[index] for index in chosen]
@@ -169,12 +174,12 @@ def _with_newlines(
 
 
 def _dilute(
-    view: View, rng: np.random.Generator, first: np.ndarray, rest: np.ndarray, merging: bool
+    view: View, rng: np.random.Generator, first: np.ndarray, rest: np.ndarray, wanted: bool
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Bias and positions, as if the tokens dropped were there (or as they are)."""
     count = len(first)
     bias = np.zeros(count, np.float32)
-    if merging or rng.random() < 0.5:
+    if not wanted:
         return bias, np.arange(1, count + 1), count + 1
     levels = view.level[first]
     total = count
@@ -238,6 +243,7 @@ class Batch:
     """B layouts, padded.
 
     Attributes:
+        source: (view, question) of each row of `asks`, indices in the batch.
         features: `[B, S, D]`.
         centre: `[B, S, 2]`.
         depth: `[B, S]`.
@@ -255,9 +261,9 @@ class Batch:
         weight: `[R]`.
         ground: `[R, 1 + T]`.
         count: `[R, 1 + T]`.
-        source: (view, question) of each row, indices in the batch.
     """
 
+    source: list[tuple[int, int]]
     features: Tensor
     centre: Tensor
     depth: Tensor
@@ -275,7 +281,6 @@ class Batch:
     weight: Tensor
     ground: Tensor
     count: Tensor
-    source: list[tuple[int, int]]
 
 
 def pack(views: Sequence[View], layouts: Sequence[Layout], assistant: int) -> Batch:
@@ -291,7 +296,11 @@ def pack(views: Sequence[View], layouts: Sequence[Layout], assistant: int) -> Ba
     newline, visual = np.zeros((size, t), bool), np.zeros((size, t), bool)
     text, position = np.zeros((size, x), np.int64), np.zeros((size, n), np.int64)
     segment, bias = np.full((size, n), -1, np.int64), np.zeros((size, n), np.float32)
-    asks, answers, labels, of, source = [], [], [], [], []
+    asks: list[tuple[int, int]] = []
+    answers: list[tuple[int, int]] = []
+    labels: list[int] = []
+    of: list[int] = []
+    source: list[tuple[int, int]] = []
     ground, count, weight = [], [], []
     for b, (view, lay) in enumerate(zip(views, layouts, strict=True)):
         own, out = len(view.level), len(lay.newline)
@@ -320,4 +329,4 @@ def pack(views: Sequence[View], layouts: Sequence[Layout], assistant: int) -> Ba
     arrays = (features, centre, depth, mix, newline, visual, text, position, segment, bias,
               np.array(asks), np.array(answers), np.array(labels), np.array(of),
               np.array(weight, np.float32), np.stack(ground), np.stack(count))  # fmt: skip
-    return Batch(*(torch.from_numpy(array) for array in arrays), source)
+    return Batch(source, *[torch.from_numpy(array) for array in arrays])

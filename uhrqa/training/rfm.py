@@ -135,8 +135,8 @@ def train_rfm(folder: Path, shape: Shape, learner: Learner, minutes: float, seed
         supply.close()
     views = held_out_views(folder, shape, seed)
     for share in (0.05, 0.25):
-        log.info("recall at top %.0f %%: teacher %.3f, student %.3f", 100 * share,
-                 recall(None, learner, views, share), recall(rfm, learner, views, share))  # fmt: skip
+        found = recall(None, learner, views, share), recall(rfm, learner, views, share)
+        log.info("recall at top %.0f %%: teacher %.3f, student %.3f", 100 * share, *found)
     return rfm
 
 

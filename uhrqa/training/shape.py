@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -13,6 +15,8 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     Qwen2Config,
 )
+
+from uhrqa.vlm.placement import Placement
 
 MEAN = (0.45, 0.45, 0.42)
 STD = (0.2, 0.2, 0.2)
@@ -93,11 +97,12 @@ def llava(shape: Shape, image_token: int, end_token: int) -> LlavaNextForConditi
         eos_token_id=end_token,
         pad_token_id=end_token,
         use_sliding_window=False,
+        initializer_range=0.05,  # the usual 0.02 is for far wider layers and starts too slowly
     )
     config = LlavaNextConfig(
         vision_config=vision_config(shape),
         text_config=text,
-        image_token_id=image_token,
+        image_token_index=image_token,
         vision_feature_select_strategy="default",
         vision_feature_layer=-1,
         image_grid_pinpoints=[[2 * shape.tile, 2 * shape.tile]],
@@ -105,3 +110,46 @@ def llava(shape: Shape, image_token: int, end_token: int) -> LlavaNextForConditi
         image_seq_length=shape.grid**2,
     )
     return LlavaNextForConditionalGeneration(config)
+
+
+@torch.no_grad()
+def standardise(projector: Any, features: Tensor) -> None:  # noqa: ANN401 - stock, untyped
+    """Start a projector so that features enter it with mean 0 and deviation 1.
+
+    The tower's last layer has no norm after it; its features are a hundred times longer than the
+    word embeddings they join.
+
+    Args:
+        projector: LLaVA-NeXT's two layers, fresh.
+        features: `[N, D]` a sample.
+    """
+    mean, std = features.mean(0), features.std(0).clamp_min(1e-3)
+    first, second = projector.linear_1, projector.linear_2
+    nn.init.normal_(first.weight, std=first.in_features**-0.5)
+    first.weight /= std
+    first.bias.copy_(-(first.weight @ mean))
+    nn.init.normal_(second.weight, std=0.3 * second.in_features**-0.5)
+
+
+@torch.no_grad()
+def spread_out(placement: Placement, seed: int, size: float = 0.2) -> None:
+    """Start placement tables as smooth waves, so that places differ before anything is learnt.
+
+    From zero, the tables and the weights that read them would wait for each other.
+
+    Args:
+        placement: fresh tables.
+        seed: of the waves.
+        size: their amplitude.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    width, grid, _ = placement.position.shape
+    depths = placement.scale.shape[0]
+    waves = torch.rand(width, 2, generator=draw) * 4 - 2  # cycles over the image, along x and y
+    phase = torch.rand(width, 2, generator=draw) * 2 * math.pi
+    at = (torch.arange(grid) + 0.5) / grid * 2 * math.pi
+    angle = waves[:, :1, None] * at[None, None, :] + waves[:, 1:, None] * at[None, :, None]
+    placement.position.copy_(size * torch.cos(angle + phase[:, :1, None]))
+    turns = torch.rand(width, generator=draw) * 1.5
+    depth = torch.arange(depths)[:, None] / depths * 2 * math.pi
+    placement.scale.copy_(size / 2 * torch.cos(turns * depth + phase[:, 1]))

@@ -18,8 +18,8 @@ from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.synth.labels import Footprints, coverage, hits
 from uhrqa.synth.questions import Question, make_questions
-from uhrqa.synth.render import render
 from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
 from uhrqa.training.vision import disturb
 
@@ -86,7 +86,9 @@ class ViewMaker:
         scene = _draw(rng)
         kind = str(rng.choice(["fine", "coarse", "views"], p=[0.5, 0.22, 0.28]))
         sites = rng.permutation(len(scene.sites)).tolist()
-        chosen = [(level, self._tiles(rng, scene, level, sites)) for level in _levels(rng, scene, kind)]
+        chosen = [
+            (level, self._tiles(rng, scene, level, sites)) for level in _levels(rng, scene, kind)
+        ]
         view, covered = self._encode(rng, scene, kind, chosen)
         for question in make_questions(scene, int(rng.integers(2**31)), suffix=0.12):
             if all(thing in covered for thing in question.things):
@@ -124,7 +126,7 @@ class ViewMaker:
 
     def _encode(self, rng: np.random.Generator, scene: SceneTruth, kind: str,
                 chosen: list[tuple[Level, list[Tile]]]) -> tuple[View, set[int]]:  # fmt: skip
-        shape, grid = self.shape, self.shape.grid
+        grid = self.shape.grid
         prints = Footprints.of(scene)
         exposure = np.random.default_rng(int(rng.integers(2**31)))
         fill = int(rng.choice([0, FILL], p=[0.2, 0.8]))
@@ -134,7 +136,9 @@ class ViewMaker:
         batch = torch.from_numpy(disturb(exposure, np.stack(pixels)))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             features = encode(self.tower, batch).half().flatten(0, 1).numpy()
-        columns, hit, middle = [], [], []
+        columns: list[np.ndarray] = []
+        hit: list[tuple[int, int]] = []
+        middle: list[tuple[int, int]] = []
         for level, tiles in chosen:
             for tile in tiles:
                 box = level.box(tile)
@@ -204,7 +208,9 @@ def _tile_pixels(scene: SceneTruth, level: Level, tile: Tile, fill: int) -> np.n
 def _places(level: Level, tile: Tile, grid: int) -> np.ndarray:
     """Level, row, column, centre x and y in [0, 1], depth and padding of a tile's tokens."""
     cell = level.tile / grid
-    rows, cols = (axis.ravel() for axis in np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij"))
+    rows, cols = (
+        axis.ravel() for axis in np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij")
+    )
     rows, cols = rows + tile.row * grid, cols + tile.col * grid
     x = np.clip((cols + 0.5) * cell / level.size.w, 0, 1)
     y = np.clip((rows + 0.5) * cell / level.size.h, 0, 1)
@@ -228,9 +234,7 @@ def _thin(
     needed |= table[:, 0] == 0
     wish = rng.random(len(table))
     for site in scene.sites:  # half of the others come from the sites, where mistakes are made
-        far = np.hypot(
-            table[:, 3] * scene.size.w - site.x, table[:, 4] * scene.size.h - site.y
-        )
+        far = np.hypot(table[:, 3] * scene.size.w - site.x, table[:, 4] * scene.size.h - site.y)
         wish[far < site.radius] *= 0.35
     order = np.argsort(wish + ~inside * 10 - needed * 10)
     count = min(len(table), MOST_TOKENS, int(inside.sum()))

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import CLIPVisionModel
 
 from uhrqa.geometry import Box, Size
 from uhrqa.synth.labels import HEADS, Footprints, label_tile
-from uhrqa.synth.render import render
 from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.synth.window import render
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Shape, encode, vision_tower
 from uhrqa.training.supply import Maker, Supply
@@ -58,7 +58,8 @@ def draw_tiles(seed: int, shape: Shape, count: int) -> tuple[np.ndarray, np.ndar
         `[count, H, W, 3]` uint8 and `[count, len(HEADS), n]` labels.
     """
     rng = np.random.default_rng([1, seed])
-    tiles, labels = [], []
+    tiles: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
     while len(tiles) < count:
         side = round(math.exp(rng.uniform(math.log(1000), math.log(16384))))
         scene = draw_scene(int(rng.integers(2**31)), side, float(rng.choice([1.0, 1.0, 0.75])))
@@ -119,18 +120,20 @@ def patch_loss(logits: dict[str, Tensor], labels: Tensor) -> Tensor:
             kept = shown & (target > 0)
             if not kept.any():
                 continue
-            loss = F.cross_entropy(scores[kept].float(), target[kept])
+            loss = functional.cross_entropy(scores[kept].float(), target[kept])
         else:
             weight = torch.ones(scores.shape[-1])
             if name in ("kind", "centres", "site", "surface"):
                 weight[0] = NOTHING_WEIGHT
-            loss = F.cross_entropy(scores.flatten(0, 1).float(), target.flatten(), weight)
+            loss = functional.cross_entropy(scores.flatten(0, 1).float(), target.flatten(), weight)
         total = total + WEIGHTS[name] * loss
     return total
 
 
 @torch.inference_mode()
-def measure(tower: CLIPVisionModel, heads: PatchHeads, shape: Shape, count: int) -> dict[str, float]:
+def measure(
+    tower: CLIPVisionModel, heads: PatchHeads, shape: Shape, count: int
+) -> dict[str, float]:
     """Share of patches labelled right on fresh tiles, where there is something to label."""
     tiles, labels = draw_tiles(999_999_999, shape, count)
     logits = heads(encode(tower, torch.from_numpy(tiles)))
@@ -171,8 +174,7 @@ def train_vision(folder: Path, shape: Shape, minutes: float, seed: int) -> CLIPV
             loss = vision_step(tower, heads, optimizer, stage, supply.take())
             running = loss if not running else 0.98 * running + 0.02 * loss
             if stage.step % 100 == 0:
-                log.info("vision %5d  %4.0f s  loss %.3f  ready %d", stage.step, stage.used, running,
-                         supply.ready())  # fmt: skip
+                log.info("vision %5d  %4.0f s  loss %.3f", stage.step, stage.used, running)
             if stage.step % 1000 == 999:
                 log.info("vision right: %s", measure(tower, heads, shape, 256))
             if not stage.tick():

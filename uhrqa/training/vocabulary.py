@@ -6,6 +6,7 @@ Any text has tokens; words no template uses merely take more of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -47,6 +48,22 @@ def corpus(seed: int) -> Iterator[str]:
         yield words
 
 
+def tokenizer_in(folder: Path, seed: int, size: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of a training run: learnt once, then read, so that weights keep fitting it."""
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        learn_tokenizer(seed, size).backend_tokenizer.save(str(file))
+    return _wrapped(Tokenizer.from_file(str(file)))
+
+
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """The id of a special token."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    if not isinstance(found, int):
+        raise TypeError(f"{token} is not one token")
+    return found
+
+
 def learn_tokenizer(seed: int, size: int) -> PreTrainedTokenizerFast:
     """A tokenizer of at most `size` entries."""
     tokenizer = Tokenizer(models.BPE())
@@ -60,6 +77,10 @@ def learn_tokenizer(seed: int, size: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(seed), trainer)
+    return _wrapped(tokenizer)
+
+
+def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,

@@ -34,7 +34,7 @@ def render(scene: SceneTruth, box: Box, out: Size) -> np.ndarray:
     sites = [site for site in scene.sites if _touches(site, box)]
     clutter = [c for c in scene.clutter if _holds(near, c.x, c.y)]
     if not (sites or clutter or scene.roads):
-        return land
+        return np.asarray(land)
     canvas = Image.fromarray(land).resize(
         (out.w * SUPERSAMPLING, out.h * SUPERSAMPLING), Image.Resampling.NEAREST
     )
