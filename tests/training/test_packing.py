@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from uhrqa.synth.questions import Question
-from uhrqa.training.packing import SINK_WEIGHT, arrange, pack
+from uhrqa.training.layout import SINK_WEIGHT, arrange
+from uhrqa.training.packing import pack
 from uhrqa.training.views import View
 
 ASSISTANT = 2

@@ -15,8 +15,10 @@ from tests.training.makers import build_squares
 from uhrqa.rfm import from_layers, load_rfm
 from uhrqa.tokens import VisualTokens
 from uhrqa.training.checkpoint import save_checkpoint
-from uhrqa.training.language import Learner, forward, language_step, make_batch, score
-from uhrqa.training.packing import arrange, pack
+from uhrqa.training.decoder import Learner, forward
+from uhrqa.training.language import language_step, make_batch, score
+from uhrqa.training.layout import arrange
+from uhrqa.training.packing import pack
 from uhrqa.training.progress import Stage
 from uhrqa.training.rfm import LAYERS, distillation_loss, rfm_step, save_rfm
 from uhrqa.training.shape import Shape, encode, standardise, vision_tower

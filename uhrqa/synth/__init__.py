@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uhrqa.synth.demo import demo_scene, held_out
+    from uhrqa.synth.drawing import draw_scene
     from uhrqa.synth.files import write_scene
     from uhrqa.synth.questions import Question, make_questions
     from uhrqa.synth.raster import SceneRaster
-    from uhrqa.synth.scene import SceneTruth, draw_scene
+    from uhrqa.synth.scene import SceneTruth
     from uhrqa.synth.window import render
 
 _HOMES = {
@@ -25,7 +26,7 @@ _HOMES = {
     "SceneRaster": "raster",
     "SceneTruth": "scene",
     "demo_scene": "demo",
-    "draw_scene": "scene",
+    "draw_scene": "drawing",
     "held_out": "demo",
     "make_questions": "questions",
     "render": "window",

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.questions import Question, make_questions
-from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.synth.scene import SceneTruth
 
 SIDES = (1024, 1448, 2048, 2896, 4096, 5792, 8192)
 HELD_OUT_SEED = 2**33  # training draws scene seeds below 2**31

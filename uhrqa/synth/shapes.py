@@ -1,7 +1,6 @@
-"""How sites and objects are drawn: polygons in their own axes, put through a `Brush`.
+"""How objects are drawn: polygons in their own axes, put through a `Brush`.
 
-Objects of a kind share a silhouette and inner marks (a deck, a court's lines, a roof's ridge);
-sites share a structure that can be told apart when their objects are one pixel long.
+Objects of a kind share a silhouette and inner marks (a deck, a court's lines, a roof's ridge).
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from uhrqa.synth.kinds import COLOURS, SURFACES, Colour
-from uhrqa.synth.scene import Site, Thing
+from uhrqa.synth.kinds import COLOURS, Colour
+from uhrqa.synth.scene import Thing
 
 Points = Sequence[tuple[float, float]]
 MARK_LIMIT = 5.0  # canvas px: objects shorter than this get no inner marks
@@ -84,13 +83,14 @@ class Pen:
         return Pen(self.brush, self.x + dx, self.y + dy, self.c, self.s)
 
 
-def _shade(colour: Colour, by: float) -> Colour:
+def shade(colour: Colour, by: float) -> Colour:
+    """A colour made darker (below 1) or lighter."""
     r, g, b = (max(0, min(255, round(value * by))) for value in colour)
     return r, g, b
 
 
 _DARK: Colour = (34, 36, 40)
-_LINE: Colour = (236, 236, 228)
+LINE: Colour = (236, 236, 228)
 _HULL = ((-0.5, -0.12), (-0.42, -0.17), (0.2, -0.17), (0.5, 0.0), (0.2, 0.17), (-0.42, 0.17),
          (-0.5, 0.12))  # fmt: skip
 _WINGS = ((0.12, 0.0), (-0.12, 0.45), (-0.24, 0.45), (-0.1, 0.0), (-0.24, -0.45), (-0.12, -0.45))
@@ -128,25 +128,25 @@ def _tank(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     pen.shifted(shift, shift).disc(0, 0, 0.48, _DARK)
     pen.disc(0, 0, 0.5, colour)
     if thing.state == "open":  # the floating roof lies low: a dark bowl with the tank's rim
-        pen.disc(0, 0, 0.36, _shade(colour, 0.35))
+        pen.disc(0, 0, 0.36, shade(colour, 0.35))
     elif marked:
-        pen.disc(0, 0, 0.1, _shade(colour, 0.75))
+        pen.disc(0, 0, 0.1, shade(colour, 0.75))
 
 
 def _bridge(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     pen.shifted(0.06 * thing.length, 0.06 * thing.length).rect(0, 0, (0.5, 0.15), _DARK)
     pen.rect(0, 0, (0.5, 0.16), colour)
     if marked:
-        pen.rect(0, 0, (0.5, 0.03), _shade(colour, 0.55))
+        pen.rect(0, 0, (0.5, 0.03), shade(colour, 0.55))
 
 
 def _court(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     pen.rect(0, 0, (0.5, 0.28), colour)
     if marked:
         for sign in (-1, 1):
-            pen.rect(0, 0.19 * sign, (0.42, 0.022), _LINE)
-            pen.rect(0.41 * sign, 0, (0.022, 0.2), _LINE)
-        pen.rect(0, 0, (0.025, 0.24), _LINE)
+            pen.rect(0, 0.19 * sign, (0.42, 0.022), LINE)
+            pen.rect(0.41 * sign, 0, (0.022, 0.2), LINE)
+        pen.rect(0, 0, (0.025, 0.24), LINE)
 
 
 def _car(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
@@ -173,7 +173,7 @@ def _pool(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
 
 def _house(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     shadow = pen.shifted(0.14 * thing.length, 0.14 * thing.length)
-    dim = _shade(colour, 0.68)
+    dim = shade(colour, 0.68)
     if thing.shape == "l-shaped":
         shadow.poly(_ELL, _DARK)
         pen.poly(_ELL, colour)
@@ -194,86 +194,4 @@ _THINGS = {
     "car": _car,
     "swimming pool": _pool,
     "house": _house,
-}
-
-
-def draw_site(brush: Brush, site: Site) -> None:
-    """A site's pad and structure, without its objects."""
-    pen = brush.at(site.x, site.y, site.angle, site.radius)
-    _SITES[site.kind](pen, SURFACES[site.surface])
-
-
-def _harbour(pen: Pen, ground: Colour) -> None:
-    """A basin with a pale quay on two sides and a pier."""
-    pen.poly(((-1.1, -1.0), (1.1, -1.0), (1.1, 1.0), (-1.1, 1.0)), (176, 170, 158))
-    pen.poly(((-0.95, -0.85), (1.2, -0.85), (1.2, 1.1), (-0.95, 1.1)), ground)
-    pen.rect(-0.78, 0.1, (0.06, 0.8), (150, 120, 84))
-
-
-def _airfield(pen: Pen, ground: Colour) -> None:
-    """An apron with a runway beside it."""
-    pen.poly(((-0.8, -1), (0.8, -1), (1, -0.8), (1, 0.8), (-1, 0.8), (-1, -0.8)), ground)
-    pen.rect(0, 1.05, (1.9, 0.22), (60, 62, 66))
-    for k in range(-3, 4):
-        pen.rect(0.5 * k, 1.05, (0.14, 0.04), _LINE)
-
-
-def _depot(pen: Pen, ground: Colour) -> None:
-    """A square behind a pale dike."""
-    pen.rect(0, 0, (1.05, 1.05), (226, 216, 176))
-    pen.rect(0, 0, (0.92, 0.92), ground)
-
-
-def _river(pen: Pen, ground: Colour) -> None:
-    """A reach of river with sandy banks."""
-    top = [(-2.2 + 0.4 * k, -0.3 + 0.1 * math.sin(1.9 * k)) for k in range(12)]
-    low = [(u, v + 0.6) for u, v in reversed(top)]
-    bank = [(u, v - 0.14) for u, v in top] + [(u, v + 0.14) for u, v in low]
-    pen.poly(bank, (190, 172, 128))
-    pen.poly(top + low, ground)
-
-
-def _park(pen: Pen, ground: Colour) -> None:
-    """A pad in a ring of lawn with corner trees."""
-    pen.disc(0, 0, 1.2, (92, 158, 70))
-    pen.rect(0, 0, (0.82, 0.82), ground)
-    for u, v in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-        pen.disc(0.93 * u, 0.93 * v, 0.15, (30, 84, 36))
-
-
-def _car_park(pen: Pen, ground: Colour) -> None:
-    """A lot with rows of stall marks on two sides and a way in."""
-    pen.rect(0, 1.3, (0.16, 0.4), (70, 72, 76))
-    pen.rect(0, 0, (1.0, 1.0), _shade(ground, 0.72))
-    pen.rect(0, 0, (0.95, 0.95), ground)
-    for k in range(-4, 5):
-        for sign in (-1, 1):
-            pen.rect(0.21 * k, 0.86 * sign, (0.025, 0.13), _LINE)
-
-
-def _resort(pen: Pen, ground: Colour) -> None:
-    """A garden between white roofs."""
-    pen.rect(0, 0, (0.95, 0.95), ground)
-    for u, v in ((-1, 0), (1, 0), (0, 1), (0, -1)):
-        half = (0.12, 0.5) if u else (0.5, 0.12)
-        pen.rect(1.02 * u, 1.02 * v, half, (246, 240, 226))
-        pen.rect(1.08 * u, 1.08 * v, (half[0] * 0.6, half[1] * 0.9), (222, 160, 110))
-
-
-def _estate(pen: Pen, ground: Colour) -> None:
-    """A plot in a loop of street that leaves on both sides."""
-    pen.rect(0, 0, (1.7, 0.1), (66, 66, 70))
-    pen.disc(0, 0, 1.12, (66, 66, 70))
-    pen.disc(0, 0, 0.96, ground)
-
-
-_SITES = {
-    "ship": _harbour,
-    "airplane": _airfield,
-    "storage tank": _depot,
-    "bridge": _river,
-    "tennis court": _park,
-    "car": _car_park,
-    "swimming pool": _resort,
-    "house": _estate,
 }

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 from uhrqa.geometry import Box, Size
 from uhrqa.synth.land import paint_land
 from uhrqa.synth.scene import SceneTruth, Site
-from uhrqa.synth.shapes import Brush, draw_site, draw_thing
+from uhrqa.synth.shapes import Brush, draw_thing
+from uhrqa.synth.sites import draw_site
 
 SUPERSAMPLING = 3
 SITE_REACH = 2.3  # a site's farthest stroke (its river) in radii

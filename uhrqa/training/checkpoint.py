@@ -12,7 +12,7 @@ from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
 )
 
-from uhrqa.training.language import Learner
+from uhrqa.training.decoder import Learner
 from uhrqa.training.rfm import save_rfm
 from uhrqa.training.shape import MEAN, STD
 

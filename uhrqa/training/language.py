@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlavaNextForConditionalGeneration, PreTrainedTokenizerFast
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, apply_rotary_pos_emb
 
-from uhrqa.training.packing import Batch, arrange, pack, readable
+from uhrqa.training.decoder import Learner, forward
+from uhrqa.training.layout import arrange, readable
+from uhrqa.training.packing import Batch, pack
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape, llava, spread_out, standardise, vision_tower
+from uhrqa.training.shape import Shape, standardise, vision_tower
 from uhrqa.training.supply import Maker, Supply
 from uhrqa.training.views import View, ViewMaker
-from uhrqa.training.vocabulary import ASSISTANT, END, IMAGE, USER, token_id, tokenizer_in
-from uhrqa.vlm.placement import Placement
+from uhrqa.training.vocabulary import tokenizer_in
 
 log = logging.getLogger(__name__)
 
 PEAK_RATE = 1.5e-3
+PROJECTOR_PACE = 0.15  # of the learning rate
 VIEWS = 16
 QUESTIONS = 12
 POOL = 6000
@@ -41,118 +40,6 @@ COUNT = {2: (2, 3)}  # layer -> heads that weigh objects against the first token
 GROUND_WEIGHT, COUNT_WEIGHT = 0.5, 0.6
 DILUTED_FROM = 0.35  # share of the stage after which half of the samples are diluted
 HELD_OUT_FROM = 10**9
-
-
-@dataclass
-class Learner:
-    """All that stage 2 trains."""
-
-    model: LlavaNextForConditionalGeneration
-    placement: Placement
-    tokenizer: PreTrainedTokenizerFast
-    shape: Shape
-
-    @classmethod
-    def fresh(cls, shape: Shape, seed: int, tokenizer: PreTrainedTokenizerFast) -> Learner:
-        """Fresh weights."""
-        torch.manual_seed(seed + 1)
-        image = token_id(tokenizer, IMAGE)
-        model = llava(shape, image, token_id(tokenizer, END))
-        placement = Placement(shape.width)
-        spread_out(placement, seed)
-        return cls(model, placement, tokenizer, shape)
-
-    @property
-    def decoder(self) -> Any:  # noqa: ANN401 - transformers types its parts loosely
-        """The stock decoder."""
-        return self.model.model.language_model
-
-    @property
-    def assistant(self) -> int:
-        """The last prompt token."""
-        return token_id(self.tokenizer, ASSISTANT)
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Everything but the tower."""
-        frozen = {id(p) for p in self.model.model.vision_tower.parameters()}
-        own = [p for p in self.model.parameters() if id(p) not in frozen]
-        return [*own, *self.placement.parameters()]
-
-    def embed(self, batch: Batch) -> Tensor:
-        """Input embeddings `[B, 1 + T + X, D]`."""
-        projected = self.model.model.multi_modal_projector(batch.features)
-        placed = projected + self.placement(batch.centre, batch.depth)
-        tokens = batch.mix @ placed.float()
-        newline = self.model.model.image_newline
-        tokens = torch.where(batch.newline[..., None], newline, tokens)
-        table = self.model.get_input_embeddings()
-        user = torch.full((len(tokens), 1), token_id(self.tokenizer, USER))
-        return torch.cat([table(user), tokens, table(batch.text)], 1)
-
-
-def attention_bias(batch: Batch) -> Tensor:
-    """`[B, 1, N, N]`: who sees whom, and how many tokens each stands for."""
-    segment = batch.segment
-    count = segment.shape[1]
-    key, query = segment[:, None, :], segment[:, :, None]
-    seen = ((key == 0) | (key == query)) & (key >= 0) & torch.ones(count, count).tril().bool()
-    seen[:, :, 0] = True
-    bias = batch.bias[:, None, :].expand(-1, count, -1)
-    bias = torch.where(seen, bias, torch.full((), -1e9))[:, None]
-    return bias.bfloat16() if torch.is_autocast_enabled("cpu") else bias
-
-
-@dataclass
-class Trace:
-    """What a pass through the decoder gives.
-
-    Attributes:
-        states: `[B, N, D]` after the last layer's norm.
-        rows: attention logits of the asking tokens by layer: `[R, H, 1 + T + X]`, masked.
-        inputs: `[B, N, D]` what the first layer was given.
-    """
-
-    states: Tensor
-    rows: dict[int, Tensor]
-
-
-def run_layers(
-    layers: list[Qwen2DecoderLayer],
-    states: Tensor,
-    turn: tuple[Tensor, Tensor],
-    bias: Tensor,
-    asks: Tensor,
-    wanted: tuple[int, ...],
-) -> Trace:
-    """The stock layers' arithmetic, with attention rows of the asking tokens kept."""
-    rows = {}
-    b, at = asks.T
-    for index, layer in enumerate(layers):
-        own = layer.self_attn
-        normed = layer.input_layernorm(states)
-        split = (*normed.shape[:2], -1, own.head_dim)
-        q, k, v = (
-            part(normed).view(split).transpose(1, 2)
-            for part in (own.q_proj, own.k_proj, own.v_proj)
-        )
-        q, k = apply_rotary_pos_emb(q, k, *turn)
-        # Plain products: for heads this narrow they beat the fused kernel on a CPU threefold.
-        score = q.to(v) @ k.to(v).transpose(2, 3) * own.head_dim**-0.5 + bias
-        if index in wanted:
-            rows[index] = score[b, :, at].float()
-        mixed = score.softmax(-1, dtype=score.dtype) @ v
-        states = states + own.o_proj(mixed.transpose(1, 2).flatten(2))
-        states = states + layer.mlp(layer.post_attention_layernorm(states))
-    return Trace(states, rows)
-
-
-def forward(learner: Learner, batch: Batch, wanted: tuple[int, ...] = (1, 2)) -> Trace:
-    """Embed and decode a batch."""
-    states = learner.embed(batch)
-    turn = learner.decoder.rotary_emb(states, batch.position)
-    layers = list(learner.decoder.layers)
-    trace = run_layers(layers, states, turn, attention_bias(batch), batch.asks, wanted)
-    return Trace(learner.decoder.norm(trace.states), trace.rows)
 
 
 def divergence(target: Tensor, logits: Tensor) -> Tensor:
@@ -268,9 +155,7 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
     learner = Learner.fresh(shape, seed, tokenizer_in(folder, seed, shape.vocabulary))
     saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
     learner.model.model.vision_tower.load_state_dict(saved["tower"])
-    optimizer = torch.optim.AdamW(
-        learner.parameters(), lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98)
-    )
+    optimizer = make_optimizer(learner)
     state: dict[str, Any] = {
         "model": learner.model, "placement": learner.placement, "optimizer": optimizer
     }  # fmt: skip
@@ -289,6 +174,14 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
     finally:
         supply.close()
     return learner
+
+
+def make_optimizer(learner: Learner) -> torch.optim.Optimizer:
+    """AdamW; the projector learns slowly, or its output drowns the placement added to it."""
+    slow = list(learner.model.model.multi_modal_projector.parameters())
+    fast = [p for p in learner.parameters() if all(p is not q for q in slow)]
+    groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": PROJECTOR_PACE}]
+    return torch.optim.AdamW(groups, lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
 
 
 def held_out_views(folder: Path, shape: Shape, seed: int, count: int = HELD_OUT) -> list[View]:
@@ -332,7 +225,7 @@ def language_step(
 ) -> dict[str, float]:
     """One optimiser step; gives the losses."""
     for group in optimizer.param_groups:
-        group["lr"] = stage.rate(PEAK_RATE)
+        group["lr"] = stage.rate(PEAK_RATE) * group.get("pace", 1.0)
     with torch.autocast("cpu", torch.bfloat16):
         found = losses(learner, batch)
     total = found["answer"] + GROUND_WEIGHT * found["ground"] + COUNT_WEIGHT * found["count"]

@@ -17,17 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uhrqa.rfm import FORMAT, from_layers
-from uhrqa.training.language import (
-    VIEWS,
-    Learner,
-    ViewPool,
-    attention_bias,
-    forward,
-    held_out_views,
-    make_batch,
-    run_layers,
-    view_maker,
-)
+from uhrqa.training.decoder import Learner, attention_bias, forward, run_layers
+from uhrqa.training.language import VIEWS, ViewPool, held_out_views, make_batch, view_maker
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Shape

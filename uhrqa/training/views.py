@@ -16,9 +16,10 @@ from transformers import CLIPVisionModel, PreTrainedTokenizerFast
 
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Pyramid, Tile
+from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.labels import Footprints, coverage, hits
 from uhrqa.synth.questions import Question, make_questions
-from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
 from uhrqa.training.vision import disturb

@@ -18,8 +18,9 @@ from torch.nn import functional
 from transformers import CLIPVisionModel
 
 from uhrqa.geometry import Box, Size
+from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.labels import HEADS, Footprints, label_tile
-from uhrqa.synth.scene import SceneTruth, draw_scene
+from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Shape, encode, vision_tower

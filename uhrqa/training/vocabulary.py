@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from uhrqa.synth import phrases
+from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.questions import make_questions
-from uhrqa.synth.scene import draw_scene
 
 END, USER, ASSISTANT, IMAGE = "<|end|>", "<|user|>", "<|assistant|>", "<image>"
 CHAT_TEMPLATE = """\
