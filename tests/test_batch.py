@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +67,9 @@ class FakeImages:
 def test_a_line_becomes_a_question_with_its_path_relative_to_the_file() -> None:
     rows = to_lines({"image": "x/../a.tif", "question": "Où?", "id": 7, "truth": "kept out"})
     assert read_entries(rows, Path("data")) == [
-        Entry(1, "7", read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/a.tif"), "Où?")
+        Entry(
+            1, "7", read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/x/../a.tif"), "Où?"
+        )
     ]
 
 
@@ -242,6 +245,107 @@ def test_the_error_of_a_line_that_was_mended_makes_way_for_its_answer(tmp_path: 
     run(path, read_entries(to_lines({"image": "a", "question": "b?"}), Path()), FakeImages())
     (record,) = records_of(path)
     assert record["answer"] == "?b"
+
+
+def test_one_file_under_several_names_is_opened_once(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "b.tif").symlink_to("a.tif")
+    names = ("a.tif", "b.tif", "./a.tif", "x/../a.tif")
+    rows = to_lines(*({"image": name, "question": f"{name}?"} for name in names))
+    images = FakeImages()
+    run(tmp_path / "out", read_entries(rows, tmp_path), images)
+    assert images.opened == ["a.tif"]
+    assert len(images.asked) == 4
+
+
+def test_a_path_through_a_link_is_the_file_the_system_finds_there(tmp_path: Path) -> None:
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    (tmp_path / "far" / "a.tif").write_text("far")
+    (tmp_path / "a.tif").write_text("near")
+    rows = to_lines({"image": "link/../a.tif", "question": "?"})
+    (entry,) = read_entries(rows, tmp_path)
+    assert entry.path.read_text() == "far"
+
+
+def test_a_path_no_system_takes_does_not_stop_the_others(tmp_path: Path) -> None:
+    rows = [
+        b'{"image": "\\ud800", "question": "one?"}\n',
+        *to_lines({"image": "a", "question": "b"}),
+    ]
+    assert run(tmp_path / "out", read_entries(rows, tmp_path), FakeImages()).answered == 2
+
+
+# --- what is there is kept until there is something better
+
+
+@pytest.fixture
+def half_failed(tmp_path: Path) -> tuple[Path, list[Entry]]:
+    """An output with one answer and one error, and the questions behind it."""
+    rows = [{"image": "a.tif", "question": "one?"}, {"image": "bad.tif", "question": "two?"}]
+    entries = read_entries(to_lines(*rows), Path())
+    run(tmp_path / "out", entries, FakeImages())
+    return tmp_path / "out", entries
+
+
+@pytest.mark.parametrize("option", ["restart", "retry_failed"])
+def test_a_run_that_ends_before_its_first_answer_leaves_the_output_alone(
+    half_failed, option: str
+) -> None:
+    path, entries = half_failed
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), AnswerFile(path, RUN, entries, **{option: True}):
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+
+
+def test_a_torn_line_is_cut_off_only_with_the_first_answer(half_failed) -> None:
+    path, entries = half_failed
+    path.write_bytes(path.read_bytes() + b'{"id": "li')
+    with AnswerFile(path, RUN, entries) as sink:
+        assert path.read_bytes().endswith(b'{"id": "li')
+        sink.append({"id": "x", "key": "y"})
+    assert [record["id"] for record in records_of(path)] == ["line-1", "line-2", "x"]
+
+
+@pytest.mark.parametrize("way", ["torn", "retry_failed", "restart"])
+def test_an_output_behind_a_link_stays_behind_it(half_failed, tmp_path: Path, way: str) -> None:
+    path, entries = half_failed
+    path.chmod(0o640)
+    (tmp_path / "elsewhere").mkdir()
+    path.rename(tmp_path / "elsewhere" / "real")
+    path.symlink_to(tmp_path / "elsewhere" / "real")
+    if way == "torn":
+        path.write_bytes(path.read_bytes() + b'{"id": "li')
+        run(path, entries, FakeImages())
+    else:
+        run(path, entries, FakeImages(), **{way: True})
+    assert path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert {record["id"] for record in records_of(path)} == {"line-1", "line-2"}
+    assert [entry.name for entry in (tmp_path / "elsewhere").iterdir()] == ["real"]
+
+
+def test_a_rewritten_file_is_still_locked(half_failed) -> None:
+    path, entries = half_failed
+    with AnswerFile(path, RUN, entries, retry_failed=True) as sink:
+        sink.append({"id": "x", "key": "y"})
+        with pytest.raises(OutputError, match="another run is writing"):
+            AnswerFile(path, RUN, entries)
+
+
+def test_only_what_must_be_known_of_an_answer_is_held_in_memory(tmp_path: Path) -> None:
+    path, entries = tmp_path / "out", three_questions()
+    with AnswerFile(path, RUN, entries) as sink:
+        for entry in entries:
+            sink.append({"id": entry.id, "key": entry.key, "answer": "x" * 2_000_000})
+    tracemalloc.start()
+    try:
+        with AnswerFile(path, RUN, entries):
+            held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000
 
 
 # --- what is refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ class Entry:
         id: as given, or `line-N`.
         key: what makes it this question: it changes when id, image or text change.
         image: path as written.
-        path: path as resolved.
+        path: the same, relative to the working directory.
         text: the question.
         error: why this line cannot be asked; the empty text when it can.
     """
@@ -74,8 +73,7 @@ def _read_entry(number: int, raw: bytes, directory: Path) -> Entry:
     except (ValueError, RecursionError) as error:
         return _bad_entry(number, raw, id_, f"line {number}: {error}")
     key = digest(json.dumps([id_, image, text]))
-    path = Path(os.path.normpath(directory / image))
-    return Entry(number, id_, key, image, path, text)
+    return Entry(number, id_, key, image, directory / image, text)
 
 
 def _read_id(row: dict[str, Any], default: str) -> str:

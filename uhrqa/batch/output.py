@@ -2,7 +2,8 @@
 
 Every line carries the key of its question and the fingerprint of its run. A torn last line, as a
 killed process leaves it, is cut off; a line of another run, or of a question that has changed
-since, is refused rather than mixed in.
+since, is refused rather than mixed in. Whatever has to go goes with the first new answer: a run
+that ends before it leaves the file as it was.
 """
 
 from __future__ import annotations
@@ -59,11 +60,14 @@ class AnswerFile:
         self.run = run
         self.done: set[str] = set()
         self.failed = 0
+        self._end = 0  # bytes of whole lines; what lies behind them is torn
+        self._dropped: set[int] = set()  # numbers of the lines that must go
+        self._unended = False  # the last line is whole but for its line end
+        self._settled = False
         self._descriptor = self._open()
         try:
-            if restart:
-                os.ftruncate(self._descriptor, 0)
-            self._continue(entries, retry_failed)
+            if not restart:
+                self._scan(entries, retry_failed)
         except BaseException:
             self.close()
             raise
@@ -77,7 +81,11 @@ class AnswerFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            if kind is None:
+                self._settle()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the file and give up the lock."""
@@ -91,81 +99,125 @@ class AnswerFile:
         Raises:
             OutputError: the disk is full or failed; the run can be continued later.
         """
+        self._settle()
         try:
             _write_all(self._descriptor, _line({**record, "run": self.run}))
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _open(self) -> int:
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise OutputError(f"{self.path}: not a regular file; use `-o -` for stdout")
+        while True:
+            try:
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OutputError(f"{self.path}: not a regular file; use `-o -` for stdout")
+                self._lock(descriptor)
+                if self._is_there(descriptor):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # replaced between opening and locking: once more
+
+    def _lock(self, descriptor: int) -> None:
         if sys.platform != "win32":
             import fcntl
 
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                os.close(descriptor)
                 raise OutputError(f"{self.path}: another run is writing to it") from error
-        return descriptor
 
-    def _continue(self, entries: Sequence[Entry], retry_failed: bool) -> None:
-        records, torn = self._read()
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether the path still leads to the open file."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _scan(self, entries: Sequence[Entry], retry_failed: bool) -> None:
+        """Note what is done and what must go, line by line; changes nothing."""
         keys = {entry.key for entry in entries}
         asked = {entry.id for entry in entries if not entry.error}
-        kept = []
-        for record in records:
-            is_error = "error" in record
-            if is_error and (retry_failed or record["key"] not in keys):
-                continue
-            if record["key"] not in keys and record.get("id") in asked:
-                raise OutputError(
-                    f"{self.path}: question '{record['id']}' has changed since it was answered; "
-                    + ADVICE
-                )
-            kept.append(record)
-            self.done.add(record["key"])
-            self.failed += is_error
-        if torn or len(kept) < len(records):
-            self._replace(kept)
+        with os.fdopen(os.dup(self._descriptor), "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                record = _parse(line)
+                if record is None and _is_torn(line):
+                    return
+                if record is None:
+                    raise OutputError(f"{self.path}: line {number} is no answer of ours; {ADVICE}")
+                self._check(record, keys, asked)
+                is_error = "error" in record
+                if is_error and (retry_failed or record["key"] not in keys):
+                    self._dropped.add(number)
+                else:
+                    self.done.add(record["key"])
+                    self.failed += is_error
+                self._end += len(line)
+                self._unended = not line.endswith(b"\n")
 
-    def _read(self) -> tuple[list[dict[str, Any]], bool]:
-        """All records, and whether a torn last line was left out."""
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            record = _parse(line)
-            if record is None and number == len(lines) and _is_torn(line):
-                return records, True
-            if record is None:
-                raise OutputError(f"{self.path}: line {number} is no answer of ours; {ADVICE}")
-            if record["run"] != self.run:
-                raise OutputError(
-                    f"{self.path}: holds answers of another run (model, strategy, options, "
-                    f"budget, seed or version differ); {ADVICE}"
-                )
-            records.append(record)
-        return records, bool(lines) and not lines[-1].endswith(b"\n")
+    def _check(self, record: Mapping[str, Any], keys: set[str], asked: set[str]) -> None:
+        if record["run"] != self.run:
+            raise OutputError(
+                f"{self.path}: holds answers of another run (model, strategy, options, "
+                f"budget, seed or version differ); {ADVICE}"
+            )
+        if "error" not in record and record["key"] not in keys and record.get("id") in asked:
+            raise OutputError(
+                f"{self.path}: question '{record['id']}' has changed since it was answered; "
+                + ADVICE
+            )
 
-    def _replace(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Put these records in the place of what the file holds, all at once."""
-        fresh = self.path.with_name(self.path.name + ".tmp")
+    def _settle(self) -> None:
+        """Make the file what this run goes on from; before this, nothing in it is touched."""
+        if self._settled:
+            return
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            try:
-                _write_all(descriptor, b"".join(_line(record) for record in records))
-            finally:
-                os.close(descriptor)
-            fresh.replace(self.path)
+            if self._dropped:
+                self._rewrite()
+            else:
+                os.ftruncate(self._descriptor, self._end)
+                _write_all(self._descriptor, b"\n" if self._unended else b"")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._settled = True
+
+    def _rewrite(self) -> None:
+        """Put the lines that stay in the place of the file, all at once."""
+        target = self.path.resolve()
+        fresh = target.with_name(target.name + ".tmp")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        descriptor = os.open(fresh, flags, 0o666)
+        try:
+            self._lock(descriptor)
+            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
+            self._copy(descriptor)
+            fresh.replace(target)
+        except BaseException:
+            os.close(descriptor)
+            fresh.unlink(missing_ok=True)
+            raise
         self.close()
-        self._descriptor = self._open()
+        self._descriptor = descriptor
+
+    def _copy(self, descriptor: int) -> None:
+        with (
+            os.fdopen(os.dup(self._descriptor), "rb") as lines,
+            os.fdopen(os.dup(descriptor), "wb") as fresh,
+        ):
+            lines.seek(0)
+            left = self._end
+            for number, line in enumerate(lines, start=1):
+                left -= len(line)
+                if left < 0:
+                    break
+                if number not in self._dropped:
+                    fresh.write(line.rstrip(b"\n") + b"\n")
+            fresh.flush()
+            os.fsync(descriptor)
 
 
 def _line(record: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ image, and a `Sink` takes the records.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -66,14 +67,22 @@ def run_batch(
 
 
 def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:
-    groups: dict[Path, list[Entry]] = {}
+    groups: dict[str, list[Entry]] = {}
     for entry in pending:
         if entry.error:
             yield _record(entry, {"error": entry.error})
         else:
-            groups.setdefault(entry.path, []).append(entry)
-    for path, group in groups.items():
-        yield from _answer_group(path, group, open_image)
+            groups.setdefault(_real(entry.path), []).append(entry)
+    for group in groups.values():
+        yield from _answer_group(group[0].path, group, open_image)
+
+
+def _real(path: Path) -> str:
+    """The file behind a path, whatever its spelling; the path itself where no file can be."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return str(path)
 
 
 def _answer_group(path: Path, group: list[Entry], open_image: Opener) -> Iterator[Record]:
