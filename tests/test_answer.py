@@ -8,11 +8,15 @@ import pytest
 from uhrqa import ask
 from uhrqa.budget import Budget
 from uhrqa.cost import prefill_flops, relevance_flops, vision_flops
-from uhrqa.errors import BudgetError, UnknownNameError
+from uhrqa.errors import BudgetError, ConfigError, UnknownNameError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
-from uhrqa.strategies import STRATEGIES
+from uhrqa.raster import open_raster
+from uhrqa.scene import Scene
+from uhrqa.selection import select
+from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.strategies.baselines import Thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +54,12 @@ def test_counts_add_up_and_the_cost_follows_from_them(vlm, image) -> None:
     assert counts.tiles_encoded == sum(level.encoded for level in counts.levels)
     assert answer.cost.vision == vision_flops(dims, counts.tiles_encoded)
     assert answer.cost.prefill == prefill_flops(dims.decoder, counts.kept + counts.text)
-    passes = counts.relevance_passes
-    one_pass = relevance_flops(dims.decoder, counts.relevance_tokens // passes, 1)
-    assert answer.cost.relevance > one_pass
+    scene = Scene(open_raster(image), vlm, "how many?")
+    select(make_strategy("rfm-dip"), scene, Budget(100))
+    assert answer.cost.relevance == sum(
+        relevance_flops(dims.decoder, entry.sequence, 1, 1, entry.columns)
+        for entry in scene.ledger.passes
+    )
     assert answer.cost.total == sum(
         getattr(answer.cost, part)
         for part in ("vision", "projector", "relevance", "prefill", "decode")
@@ -60,9 +67,9 @@ def test_counts_add_up_and_the_cost_follows_from_them(vlm, image) -> None:
 
 
 def test_a_second_question_on_the_image_encodes_what_is_new_alone(vlm, image) -> None:
-    features = FeatureCache()
-    first = ask(image, "how many?", model=vlm, budget=100, features=features)
-    again = ask(image, "how many?", model=vlm, budget=100, features=features)
+    features, raster = FeatureCache(), open_raster(image)
+    first = ask(raster, "how many?", model=vlm, budget=100, features=features)
+    again = ask(raster, "how many?", model=vlm, budget=100, features=features)
     assert first.counts.tiles_reused == 0
     assert (again.counts.tiles_encoded, again.cost.vision) == (0, 0)
     assert again.counts.tiles_reused == first.counts.tiles_encoded
@@ -112,3 +119,56 @@ def test_the_budget_counts_separators(vlm, image) -> None:
         assert ask(image, "how many?", model=vlm, budget=tokens, max_new_tokens=1).counts.kept <= (
             tokens
         )
+
+
+def test_a_cache_serves_one_image_and_one_model(vlm, image) -> None:
+    features = FeatureCache()
+    ask(image, "how many?", model=vlm, strategy="thumbnail", features=features)
+    with pytest.raises(ValueError, match="another image"):
+        ask(image[::-1].copy(), "how many?", model=vlm, strategy="thumbnail", features=features)
+
+
+def test_caps_given_twice_both_hold(vlm, image) -> None:
+    with pytest.raises(BudgetError, match="--max-tiles 1"):
+        ask(image, "how many?", model=vlm, budget=Budget(60), max_tiles=1)
+
+
+def test_options_beside_an_instance_are_refused(vlm, image) -> None:
+    with pytest.raises(ConfigError, match="options"):
+        ask(image, "how many?", model=vlm, strategy=Thumbnail(), options={"level": 1})
+
+
+def test_a_foreign_strategy_is_recorded_under_its_own_name(vlm, image) -> None:
+    class Random:
+        def select(self, scene, budget):
+            return Thumbnail().select(scene, budget)
+
+    assert ask(image, "how many?", model=vlm, strategy=Random()).strategy.endswith("Random")
+    assert ask(image, "how many?", model=vlm, strategy=Random()).strategy != "random"
+
+
+def test_a_plan_lowers_the_budget_to_the_context_as_a_run_does() -> None:
+    from uhrqa.vlm.card import load_card
+
+    card = load_card("llava-v1.6-vicuna-7b")
+    planned = plan(Size(8192, 8192), card, "downsample", Budget(20_000))
+    assert planned.counts.kept + planned.counts.text + 5 <= card.context
+    assert "lowered" in planned.notes[0]
+
+
+def test_a_plan_of_a_zoom_that_may_stop_costs_what_it_costs_when_it_does_not() -> None:
+    from uhrqa.vlm.card import load_card
+
+    card = load_card("llava-v1.6-vicuna-7b")
+    plans = [
+        plan(Size(16_384, 16_384), card, "rfm-dip", Budget(1000), options={"overflow": overflow})
+        for overflow in ("best", "stop")
+    ]
+    assert plans[0].cost == plans[1].cost
+    assert plans[0].bound == "at most"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_seeds_out_of_range_are_refused(vlm, image, seed: int) -> None:
+    with pytest.raises(ConfigError, match="seed"):
+        ask(image, "how many?", model=vlm, seed=seed)

@@ -168,3 +168,21 @@ def test_a_pass_that_would_not_fit_the_context_pools_neighbours(tmp_path) -> Non
     assert scene.ledger.passes[0].sequence <= 128 < len(tokens)
     assert float(scores.sum()) == pytest.approx(1, abs=1e-5)
     assert len(scores) == len(tokens)
+
+
+def test_scattered_tiles_fit_the_context_too(tmp_path) -> None:
+    """Groups at the edge of a tile are ragged: a guess from the count alone would be too small."""
+    small = load_model(str(make_checkpoint(tmp_path / "small", context=100)), device="cpu")
+    scene = Scene(open_raster(coordinates(800, 800)), small, "how many?")
+    level = scene.pyramid.finest
+    thumbnail = scene.tokens(scene.pyramid[0])
+    tokens = scene.tokens(level, [Tile(i, j) for i in range(0, 14, 3) for j in range(0, 14, 3)])
+    scene.relevance(tokens, thumbnail)
+    assert scene.ledger.passes[0].sequence <= 100
+
+
+def test_a_context_too_small_for_the_thumbnail_is_refused(tmp_path) -> None:
+    small = load_model(str(make_checkpoint(tmp_path / "small", context=38)), device="cpu")
+    scene = Scene(open_raster(coordinates(200, 200)), small, "how many?")
+    with pytest.raises(BudgetError, match="context of 38"):
+        scene.relevance(scene.tokens(scene.pyramid[1]), scene.tokens(scene.pyramid[0]))

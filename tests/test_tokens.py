@@ -19,6 +19,7 @@ def grid(rows: int, cols: int, level: int = 1) -> VisualTokens:
         torch.stack([x, y, x + 10, y + 10], 1),
         torch.full((count,), level),
         place[:, 0],
+        place[:, 1],
         torch.ones(count, dtype=torch.int64),
     )
 

@@ -8,7 +8,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import torch
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
-from uhrqa.errors import BudgetError, QuestionError
+from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Array, Raster, open_raster
 from uhrqa.scene import Scene
-from uhrqa.selection import Selection, Strategy, select
+from uhrqa.selection import Selection, Strategy, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
 from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
@@ -109,7 +109,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     raster: Raster | Array | str | Path,
     question: str,
     *,
-    model: VisionLanguageModel | str = "tiny",
+    model: VisionLanguageModel | str | Path = "tiny",
     strategy: Strategy | str | None = None,
     options: Mapping[str, Any] | None = None,
     budget: Budget | int | None = None,
@@ -125,9 +125,9 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         question: the user's words.
         model: a loaded model, or what `load_model` takes.
         strategy: its name, or an instance; the model card's default when None.
-        options: the strategy's own options; with an instance, leave them out.
+        options: the strategy's own options, where it is given by name.
         budget: visual tokens that may enter the answering pass; the card's default when None.
-        max_tiles: cap on tiles encoded, those of the relevance passes included.
+        max_tiles: cap on tiles used, those of the relevance passes and of the cache included.
         max_new_tokens: longest answer.
         seed: of every random choice.
         features: encoded tiles shared between questions about the same image.
@@ -139,16 +139,16 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         BudgetError: the strategy cannot do with so little.
         UnknownNameError: no such model, strategy or option.
     """
-    loaded = load_model(model) if isinstance(model, str) else model
+    loaded = load_model(str(model)) if isinstance(model, str | Path) else model
     chosen, name = _strategy(strategy, options, loaded.card)
     cap = _budget(budget, max_tiles, loaded.card)
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        on_gpu = loaded.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(loaded.device)
         scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
-        cap, notes = _within_context(cap, scene, max_new_tokens)
-        selection = select(chosen, scene, cap)
+        selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
         written = loaded.generate(sequence, max_new_tokens)
     seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
@@ -160,7 +160,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         size=source.size,
         model=loaded.card.name,
         strategy=name,
-        options=asdict(chosen),  # type: ignore[call-overload]
+        options=asdict(chosen) if is_dataclass(chosen) else {},
         seed=seed,
         device=str(sequence.embeds.device),
         dtype=str(sequence.embeds.dtype).removeprefix("torch."),
@@ -169,7 +169,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         seconds=seconds,
         bytes_read=scene.ledger.bytes_read,
         peak_memory=peak_memory(),
-        device_memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
+        device_memory=torch.cuda.max_memory_allocated(loaded.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=notes,
@@ -180,36 +180,20 @@ def _strategy(
     strategy: Strategy | str | None, options: Mapping[str, Any] | None, card: Card
 ) -> tuple[Strategy, str]:
     if strategy is not None and not isinstance(strategy, str):
-        table = {target.partition(":")[2]: name for name, target in STRATEGIES.items()}
-        kind = type(strategy).__name__
-        return strategy, table.get(kind, kind)
+        if options:
+            raise ConfigError("options go with a strategy's name; set an instance's own fields")
+        table = {target: name for name, target in STRATEGIES.items()}
+        kind = type(strategy)
+        return strategy, table.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
     name = strategy or card.strategy
     return make_strategy(name, {**card.options.get(name, {}), **(options or {})}), name
 
 
 def _budget(budget: Budget | int | None, max_tiles: int | None, card: Card) -> Budget:
     if isinstance(budget, Budget):
-        return budget
+        caps = [cap for cap in (budget.tiles, max_tiles) if cap is not None]
+        return Budget(budget.tokens, min(caps, default=None))
     return Budget(card.budget if budget is None else budget, max_tiles)
-
-
-def _within_context(
-    budget: Budget, scene: Scene, max_new_tokens: int
-) -> tuple[Budget, tuple[str, ...]]:
-    """The budget, lowered to what the model's context has room for, and a note when it was."""
-    if max_new_tokens < 1:
-        raise BudgetError(f"{max_new_tokens} new tokens: use 1 or more", least=1)
-    context = scene.model.card.context
-    room = context - len(scene.prompt) - max_new_tokens
-    if room < 1:
-        raise QuestionError(
-            f"the question has {len(scene.prompt)} tokens; with {max_new_tokens} for the answer "
-            f"nothing is left of the model's context of {context}; shorten it"
-        )
-    if budget.tokens <= room:
-        return budget, ()
-    note = f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
-    return Budget(room, budget.tiles), (note,)
 
 
 def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:

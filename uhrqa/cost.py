@@ -171,25 +171,29 @@ def prefill_flops(
     layers: int | None = None,
     logits: int = 1,
     causal: bool = True,
-    last_layer_qk_only: bool = False,
 ) -> int:
     """FLOPs of one pass over `n` tokens, visual and text.
 
     All `layers` by default; stages between which tokens are dropped add up, one call each. `logits`
     positions go through `lm_head`. Not `causal` counts all n x n pairs, as eager kernels compute.
-    With `last_layer_qk_only` the last layer stops once one row of its scores is known.
     """
-    depth = (decoder.layers if layers is None else layers) - last_layer_qk_only
+    depth = decoder.layers if layers is None else layers
     pairs = n * (n + 1) // 2 if causal else n * n
-    cost = layer_flops(decoder, n, pairs, depth) + 2 * logits * decoder.width * decoder.vocab
-    if last_layer_qk_only:
-        cost += 2 * n * (decoder.score_weights + decoder.heads * decoder.head_dim)
-    return cost
+    return layer_flops(decoder, n, pairs, depth) + 2 * logits * decoder.width * decoder.vocab
 
 
-def relevance_flops(decoder: DecoderDims, n: int, full_layers: int) -> int:
-    """FLOPs of scoring `n` tokens: `full_layers` layers, q and k of the next, one row of scores."""
-    return prefill_flops(decoder, n, full_layers + 1, logits=0, last_layer_qk_only=True)
+def relevance_flops(
+    decoder: DecoderDims, n: int, full_layers: int, rows: int = 1, columns: int | None = None
+) -> int:
+    """FLOPs of scoring tokens of a sequence of `n`.
+
+    `full_layers` layers run in full; of the next one q, k and v are computed (stock layers compute
+    v before attention), then `rows` rows of scores over `columns` keys, `n` by default.
+    """
+    full = prefill_flops(decoder, n, full_layers, logits=0)
+    values = decoder.width * decoder.head_dim * decoder.kv_heads
+    scores = 2 * rows * (n if columns is None else columns) * decoder.heads * decoder.head_dim
+    return full + 2 * n * (decoder.score_weights + values) + scores
 
 
 def decode_flops(

@@ -72,8 +72,10 @@ class ConfigError(UhrqaError):
     """A setting in a file or in the environment is not valid."""
 
 
-class UnknownNameError(UhrqaError):
+class UnknownNameError(UhrqaError, KeyError):
     """No model, strategy or option has that name."""
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotes
 
 
 class NoOverviewWarning(UserWarning):

@@ -20,7 +20,19 @@ class FeatureCache:
     def __init__(self, limit: int = FEATURE_BYTES) -> None:
         self.limit = limit
         self.held = 0
+        self._owner: object = None
         self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
+
+    def belong_to(self, owner: object) -> None:
+        """Bind the cache to an image seen through a model: the first that uses it.
+
+        Raises:
+            ValueError: it is another's already.
+        """
+        if self._owner is None:
+            self._owner = owner
+        if self._owner != owner:
+            raise ValueError("this cache holds tiles of another image or model; make a new one")
 
     def get(self, key: TileKey) -> Tensor | None:
         """`[n, n, D]` of a tile, or None."""

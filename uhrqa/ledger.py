@@ -20,12 +20,16 @@ class RelevancePass:
         full_layers: decoder layers that ran in full before the scores.
         sequence: tokens in the pass, text included.
         seen: visual tokens in the pass, separators included.
+        rows: query rows that were read.
+        columns: visual tokens that were scored.
     """
 
     source: str
     full_layers: int
     sequence: int
     seen: int
+    rows: int
+    columns: int
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What a question would cost, without pixels and without weights.
 
 The strategies themselves run, on a scene whose tokens have no embedding and whose attention is
-diffuse: they then zoom into as many tiles as they ever may, so the plan is an upper bound.
+diffuse, so that zooms use as many tiles as they ever may. Question and answer lengths are guesses
+unless given.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels
 from uhrqa.scene import Scene
-from uhrqa.selection import select
+from uhrqa.selection import select_within_context
 from uhrqa.strategies import make_strategy
 from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.tokens import VisualTokens
@@ -33,11 +34,21 @@ STEPS = 4  # decoding steps of a short answer
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Counts and cost a question would have at most."""
+    """Counts and cost a question would have.
+
+    Attributes:
+        counts: of tiles and tokens.
+        cost: by stage.
+        bound: `exact`, or `at most` where attention and pixels decide.
+        steps: the strategy's decisions.
+        notes: what the user should know, such as a lowered budget.
+    """
 
     counts: Counts
     cost: Cost
-    steps: tuple[str, ...]
+    bound: str
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan(  # noqa: PLR0913 - mirrors `ask`
@@ -62,17 +73,22 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
         steps: decoding steps the answer is taken to need.
 
     Raises:
+        QuestionError: the question leaves no room in the model's context.
         BudgetError: the strategy cannot do with so little.
     """
-    chosen = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
+    chosen: Any = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
+    at_most = hasattr(chosen, "costliest")
+    chosen = chosen.costliest() if at_most else chosen
     scene = _PlannedScene(
         _PlannedRaster(size), _PlannedModel(card, question_tokens), "?", max_tiles=budget.tiles
     )
-    selection = select(chosen, scene, budget)
+    selection, cap, notes = select_within_context(chosen, scene, budget, steps + 1)
     return Plan(
-        count_up(scene, selection, budget, answer_tokens=steps, steps=steps),
+        count_up(scene, selection, cap, answer_tokens=steps, steps=steps),
         cost_of(scene, selection, steps),
+        "at most" if at_most else "exact",
         selection.steps,
+        notes,
     )
 
 
@@ -80,8 +96,9 @@ class _PlannedScene(Scene):
     """Counts the tiles it is asked for and encodes none."""
 
     def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
-        self._check_cap(level, len(tiles))
-        self.ledger.encoded[level] += len(tiles)
+        fresh = [tile for tile in tiles if (level, tile) not in self._used]
+        self._check_cap(level, len(fresh))
+        self._note_tiles(level, fresh, fresh)
         side = level.tile // self.cell
         return dict.fromkeys(tiles, torch.empty(side, side, 0))
 
@@ -114,6 +131,7 @@ class _PlannedModel:
 
     placement: Placement | None = None
     fill = (0, 0, 0)
+    device = torch.device("cpu")
 
     def __init__(self, card: Card, question_tokens: int) -> None:
         self.card = card

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from uhrqa.geometry import Box, Size
 
-GROW_LIMIT = 2.0  # a level never has more than twice the source's pixels a side
+GROW_LIMIT = 2.0  # a view never has more than twice the source's pixels a side
+SLACK = 0.1  # tiles a level may exceed a whole number by and still shrink to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,7 @@ class Pyramid:
         """The dynamic image pyramid of LRS-VQA.
 
         The source is halved until its longer side is as near `min_side` as halving brings it (as a
-        ratio), so a file's own overviews serve every level. Each level is then grown until one
-        side fills its tiles (Eq. 3).
+        ratio). Each level is then resized until one side fills its tiles (Eq. 3).
 
         Args:
             source: size of the source image.
@@ -136,7 +136,8 @@ class Pyramid:
         scales = [0.5**step for step in range(halvings + 1)]
         levels = [thumbnail(source, tile, stretch=stretch)]
         for scale in reversed(scales):
-            size = fill_tiles(_resized(source, scale), source, tile)
+            slack = SLACK if scale < 1 else 0.0  # the finest level keeps the source's resolution
+            size = fill_tiles(_resized(source, scale), source, tile, slack)
             levels.append(Level(len(levels), source, size, tile))
         return cls(tuple(levels))
 
@@ -171,14 +172,15 @@ def thumbnail(source: Size, tile: int, *, stretch: bool = False) -> Level:
     return Level(0, source, size, tile)
 
 
-def fill_tiles(size: Size, source: Size, tile: int) -> Size:
+def fill_tiles(size: Size, source: Size, tile: int, slack: float = 0.0) -> Size:
     """Grow a level until one of its sides is a whole number of tiles.
 
-    Rounding never adds a thin row or column of tiles, as the released code's does (1009 x 1007).
+    Rounding never adds a thin row or column of tiles, as the released code's does (1009 x 1007);
+    a level up to `slack` tiles above a whole number shrinks (1024 px: 3 tiles of 336, not 4).
 
     Source: Luo et al. 2025, Eq. 3.
     """
-    rows, cols = math.ceil(size.h / tile), math.ceil(size.w / tile)
+    rows, cols = (max(1, math.ceil(side / tile - slack)) for side in size)
     factor = min(rows * tile / source.h, cols * tile / source.w)
     grown = _resized(source, factor)
     return Size(min(grown.h, rows * tile), min(grown.w, cols * tile))

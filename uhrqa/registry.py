@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from uhrqa.errors import UnknownNameError
+from uhrqa.errors import ConfigError, UnknownNameError
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -36,7 +36,7 @@ class Registry(Mapping[str, str]):
         group: entry point group that third parties add to, if any.
 
     Raises:
-        ValueError: an entry point claims a name that is already taken.
+        ConfigError: an installed package claims a name that is already taken.
     """
 
     def __init__(self, kind: str, table: Mapping[str, str], group: str | None = None) -> None:
@@ -51,9 +51,9 @@ class Registry(Mapping[str, str]):
             merged = dict(self._builtin)
             for point in entry_points(group=self._group) if self._group else ():
                 if point.name in merged:
-                    raise ValueError(
+                    raise ConfigError(
                         f"{self.kind} '{point.name}' is registered twice: "
-                        f"{merged[point.name]} and {point.value}"
+                        f"{merged[point.name]} and {point.value}; uninstall one"
                     )
                 merged[point.name] = point.value
             self._merged = merged

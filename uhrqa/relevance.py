@@ -20,7 +20,6 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PREFIX = "uhrqa_"
-BACKENDS = ("sdpa", "flash_attention_2", "flash_attention_3", "eager")
 ROW_CHUNK = 64
 
 

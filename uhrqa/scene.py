@@ -7,6 +7,7 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,11 +19,10 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
-from uhrqa.tokens import VisualTokens, end_rows, pool
-from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
+from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
+from uhrqa.vlm import Prompt, VisionLanguageModel
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
-ROW_ENDS = 1.25  # room for row ends and ragged groups beside the tokens of a relevance pass
 
 
 class Scene:
@@ -38,6 +38,8 @@ class Scene:
 
     Raises:
         QuestionError: the question is empty or holds the image token.
+        ConfigError: the seed is out of range.
+        ValueError: the cache holds another image or model.
     """
 
     def __init__(
@@ -55,8 +57,13 @@ class Scene:
         self.prompt: Prompt = model.build_prompt(question)
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
         self.seed = seed
         self.ledger = Ledger()
+        self._used: set[tuple[Level, Tile]] = set()
+        place = raster.path if Path(raster.path).exists() else id(raster)
+        self.features.belong_to((place, raster.size, id(model)))
 
     @property
     def size(self) -> Size:
@@ -88,10 +95,25 @@ class Scene:
 
     @property
     def tiles_left(self) -> int | None:
-        """Tiles that may still be encoded; None when there is no cap."""
-        if self.max_tiles is None:
-            return None
-        return self.max_tiles - self.ledger.encoded.total()
+        """Tiles this question may still use; None when there is no cap.
+
+        Cached tiles count too, so that an answer does not depend on questions asked before.
+        """
+        return None if self.max_tiles is None else self.max_tiles - len(self._used)
+
+    def require_tiles(self, levels: Iterable[Level]) -> None:
+        """Refuse before anything is read when whole levels are more than the cap on tiles.
+
+        Raises:
+            BudgetError: names the least feasible cap.
+        """
+        needed = sum(level.tile_count for level in levels)
+        if self.max_tiles is not None and needed > self.max_tiles:
+            raise BudgetError(
+                f"--max-tiles {self.max_tiles}: this strategy needs at least {needed} tiles here; "
+                f"allow {needed}, or use -s thumbnail (1 tile)",
+                least=needed,
+            )
 
     def generator(self) -> torch.Generator:
         """A fresh random source that depends on the seed alone."""
@@ -123,30 +145,37 @@ class Scene:
         return tokens if placement is None else placement.place(tokens, self.size)
 
     def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+        fresh = [tile for tile in tiles if (level, tile) not in self._used]
+        self._check_cap(level, len(fresh))
         found = {tile: self.features.get(self._key(level, tile)) for tile in tiles}
         have = {tile: features for tile, features in found.items() if features is not None}
         missing = [tile for tile in tiles if tile not in have]
-        self._check_cap(level, len(missing))
         for start in range(0, len(missing), READ_BATCH):
             batch = missing[start : start + READ_BATCH]
             with self.ledger.stage("read"):
                 pixels = self._read(level, batch)
             with self.ledger.stage("encode"):
                 encoded = self.model.encode_tiles(pixels)
-            self.ledger.encoded[level] += len(batch)
+                if encoded.is_cuda:  # else the time would show in the next stage
+                    torch.cuda.synchronize(encoded.device)
             for tile, features in zip(batch, encoded, strict=True):
-                have[tile] = features
                 # A row of a batch is a view that would keep the whole batch alive.
-                self.features.put(self._key(level, tile), features.clone())
-        self.ledger.reused[level] += len(tiles) - len(missing)
+                have[tile] = features.clone()
+                self.features.put(self._key(level, tile), have[tile])
+        self._note_tiles(level, fresh, missing)
         return have
 
-    def _check_cap(self, level: Level, missing: int) -> None:
+    def _note_tiles(self, level: Level, fresh: list[Tile], missing: list[Tile]) -> None:
+        self.ledger.encoded[level] += len(missing)
+        self.ledger.reused[level] += len(set(fresh) - set(missing))
+        self._used.update((level, tile) for tile in fresh)
+
+    def _check_cap(self, level: Level, fresh: int) -> None:
         left = self.tiles_left
-        if left is not None and missing > left:
-            needed = self.ledger.encoded.total() + missing
+        if left is not None and fresh > left:
+            needed = len(self._used) + fresh
             raise BudgetError(
-                f"--max-tiles {self.max_tiles}: level {level.index} needs {missing} tiles more, "
+                f"--max-tiles {self.max_tiles}: level {level.index} needs {fresh} tiles more, "
                 f"{needed} in all; allow at least {needed}, or use -s thumbnail (1 tile)",
                 least=needed,
             )
@@ -187,6 +216,7 @@ class Scene:
             box,
             torch.full((count,), level.index, dtype=torch.int64),
             place[:, 0],
+            place[:, 1],
             torch.ones(count, dtype=torch.int64),
         )
 
@@ -233,17 +263,27 @@ class Scene:
         """
         source = self.relevance_source(source)
         factor = self._pool_factor(tokens, context)
-        if factor > 1:
-            pooled, group = pool(tokens, factor)
-            scores = self._attend(pooled, context, source, layer, rows)
-            return (scores / pooled.weight)[group]
-        return self._attend(tokens, context, source, layer, rows)
+        if factor == 1:
+            return self._attend(tokens, context, source, layer, rows)
+        pooled, group = pool(tokens, factor)
+        scores = self._attend(pooled, context, source, layer, rows)
+        return (scores / pooled.weight)[group]
 
     def _pool_factor(self, tokens: VisualTokens, context: VisualTokens | None) -> int:
-        """Side of the groups that make a relevance pass fit the context; 1 where it does."""
-        room = self.model.card.context - len(self.prompt) - (len(context) if context else 0)
-        factor = 1
-        while factor < max(self.size) and len(tokens) > factor**2 * room / ROW_ENDS:
+        """Side of the groups that make a relevance pass fit the context; 1 where it does.
+
+        Raises:
+            BudgetError: not even one token would fit.
+        """
+        spent = len(self.prompt) + (len(context) if context else 0)
+        room = self.model.card.context - spent
+        if room < 2:
+            raise BudgetError(
+                f"question and thumbnail take {spent} tokens of the model's context of "
+                f"{self.model.card.context}; no room is left to read relevance"
+            )
+        factor = max(1, int((len(tokens) / room) ** 0.5))
+        while pooled_length(tokens, factor, self.newline is not None) > room:
             factor += 1
         return factor
 
@@ -262,13 +302,17 @@ class Scene:
             scored = torch.zeros(len(sequence.visual), dtype=torch.bool)
             scored[len(sequence.visual) - len(ended) :] = ~ended.is_separator
             depth = self._probe_depth(source, layer)
+            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
             scores = self.model.attend(
                 sequence,
                 layer=None if source == "rfm" else depth,
-                rows=sequence.text_after[-1:] if rows == "last" else sequence.text_after,
+                rows=asking,
                 columns=sequence.visual[scored.to(sequence.visual.device)],
             )
-        self._note_pass(source, depth, sequence)
+        length, seen = sequence.embeds.shape[1], len(sequence.visual)
+        self.ledger.passes.append(
+            RelevancePass(source, depth, length, seen, len(asking), len(scores))
+        )
         return scores
 
     def _probe_depth(self, source: str, layer: int | None) -> int:
@@ -280,10 +324,6 @@ class Scene:
         if not -layers <= depth < layers:
             raise ConfigError(f"layer={depth}: the decoder has layers 0 to {layers - 1}")
         return depth % layers
-
-    def _note_pass(self, source: str, depth: int, sequence: Sequence) -> None:
-        length, seen = sequence.embeds.shape[1], len(sequence.visual)
-        self.ledger.passes.append(RelevancePass(source, depth, length, seen))
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""

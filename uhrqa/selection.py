@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, QuestionError
 from uhrqa.scene import Scene
 from uhrqa.tokens import VisualTokens
 
@@ -66,6 +66,43 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
         relevance=selection.relevance[kept],
         steps=(*selection.steps, note),
     )
+
+
+def select_within_context(
+    strategy: Strategy, scene: Scene, budget: Budget, max_new_tokens: int
+) -> tuple[Selection, Budget, tuple[str, ...]]:
+    """Run a strategy under the budget, or under what the model's context has room for if less.
+
+    Returns:
+        The selection, the budget that held, and a note where it was lowered.
+
+    Raises:
+        QuestionError: the question leaves no room at all.
+        BudgetError: the strategy cannot do with so little.
+    """
+    if max_new_tokens < 1:
+        raise BudgetError(f"{max_new_tokens} new tokens: use 1 or more", least=1)
+    context = scene.model.card.context
+    room = context - len(scene.prompt) - max_new_tokens
+    if room < 1:
+        raise QuestionError(
+            f"the question has {len(scene.prompt)} tokens; with {max_new_tokens} for the answer "
+            f"nothing is left of the model's context of {context}; shorten it"
+        )
+    if budget.tokens <= room:
+        return select(strategy, scene, budget), budget, ()
+    lowered = replace(budget, tokens=room)
+    note = f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
+    try:
+        return select(strategy, scene, lowered), lowered, (note,)
+    except BudgetError as error:
+        if error.least is None or error.least <= room or "--max-tiles" in str(error):
+            raise
+        raise BudgetError(
+            f"this strategy needs {error.least} visual tokens here, but the model's context of "
+            f"{context} has room for {room}; use another strategy",
+            least=error.least,
+        ) from error
 
 
 def unscored(tokens: VisualTokens, steps: tuple[str, ...] = ()) -> Selection:

@@ -124,7 +124,9 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
         vision=vision_flops(dims, tiles),
         projector=projector_flops(dims, tiles * dims.vision.features),
         relevance=sum(
-            relevance_flops(dims.decoder, entry.sequence, entry.full_layers)
+            relevance_flops(
+                dims.decoder, entry.sequence, entry.full_layers, entry.rows, entry.columns
+            )
             for entry in ledger.passes
         ),
         prefill=prefill_flops(dims.decoder, length),

@@ -24,6 +24,7 @@ class VisualTokens:
         box: `[N, 4]` float32, XYXY source pixels, on the CPU like all that follow.
         level: `[N]` int64, pyramid level.
         row: `[N]` int64, row in the level's token grid; -1 for a merged token.
+        col: `[N]` int64, column there; -1 for a merged token.
         weight: `[N]` int64, encoder tokens it stands for: 1, more when merged, 0 for a separator.
     """
 
@@ -31,6 +32,7 @@ class VisualTokens:
     box: Tensor
     level: Tensor
     row: Tensor
+    col: Tensor
     weight: Tensor
 
     def __len__(self) -> int:
@@ -65,7 +67,7 @@ class VisualTokens:
         box = torch.cat([self.box[:, :2].amin(0), self.box[:, 2:].amax(0)])
         mean = self.embed.float().mean(0, keepdim=True).to(self.embed.dtype)
         row = torch.full((1,), -1, dtype=torch.int64)
-        return VisualTokens(mean, box[None], self.level[:1], row, self.weight.sum(0, keepdim=True))
+        return VisualTokens(mean, box[None], self.level[:1], row, row, self.weight.sum(0)[None])
 
 
 def end_rows(tokens: VisualTokens, newline: Tensor | None) -> VisualTokens:
@@ -84,7 +86,8 @@ def end_rows(tokens: VisualTokens, newline: Tensor | None) -> VisualTokens:
     last = tokens.take(ends)
     corner = torch.cat([last.box[:, 2:], last.box[:, 2:]], dim=1)
     embed = newline.to(tokens.embed).expand(len(ends), -1)
-    marks = VisualTokens(embed, corner, last.level, last.row, torch.zeros_like(last.weight))
+    none = torch.zeros_like(last.weight)
+    marks = VisualTokens(embed, corner, last.level, last.row, last.col + 1, none)
     place = torch.cat([torch.arange(len(tokens)) * 2, ends * 2 + 1])
     return VisualTokens.cat([tokens, marks]).take(place.argsort())
 
@@ -122,10 +125,8 @@ def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
 
     Source: Luo et al. 2025 pool their high-resolution tiles 2 x 2.
     """
-    width = tokens.box[:, 2] - tokens.box[:, 0]
-    col = torch.round(tokens.box[:, 0] / width).long()
-    span = int(col.max()) // factor + 1
-    key = torch.div(tokens.row, factor, rounding_mode="floor") * span + col // factor
+    span = int(tokens.col.max()) // factor + 1
+    key = tokens.row // factor * span + tokens.col // factor
     cells, group = torch.unique(key, return_inverse=True)
     count = len(cells)
     size = torch.bincount(group, minlength=count)
@@ -140,9 +141,17 @@ def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
         torch.cat([low, high], 1),
         tokens.level[:1].expand(count),
         cells // span,
+        cells % span,
         size,
     )
     return pooled, group
+
+
+def pooled_length(tokens: VisualTokens, factor: int, separators: bool) -> int:
+    """Tokens, row ends among them, that `pool` would leave."""
+    rows, span = tokens.row // factor, int(tokens.col.max()) // factor + 1
+    groups = len(torch.unique(rows * span + tokens.col // factor))
+    return groups + separators * len(torch.unique(rows))
 
 
 def place_in(size: Size, tokens: VisualTokens) -> tuple[Tensor, Tensor]:

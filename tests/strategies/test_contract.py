@@ -11,7 +11,7 @@ from uhrqa.errors import BudgetError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
-from uhrqa.raster import open_raster
+from uhrqa.raster import Raster, open_raster
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -24,9 +24,9 @@ SIZES = [Size(1, 1), Size(16_384, 16_384), Size(300, 16_384), Size(16_384, 90)]
 
 
 @pytest.fixture(scope="module")
-def caches() -> dict[tuple[int, int], FeatureCache]:
+def images() -> dict[tuple[int, int], tuple[Raster, FeatureCache]]:
     """Features do not depend on budget or strategy; sharing them keeps this quick."""
-    return {shape: FeatureCache() for shape in SHAPES}
+    return {shape: (open_raster(picture(shape)), FeatureCache()) for shape in SHAPES}
 
 
 def picture(shape: tuple[int, int]) -> np.ndarray:
@@ -35,17 +35,17 @@ def picture(shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_cap_holds_or_the_least_feasible_budget_is_named(vlm, caches, name, shape) -> None:
-    raster = open_raster(picture(shape))
+def test_the_cap_holds_or_the_least_feasible_budget_is_named(vlm, images, name, shape) -> None:
+    raster, features = images[shape]
     for tokens in BUDGETS:
-        scene = Scene(raster, vlm, "how many?", features=caches[shape])
+        scene = Scene(raster, vlm, "how many?", features=features)
         try:
             selection = make_strategy(name).select(scene, Budget(tokens))
         except BudgetError as error:
             assert error.least is not None
             assert error.least > tokens
             assert str(error.least) in str(error)
-            scene = Scene(raster, vlm, "how many?", features=caches[shape])
+            scene = Scene(raster, vlm, "how many?", features=features)
             selection = make_strategy(name).select(scene, Budget(error.least))
             tokens = error.least
         assert 0 < len(selection.tokens) <= tokens
@@ -98,7 +98,31 @@ def test_a_cap_on_tiles_holds_or_names_the_least(vlm, name) -> None:
         except BudgetError as error:
             assert error.least is not None
             assert error.least > cap
+            assert scene.ledger.encoded.total() == 0  # refused before anything was paid for
+            again = Scene(scene.raster, vlm, "how many?", max_tiles=error.least)
+            select(make_strategy(name), again, Budget(2000))
         assert scene.ledger.encoded.total() <= cap
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_capped_selection_does_not_depend_on_earlier_questions(vlm, name) -> None:
+    raster, features = open_raster(picture((301, 257))), FeatureCache()
+    cold = Scene(raster, vlm, "how many?", max_tiles=70)
+    warm = Scene(raster, vlm, "how many?", max_tiles=70, features=features)
+    warm.features = features
+    first = Scene(raster, vlm, "which color?", features=features)
+    for level in first.pyramid:
+        first.tokens(level)
+    budget = Budget(1000 if name == "full" else 60)
+    try:
+        expected = select(make_strategy(name), cold, budget)
+    except BudgetError:
+        with pytest.raises(BudgetError):
+            select(make_strategy(name), warm, budget)
+    else:
+        assert torch.equal(
+            select(make_strategy(name), warm, budget).tokens.box, expected.tokens.box
+        )
 
 
 def test_a_strategy_that_keeps_too_much_is_cut(vlm) -> None:

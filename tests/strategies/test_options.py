@@ -58,3 +58,28 @@ def test_describing_all_strategies_imports_no_torch() -> None:
         "[describe(name) for name in STRATEGIES]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("region-merge", "shares", "80,a"),
+        ("region-merge", "scales", "672,x"),
+        ("region-merge", "shares", "1.5,2"),
+        ("region-merge", "scales", "112.5"),
+        ("region-merge", "coord_weight", "1e999"),
+        ("region-merge", "scales", "56,112,168,224,448"),  # more views than shares
+        ("rfm-dip", "layer", "{[]:1}"),
+        ("rfm-dip", "max_tiles", True),
+    ],
+)
+def test_odd_values_give_one_line_not_a_traceback(name: str, key: str, value) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_strategy(name, {key: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_names_can_be_looked_up_like_in_any_mapping() -> None:
+    assert "rfm-dip" in STRATEGIES
+    assert "no such" not in STRATEGIES
+    assert STRATEGIES.get("no such") is None

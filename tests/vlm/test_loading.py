@@ -80,6 +80,53 @@ def test_a_damaged_config_is_refused(copy: Path, text: str) -> None:
     refused(copy, "config.json: not")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vision_feature_layer": "last"},
+        {"text_config": {"model_type": "qwen2", "num_attention_heads": 0}},
+        {"text_config": {"model_type": "qwen2", "hidden_size": "wide"}},
+        {"vision_config": {"image_size": None, "hidden_size": -3}},
+    ],
+)
+def test_values_of_the_wrong_kind_in_a_config_are_refused(copy: Path, change) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    for key, value in change.items():
+        config[key] = {**config[key], **value} if isinstance(value, dict) else value
+    (copy / "config.json").write_text(json.dumps(config))
+    refused(copy, "config.json|cannot be loaded")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("preprocessor_config.json", b'{"image_mean": [1, 2], "image_std": [1, 1, 1]}'),
+        ("preprocessor_config.json", b"[]"),
+        ("rfm.safetensors", b"\x02\0\0\0\0\0\0\0[]"),
+        ("placement.safetensors", b"\x00\x01"),
+        ("tokenizer.json", b"{"),
+    ],
+)
+def test_damaged_companions_of_the_weights_are_refused(copy: Path, name, content) -> None:
+    (copy / name).write_bytes(content)
+    refused(copy, name.split(".")[0].split("_")[0])
+
+
+def test_a_template_for_text_content_works_too(copy: Path) -> None:
+    model = load_model(str(copy), device="cpu")
+    model.tokenizer.chat_template = "{% for m in messages %}{{ '[INST] ' + m.content }}{% endfor %}"
+    before = model.tokenizer.decode(model.build_prompt("how many?").before)
+    assert before.startswith("[INST] ")
+
+
+def test_a_template_beside_the_tokenizer_is_found(copy: Path) -> None:
+    template = (copy / "chat_template.jinja").read_text()
+    (copy / "chat_template.jinja").unlink()
+    (copy / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    model = load_model(str(copy), device="cpu")
+    assert "im_start" in model.tokenizer.decode(model.build_prompt("how many?").before)
+
+
 def test_code_in_the_checkpoint_is_never_run(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     config["auto_map"] = {"AutoModel": "evil.Model"}
@@ -133,7 +180,10 @@ def test_every_card_gives_the_dimensions_a_plan_needs(name: str) -> None:
     assert card.dims.decoder.layers > 0
 
 
-@pytest.mark.parametrize(("key", "value"), [("dtype", "float31"), ("device", "cuda:99")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("dtype", "float31"), ("device", "cuda:99"), ("device", "meta"), ("device", "x")],
+)
 def test_a_device_or_dtype_there_is_not_is_refused(checkpoint: Path, key, value) -> None:
     with pytest.raises(ConfigError, match=value):
         load_model(str(checkpoint), **{key: value})

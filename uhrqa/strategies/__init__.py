@@ -5,11 +5,11 @@ The modules of this package import torch inside their functions for the same rea
 
 from __future__ import annotations
 
-import ast
 import inspect
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -85,22 +85,60 @@ def _meaning(entry: Field[Any]) -> str:
 
 
 def _read_value(name: str, key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - YAML or text
-    """A value as the field's type: numbers, true/false, none, words, or numbers with commas."""
-    union = isinstance(hint, types.UnionType)
-    kinds = list(typing.get_args(hint)) if union else [hint]
-    wants_tuple = any(typing.get_origin(kind) is tuple for kind in kinds)
-    try:
-        parsed = ast.literal_eval(value) if isinstance(value, str) else value
-    except (ValueError, SyntaxError):
-        word = str(value).strip().lower()
-        words = {"true": True, "false": False, "none": None, "yes": True, "no": False}
-        parsed = words.get(word, value) if str not in kinds else value
-    if wants_tuple and parsed is not None:
-        parsed = tuple(parsed) if isinstance(parsed, list | tuple) else (parsed,)
-        kinds = [tuple if typing.get_origin(kind) is tuple else kind for kind in kinds]
-    if float in kinds and isinstance(parsed, int) and not isinstance(parsed, bool):
-        parsed = float(parsed)
-    if not any(type(parsed) is kind for kind in kinds):
-        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-        raise ConfigError(f"{name}: {key}={value}: expected {names.replace('NoneType', 'none')}")
-    return parsed
+    """A value as the field's type: a number, true/false, none, a word, or numbers with commas."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind in kinds:
+        try:
+            reader: Callable[[Any], Any] = _READERS.get(kind, _read_numbers)
+            return reader(value)
+        except (ValueError, TypeError):
+            continue
+    names = " or ".join(_KINDS.get(kind, "whole numbers with commas") for kind in kinds)
+    raise ConfigError(f"{name}: {key}={value}: expected {names}")
+
+
+def _read_bool(value: Any) -> bool:  # noqa: ANN401
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    word = str(value).strip().lower()
+    return words[word] if word in words else bool(_refuse(value))
+
+
+def _read_whole(value: Any) -> int:  # noqa: ANN401
+    return _refuse(value) if isinstance(value, bool | float) else int(value)
+
+
+def _read_share(value: Any) -> float:  # noqa: ANN401
+    number = _refuse(value) if isinstance(value, bool) else float(value)
+    return number if math.isfinite(number) else _refuse(value)
+
+
+def _read_none(value: Any) -> None:  # noqa: ANN401
+    if value is not None and str(value).lower() not in ("none", "auto"):
+        _refuse(value)
+
+
+def _read_numbers(value: Any) -> tuple[int, ...]:  # noqa: ANN401
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(
+        _read_whole(part) for part in (parts if isinstance(parts, list | tuple) else [parts])
+    )
+
+
+def _refuse(value: Any) -> Any:  # noqa: ANN401
+    raise ValueError(value)
+
+
+_READERS: Mapping[Any, Callable[[Any], Any]] = {
+    bool: _read_bool,
+    int: _read_whole,
+    float: _read_share,
+    str: str,
+    type(None): _read_none,
+}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a word",
+    type(None): "none",
+}

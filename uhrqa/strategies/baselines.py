@@ -43,6 +43,7 @@ class Full:
         from uhrqa.selection import require
 
         level = _level(scene, self.level)
+        scene.require_tiles((scene.pyramid.thumbnail, level))
         needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
         require(needed, budget, f"all of level {level.index} with the thumbnail")
         return _whole(scene, level, scene.tokens(scene.pyramid.thumbnail))
@@ -72,12 +73,9 @@ class Uniform:
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""
-        import torch
-
         thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
-        step = len(tokens) / room
-        picks = (torch.arange(room) * step).long() if step > 1 else torch.arange(len(tokens))
-        return _with_thumbnail(thumbnail, tokens.take(picks))
+        rows, cols = scene.token_grid(_level(scene, self.level))
+        return _with_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,19 @@ class AttentionTopK:
         return _with_thumbnail(thumbnail, tokens.take(picks), scores[picks])
 
 
+def even_grid(rows: int, cols: int, count: int) -> Tensor:
+    """Flat indices of at most `count` cells, spread evenly over both axes of a grid."""
+    import torch
+
+    shrink = min(1.0, (count / (rows * cols)) ** 0.5)
+    high = min(rows, max(1, round(rows * shrink)), count)
+    wide = min(cols, count // high)
+    row = ((torch.arange(high) + 0.5) * rows / high).long()
+    col = ((torch.arange(wide) + 0.5) * cols / wide).long()
+    cells: Tensor = row[:, None] * cols + col
+    return cells.flatten()
+
+
 def _level(scene: Scene, index: int | None) -> Level:
     from uhrqa.errors import ConfigError
 
@@ -136,7 +147,7 @@ def _whole(scene: Scene, level: Level, thumbnail: VisualTokens | None) -> Select
 
 
 def _largest_that_fits(scene: Scene, budget: int, tiles: int | None) -> Level | None:
-    """The finest resize of the image whose tokens and row ends fit, never above its own size.
+    """The finest resize of the image whose tokens and row ends fit, at most its own size in cells.
 
     Sides are whole tokens along the longer side; None when even two tokens do not fit.
     """
@@ -165,6 +176,7 @@ def _thumbnail_and(
     level = _level(scene, index)
     spent = scene.token_count(scene.pyramid.thumbnail)
     require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
+    scene.require_tiles((scene.pyramid.thumbnail, level))
     thumbnail = scene.tokens(scene.pyramid.thumbnail)
     return thumbnail, scene.tokens(level), budget.tokens - spent
 

@@ -6,6 +6,7 @@ docs/deviations.md.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,7 +45,10 @@ class RegionMerge:
     coverage: bool = option(
         True, "every region keeps a token (the paper's promise); false cuts the list (Algorithm 1)"
     )
-    rows: str = option("text", "query rows: 'text' (mean, as in the paper) or 'last'")
+    rows: str = option(
+        "auto", "query rows: 'text' (mean, as in the paper), 'last' (what an RFM is distilled on), "
+        "or 'auto': last for an RFM, text for the model's own attention"
+    )  # fmt: skip
     order: str = option("priority", "order in the prompt: 'priority' as in the paper, or 'raster'")
     relevance: str = option("auto", RELEVANCE_DOC)
     layer: int | None = option(None, LAYER_DOC)
@@ -52,7 +56,7 @@ class RegionMerge:
     def __post_init__(self) -> None:
         choices = {
             "partition": ("kmeans", "grid"),
-            "rows": ("text", "last"),
+            "rows": ("auto", "text", "last"),
             "order": ("priority", "raster"),
         }
         for name, allowed in choices.items():
@@ -64,6 +68,17 @@ class RegionMerge:
             raise ValueError(f"shares={self.shares}: give whole numbers above 0")
         if self.scales is not None and (not self.scales or min(self.scales) < 1):
             raise ValueError(f"scales={self.scales}: give pixels above 0")
+        if self.scales is not None and len(self.scales) > len(self.shares):
+            raise ValueError(
+                f"scales={self.scales}: {len(self.scales)} views but {len(self.shares)} shares; "
+                "give a share for each"
+            )
+        if not math.isfinite(self.coord_weight):
+            raise ValueError(f"coord_weight={self.coord_weight}: give a finite number")
+
+    def costliest(self) -> RegionMerge:
+        """The variant a plan is made with; pixels only decide how full the budget gets."""
+        return self
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
@@ -71,10 +86,13 @@ class RegionMerge:
 
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
+        scene.require_tiles(views)
         counts = [scene.token_count(view) for view in views]
         allotted = allot(budget.tokens, counts, self.shares[: len(views)])
         anchor = scene.tokens(views[0])
-        scores = scene.relevance(anchor, source=self.relevance, layer=self.layer, rows=self.rows)
+        source = scene.relevance_source(self.relevance)
+        rows = self.rows if self.rows != "auto" else "last" if source == "rfm" else "text"
+        scores = scene.relevance(anchor, source=source, layer=self.layer, rows=rows)
         importance = scores.reshape(scene.token_grid(views[0]))
         parts = []
         for view, room in zip(views, allotted, strict=True):
@@ -104,8 +122,8 @@ class RegionMerge:
         scores: list[Tensor] = []
         left = room
         for rank, index in enumerate(order):  # lines 18-27
-            reserved = len(order) - rank - 1 if self.coverage else 0
-            preserved, merged = preserve_and_merge(groups[index], importance, left - reserved)
+            room_here = left - (len(order) - rank - 1) if self.coverage else len(tokens)
+            preserved, merged = preserve_and_merge(groups[index], importance, room_here)
             kept.append(tokens.take(preserved))
             scores.append(importance[preserved])
             if len(merged):
@@ -114,7 +132,8 @@ class RegionMerge:
             left -= len(preserved) + bool(len(merged))
             if left <= 0:
                 break
-        return VisualTokens.cat(kept), torch.cat(scores)
+        first = torch.arange(min(room, sum(map(len, kept))))
+        return VisualTokens.cat(kept).take(first), torch.cat(scores)[first]
 
     def _partition(self, scene: Scene, tokens: VisualTokens, room: int) -> Tensor:
         import torch

@@ -5,7 +5,7 @@ Source: Luo et al. 2025 (LRS-VQA), Algorithm 1. Differences are listed in docs/d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhrqa.strategies.options import (
@@ -49,6 +49,10 @@ class RfmDip:
         if self.overflow not in ("best", "stop"):
             raise ValueError(f"overflow={self.overflow}: give best or stop")
 
+    def costliest(self) -> RfmDip:
+        """The variant a plan is made with: it never stops early."""
+        return replace(self, overflow="best")
+
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
         from uhrqa.selection import require
@@ -58,6 +62,7 @@ class RfmDip:
         newline = scene.newline if self.newlines else None
         least = spent + 1 + (newline is not None)
         require(least, budget, f"the thumbnail ({spent}) and one token")
+        scene.require_tiles(pyramid.levels[:2])
         thumbnail = scene.tokens(pyramid.thumbnail)
         steps: list[str] = []
         tokens = scene.tokens(pyramid[1])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor
 
     from uhrqa.tokens import VisualTokens
@@ -75,6 +76,11 @@ class VisionLanguageModel(Protocol):
     @property
     def card(self) -> Card:
         """Geometry and defaults."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
         ...
 
     @property

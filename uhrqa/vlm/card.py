@@ -188,6 +188,8 @@ def rfm_depth(file: Path) -> int:
             header = json.loads(stream.read(min(length, MOST_HEADER_BYTES)))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{file}: cannot be read as safetensors (its header is no object)")
     return len({key.split(".")[1] for key in header if key.startswith("layers.")})
 
 

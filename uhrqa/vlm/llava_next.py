@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import DynamicCache, LlavaNextForConditionalGeneration, PreTrainedTokenizerBase
 
@@ -148,9 +149,13 @@ class LlavaNext:
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
             chat: Any = [{"role": "user", "content": content}]
-            text = str(
-                self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-            )
+            try:
+                rendered = self.tokenizer.apply_chat_template(
+                    chat, tokenize=False, add_generation_prompt=True
+                )
+            except (TypeError, ValueError, TemplateError):  # a template for the other form
+                continue
+            text = str(rendered)
             if text.count(image) == 1 and question in text:
                 return text
         raise QuestionError(f"{self.card.name}: its chat template has no place for an image")

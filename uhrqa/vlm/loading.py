@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -52,6 +51,8 @@ def choose_device(device: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"{chosen.type} devices are not supported")
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         there = ", ".join(["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())])
@@ -93,8 +94,10 @@ def load_strictly(
             output_loading_info=True,
         )
         model, report = loaded
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
     for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
         if found := sorted(str(entry) for entry in report.get(fault) or ()):
@@ -113,10 +116,16 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         CheckpointError: its files are missing or damaged.
     """
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
+    if not tokenizer.chat_template and (path / "chat_template.json").is_file():
+        # Checkpoints saved before transformers 5 keep the processor's template here.
+        tokenizer.chat_template = _read_json(path / "chat_template.json").get("chat_template")
+    return tokenizer
 
 
 def read_normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -128,11 +137,26 @@ def read_normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]
     for name in ("preprocessor_config.json", "processor_config.json"):
         if not (path / name).is_file():
             continue
-        try:
-            config: dict[str, Any] = json.loads((path / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(f"{path / name}: not readable as JSON ({error})") from error
+        config = _read_json(path / name)
         config = config.get("image_processor", config)
-        if "image_mean" in config:
-            return tuple(config["image_mean"]), tuple(config["image_std"])
+        mean, std = config.get("image_mean", CLIP_MEAN), config.get("image_std", CLIP_STD)
+        try:
+            mean, std = tuple(map(float, mean)), tuple(map(float, std))
+        except (TypeError, ValueError):
+            mean = std = ()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise CheckpointError(
+                f"{path / name}: image_mean and image_std need three numbers each"
+            )
+        return mean, std
     return CLIP_MEAN, CLIP_STD
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file}: not a JSON object")
+    return content

@@ -8,9 +8,11 @@ is interpolated over log2(tokens along the longer side), so that pyramids of any
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,9 +62,7 @@ class Placement(nn.Module):
         centre, depth = place_in(size, tokens)
         device = self.position.device
         added = self(centre.to(device), depth.to(device)).to(tokens.embed)
-        return VisualTokens(
-            tokens.embed + added, tokens.box, tokens.level, tokens.row, tokens.weight
-        )
+        return dataclasses.replace(tokens, embed=tokens.embed + added)
 
     @classmethod
     def load(cls, file: Path) -> Placement:
@@ -76,6 +76,6 @@ class Placement(nn.Module):
             width, grid = state["position"].shape[:2]
             placement = cls(width, grid)
             placement.load_state_dict(state)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"{file}: no placement tables ({error})") from error
         return placement.eval()
