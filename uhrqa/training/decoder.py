@@ -82,11 +82,12 @@ class Trace:
     Attributes:
         states: `[B, N, D]` after the last layer's norm.
         rows: attention logits of the asking tokens by layer: `[R, H, 1 + T + X]`, masked.
-        inputs: `[B, N, D]` what the first layer was given.
+        inner: `[B, N, D]` states after each of the same layers.
     """
 
     states: Tensor
     rows: dict[int, Tensor]
+    inner: dict[int, Tensor]
 
 
 def run_layers(
@@ -98,7 +99,7 @@ def run_layers(
     wanted: tuple[int, ...],
 ) -> Trace:
     """The stock layers' arithmetic, with attention rows of the asking tokens kept."""
-    rows = {}
+    rows, inner = {}, {}
     b, at = asks.T
     for index, layer in enumerate(layers):
         own = layer.self_attn
@@ -116,7 +117,9 @@ def run_layers(
         mixed = score.softmax(-1, dtype=score.dtype) @ v
         states = states + own.o_proj(mixed.transpose(1, 2).flatten(2))
         states = states + layer.mlp(layer.post_attention_layernorm(states))
-    return Trace(states, rows)
+        if index in wanted:
+            inner[index] = states
+    return Trace(states, rows, inner)
 
 
 def forward(learner: Learner, batch: Batch, wanted: tuple[int, ...] = (1, 2)) -> Trace:
@@ -125,4 +128,4 @@ def forward(learner: Learner, batch: Batch, wanted: tuple[int, ...] = (1, 2)) ->
     turn = learner.decoder.rotary_emb(states, batch.position)
     layers = list(learner.decoder.layers)
     trace = run_layers(layers, states, turn, attention_bias(batch), batch.asks, wanted)
-    return Trace(learner.decoder.norm(trace.states), trace.rows)
+    return Trace(learner.decoder.norm(trace.states), trace.rows, trace.inner)

@@ -3,6 +3,7 @@
 The tower stays as stage 1 left it. Besides the answers, some heads learn where to look: those of
 `GROUND` share their attention among the objects asked about, those of `COUNT` give each object's
 centre an equal part beside a fixed part for the first token, so that the mass tells the number.
+The answer is asked for after the layers that look, too, or what they find would be read late.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ POOL = 6000
 HELD_OUT = 160
 GROUND = {1: (0, 1, 2), 2: (0, 1)}  # layer -> heads that look at what is asked about
 COUNT = {2: (2, 3)}  # layer -> heads that weigh objects against the first token
-GROUND_WEIGHT, COUNT_WEIGHT = 0.5, 0.6
+WEIGHTS = {"answer": 1.0, "early": 0.3, "ground": 0.5, "count": 0.6}
+LONG_FROM, LONG_BATCHES = 0.6, 0.1  # then, that share of batches keeps every token
 DILUTED_FROM = 0.35  # share of the stage after which half of the samples are diluted
 HELD_OUT_FROM = 10**9
 
@@ -53,10 +55,16 @@ def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     """Answer, grounding and counting losses."""
     trace = forward(learner, batch)
     b, at = batch.answers.T
-    logits = learner.model.lm_head(trace.states[b, at]).float()
-    each = functional.cross_entropy(logits, batch.labels, reduction="none")
-    weight = batch.weight[batch.of]
-    found = {"answer": (each * weight).sum() / weight.sum()}
+    weight = batch.weight[batch.of] / batch.weight[batch.of].sum()
+    inner = [learner.decoder.norm(state[b, at]) for state in trace.inner.values()]
+    each = [
+        functional.cross_entropy(
+            learner.model.lm_head(state).float(), batch.labels, reduction="none"
+        )
+        for state in (trace.states[b, at], *inner)
+    ]
+    found = {"answer": (each[0] * weight).sum()}
+    found["early"] = (torch.stack(each[1:]).mean(0) * weight).sum()
     kept = batch.ground.sum(-1) > 0.5
     parts = [
         divergence(batch.ground[kept], trace.rows[layer][kept][:, head])
@@ -202,7 +210,8 @@ def _fit(
     running: dict[str, float] = {}
     scored = stage.used
     while True:
-        long = 0.0 if stage.share < 0.6 else 0.35
+        # A batch is as long as its longest sample, so whole batches are long.
+        long = float(stage.share > LONG_FROM and rng.random() < LONG_BATCHES)
         dilute = 0.5 * min(1.0, stage.share / DILUTED_FROM)
         batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long, dilute)
         found = language_step(learner, optimizer, stage, batch)
@@ -228,7 +237,7 @@ def language_step(
         group["lr"] = stage.rate(PEAK_RATE) * group.get("pace", 1.0)
     with torch.autocast("cpu", torch.bfloat16):
         found = losses(learner, batch)
-    total = found["answer"] + GROUND_WEIGHT * found["ground"] + COUNT_WEIGHT * found["count"]
+    total = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
     optimizer.zero_grad()
     total.backward()
     nn.utils.clip_grad_norm_(learner.parameters(), 1.0)

@@ -128,11 +128,11 @@ def standardise(projector: Any, features: Tensor) -> None:  # noqa: ANN401 - sto
     nn.init.normal_(first.weight, std=first.in_features**-0.5)
     first.weight /= std
     first.bias.copy_(-(first.weight @ mean))
-    nn.init.normal_(second.weight, std=0.3 * second.in_features**-0.5)
+    nn.init.normal_(second.weight, std=3.0 * second.in_features**-0.5)
 
 
 @torch.no_grad()
-def spread_out(placement: Placement, seed: int, size: float = 0.2) -> None:
+def spread_out(placement: Placement, seed: int, size: float = 1.0) -> None:
     """Start placement tables as smooth waves, so that places differ before anything is learnt.
 
     From zero, the tables and the weights that read them would wait for each other.
@@ -145,11 +145,14 @@ def spread_out(placement: Placement, seed: int, size: float = 0.2) -> None:
     draw = torch.Generator().manual_seed(seed)
     width, grid, _ = placement.position.shape
     depths = placement.scale.shape[0]
-    waves = torch.rand(width, 2, generator=draw) * 4 - 2  # cycles over the image, along x and y
+    cycles = torch.rand(width, 2, generator=draw) * 4 - 2  # cycles over the image, along x and y
     phase = torch.rand(width, 2, generator=draw) * 2 * math.pi
     at = (torch.arange(grid) + 0.5) / grid * 2 * math.pi
-    angle = waves[:, :1, None] * at[None, None, :] + waves[:, 1:, None] * at[None, :, None]
-    placement.position.copy_(size * torch.cos(angle + phase[:, :1, None]))
+    angle = cycles[:, :1, None] * at[None, None, :] + cycles[:, 1:, None] * at[None, :, None]
+    thirds = torch.randn(2, 3, width, generator=draw)[:, torch.arange(grid) * 3 // grid]
+    places = thirds[0, :, None] + thirds[1, None]  # [row, col, D]: "top left" is a sum of two
+    waves = torch.cos(angle + phase[:, :1, None])
+    placement.position.copy_(size * (waves + 0.7 * places.permute(2, 0, 1)))
     turns = torch.rand(width, generator=draw) * 1.5
     depth = torch.arange(depths)[:, None] / depths * 2 * math.pi
     placement.scale.copy_(size / 2 * torch.cos(turns * depth + phase[:, 1]))

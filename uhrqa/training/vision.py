@@ -33,7 +33,7 @@ TILES = 64
 TILES_A_SCENE = 8
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
 WEIGHTS = {
-    "kind": 1.5, "colour": 0.7, "trait": 1.2, "centres": 0.7, "site": 0.6, "surface": 0.4,
+    "kind": 1.5, "colour": 0.7, "trait": 2.0, "centres": 1.2, "site": 0.6, "surface": 0.4,
     "zone": 0.25,
 }  # fmt: skip
 
@@ -77,11 +77,11 @@ def _draw_box(rng: np.random.Generator, scene: SceneTruth, tile: int) -> Box:
     side = max(scene.size)
     coarse = min(1.0, 1000 / side)
     pick = rng.random()
-    if pick < 0.5:
+    if pick < 0.56:
         scale = rng.uniform(0.7, 1.15)
-    elif pick < 0.72:
+    elif pick < 0.78:
         scale = coarse * rng.uniform(0.75, 1.45)
-    elif pick < 0.92:
+    elif pick < 0.94:
         scale = math.exp(rng.uniform(math.log(coarse * 0.7), 0.1))
     else:
         scale = rng.uniform(112, 700) / side
