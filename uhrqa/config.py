@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ ENV_PREFIX = "UHRQA_"
 PROJECT_FILE = "uhrqa.yaml"
 DTYPES = ("float32", "float16", "bfloat16")
 FORMATS = ("text", "json")
+MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
 
 
 def _text(text: str) -> str:
@@ -29,13 +31,22 @@ def _text(text: str) -> str:
     return text
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    span = f"{least} or more" if most is None else f"{least} to {most}"
+
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ValueError(f"expected a whole number, {least} or more")
-        return int(text)
+        number = int(text) if text.isdecimal() else -1
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"expected a whole number, {span}")
+        return number
 
     return read
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text, re.ASCII):
+        raise ValueError("expected auto, cpu, cuda or cuda:N")
+    return text
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
@@ -62,9 +73,9 @@ class Settings:
     model: str = _setting("tiny", _text, "model card, directory or hub id")
     strategy: str | None = _setting(None, _text, "how tokens are chosen; none: the card's")
     budget: int | None = _setting(None, parse_tokens, "visual tokens; none: the card's")
-    device: str | None = _setting(None, _text, "cpu, cuda, cuda:1; none: the best there is")
+    device: str | None = _setting(None, _device, "auto, cpu, cuda, cuda:N; none: auto")
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
-    seed: int = _setting(0, _whole(0), "seed of everything random")
+    seed: int = _setting(0, _whole(0, MOST_SEED), "seed of everything random")
     max_new_tokens: int = _setting(32, _whole(1), "longest answer, in tokens")
     max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")
     format: str = _setting("text", _one_of(FORMATS), "text or json")

@@ -31,6 +31,27 @@ def test_quiet_leaves_stderr_empty(ask) -> None:
     assert ask("-q").err == ""
 
 
+def test_verbose_adds_the_steps_and_notes_are_always_there(ask) -> None:
+    steps = json.loads(ask("--json", "-q").out)["steps"]
+    assert steps
+    assert "uhrqa: step: " not in ask().err
+    err = ask("-v").err
+    assert all(f"uhrqa: step: {step}\n" in err for step in steps)
+    assert ask("-v", "-q").err == ""
+
+
+def test_a_budget_above_the_context_is_said_to_be_lowered(ask) -> None:
+    assert "uhrqa: note: budget lowered from 100000 to " in ask("-b", "100k").err
+    assert ask("-b", "100k", "-q").err == ""
+
+
+def test_another_rfm_can_be_named(ask, checkpoint) -> None:
+    assert ask("--rfm", checkpoint / "rfm.safetensors", "-q").out == ask("-q").out
+    outcome = ask("--rfm", checkpoint / "model.safetensors")
+    assert outcome.code == 4
+    assert "not a Region Focus Module" in outcome.err
+
+
 def test_json_is_one_line_with_a_schema_and_the_budget_held(ask) -> None:
     outcome = ask("--json", "-q")
     assert outcome.out.count("\n") == 1

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import start
+from uhrqa.errors import CheckpointError
+from uhrqa.vlm import card
 
 
 @pytest.fixture
@@ -88,6 +93,122 @@ def test_a_model_that_is_broken_is_not_an_error_of_every_question(
     outcome = uhrqa("batch", questions, "-o", "out.jsonl", "-m", tmp_path)
     assert outcome.code == 4
     assert not Path("out.jsonl").exists()
+
+
+@pytest.fixture
+def own_checkpoint(checkpoint, tmp_path: Path) -> Path:
+    """A copy of the checkpoint that a test may change."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "ck"))
+
+
+@pytest.mark.parametrize("option", ["--restart", "--retry-failed"])
+def test_a_model_that_cannot_be_loaded_costs_no_answer(
+    uhrqa, monkeypatch, questions, checkpoint, option
+) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    before = Path("out.jsonl").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise CheckpointError("damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("uhrqa.cli.batch.load", fail)
+        assert uhrqa(*args, option).code == 4
+    assert Path("out.jsonl").read_bytes() == before
+    outcome = uhrqa(*args, option)
+    done = 0 if option == "--restart" else 4
+    assert f"{4 - done} answered, {done} done before, 2 failed" in outcome.err
+    assert len(records_of(Path("out.jsonl"))) == 6
+
+
+def test_damaged_weights_and_restart_leave_the_answers(uhrqa, questions, own_checkpoint) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", own_checkpoint, "-b", "60")
+    uhrqa(*args)
+    before = Path("out.jsonl").read_bytes()
+    weights = own_checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert uhrqa(*args, "--restart").code == 4
+    assert Path("out.jsonl").read_bytes() == before
+
+
+def test_a_model_is_the_same_by_any_name(uhrqa, questions, own_checkpoint) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-b", "60", "-m")
+    uhrqa(*args, "ck")
+    Path("link").symlink_to("ck")
+    for name in ("./ck", "ck/", own_checkpoint, "link"):
+        assert "6 done before" in uhrqa(*args, name).err
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "rfm.safetensors", "tokenizer.json", "config.json"]
+)
+@pytest.mark.parametrize("most", [None, 0], ids=["hashed", "by size and time"])
+def test_a_model_that_was_changed_is_another_run(
+    uhrqa, monkeypatch, questions, own_checkpoint, name: str, most: int | None
+) -> None:
+    if most is not None:
+        monkeypatch.setattr("uhrqa.cli.identity.MOST_HASHED", most)
+    args = ("batch", questions, "-o", "out.jsonl", "-b", "60", "-m", "ck")
+    uhrqa(*args)
+    assert "6 done before" in uhrqa(*args).err
+    file = own_checkpoint / name
+    content = bytearray(file.read_bytes())
+    if name.endswith("json"):
+        content += b"\n"
+    else:
+        content[-1] ^= 1
+    file.write_bytes(content)
+    outcome = uhrqa(*args)
+    assert outcome.code == 6
+    assert "another run" in outcome.err
+
+
+def test_options_count_by_what_they_mean(uhrqa, monkeypatch, questions, checkpoint) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60", "-s", "random")
+    uhrqa(*args, "--option", "level=1")
+    assert "6 done before" in uhrqa(*args, "--option", "level= 1").err
+    assert uhrqa(*args, "--option", "level=2").code == 6
+    real = card.load_card
+    options = {"random": {"level": 1}}
+    monkeypatch.setattr(card, "load_card", lambda name: replace(real(name), options=options))
+    assert "6 done before" in uhrqa(*args).err
+    options["random"]["level"] = 2
+    assert uhrqa(*args).code == 6
+
+
+def test_another_rfm_is_another_run(uhrqa, questions, checkpoint) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    assert uhrqa(*args, "--rfm", checkpoint / "rfm.safetensors").code == 6
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_question_that_takes_too_much_memory_is_told_the_remedy(
+    uhrqa, monkeypatch, caplog, questions, checkpoint, error
+) -> None:
+    import uhrqa.answer as answer
+
+    real = answer.ask
+
+    def ask(raster, question, **options):
+        if question == "what colour?":
+            raise error
+        return real(raster, question, **options)
+
+    monkeypatch.setattr(answer, "ask", ask)
+    uhrqa("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    found = records_of(Path("out.jsonl"))
+    assert found["line-2"]["error"].startswith("out of memory; use fewer tokens (-b)")
+    assert "answer" in found["line-1"]
+    assert "Traceback" not in caplog.text
+
+
+def test_an_output_whose_name_reads_like_an_option_can_be_meant(
+    uhrqa, questions, checkpoint
+) -> None:
+    uhrqa("batch", questions, "-o", "./level=2", "-m", checkpoint, "-b", "60")
+    assert len(records_of(Path("level=2"))) == 6
 
 
 def test_stopped_by_any_signal_the_same_command_goes_on(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from uhrqa.cli import doctor
+from uhrqa.cli import doctor, rows
 from uhrqa.strategies import STRATEGIES
+from uhrqa.vlm import card
 from uhrqa.vlm.card import list_cards
 
 SEVEN_B = "llava-v1.6-vicuna-7b"
@@ -52,6 +55,71 @@ def test_a_real_run_adds_seconds_memory_and_bytes(uhrqa, checkpoint, image) -> N
     assert "in TFLOPs" in table
 
 
+def test_quiet_leaves_stderr_empty_even_where_a_budget_is_refused(uhrqa) -> None:
+    args = ("profile", "--size", "8192x8192", "-m", SEVEN_B, "-b", "1k,100k", "-s", "full,uniform")
+    for extra in ((), ("--json",)):
+        outcome = uhrqa(*args, *extra, "-q")
+        assert outcome.err == ""
+        assert "refused" in outcome.out
+        assert "uhrqa: note: full: budget of 1000" in uhrqa(*args, *extra).err
+
+
+def test_a_budget_above_the_context_is_said_to_be_lowered(uhrqa, checkpoint, image) -> None:
+    args = ("-b", "100k", "-s", "downsample")
+    outcome = uhrqa("profile", "--size", "8192x8192", "-m", SEVEN_B, *args)
+    assert "uhrqa: note: downsample: budget lowered from 100000 to " in outcome.err
+    outcome = uhrqa("profile", image, "how many?", "-m", checkpoint, *args)
+    assert "uhrqa: note: downsample: budget lowered from 100000 to " in outcome.err
+
+
+def test_the_title_says_at_most_only_of_strategies_that_have_a_bound(uhrqa) -> None:
+    args = ("profile", "--size", "8192x4096", "-m", SEVEN_B, "-b", "1k", "-s")
+    assert uhrqa(*args, "rfm-dip,downsample").out.startswith(
+        "planned for 8192x4096 px; rfm-dip: at most this\n"
+    )
+    assert uhrqa(*args, "downsample").out.startswith("planned for 8192x4096 px\n")
+    rows = json.loads(uhrqa(*args, "rfm-dip,downsample", "--json").out)["rows"]
+    assert [row["bound"] for row in rows] == ["at most", "exact"]
+
+
+def test_a_plan_knows_how_long_the_answer_may_be(uhrqa) -> None:
+    args = ("profile", "--size", "800x800", "-m", SEVEN_B, "-b", "1k", "-s", "downsample", "--json")
+
+    def decode(*more: object) -> float:
+        return json.loads(uhrqa(*args, *more).out)["rows"][0]["tflops"]["decode"]
+
+    assert decode("--max-new-tokens", "5") == decode()  # four steps behind the first token
+    assert decode("--max-new-tokens", "9") == pytest.approx(2 * decode(), rel=0.01)
+
+
+def test_memory_of_a_row_is_the_devices_where_there_is_one() -> None:
+    counts = SimpleNamespace(tiles_encoded=1, kept=1, relevance_tokens=0)
+    cost = SimpleNamespace(to_dict=dict)
+    choice = SimpleNamespace(strategy="uniform", budget=SimpleNamespace(tokens=9))
+
+    def peak(device_memory: int | None) -> int | None:
+        answer = SimpleNamespace(
+            counts=counts, cost=cost, seconds={}, bytes_read=1, text="", notes=()
+        )
+        answer.peak_memory, answer.device_memory = 7, device_memory
+        return rows.measured_row(choice, answer).peak_memory  # type: ignore[arg-type]
+
+    assert (peak(None), peak(0), peak(3)) == (7, 0, 3)
+
+
+def test_another_rfm_changes_the_plan_and_a_bad_one_ends_with_code_4(
+    uhrqa, checkpoint, tmp_path
+) -> None:
+    args = ("profile", "--size", "800x800", "-m", SEVEN_B, "-b", "1k", "-s", "rfm-dip", "--json")
+    own = json.loads(uhrqa(*args).out)["rows"][0]["tflops"]["relevance"]
+    shallow = uhrqa(*args, "--rfm", checkpoint / "rfm.safetensors")
+    assert json.loads(shallow.out)["rows"][0]["tflops"]["relevance"] < own
+    (tmp_path / "text").write_text("text")
+    for name in ("nowhere", "text", checkpoint / "model.safetensors", tmp_path):
+        outcome = uhrqa(*args, "--rfm", name)
+        assert (outcome.code, outcome.err.count("\n"), outcome.out) == (4, 1, "")
+
+
 def test_with_nothing_named_an_example_scene_is_drawn_once(
     uhrqa, monkeypatch, checkpoint, tmp_path: Path
 ) -> None:
@@ -71,6 +139,24 @@ def test_with_nothing_named_an_example_scene_is_drawn_once(
     assert "drawing" not in outcome.err
     assert outcome.code == 0
     assert scene.stat().st_mtime_ns == before
+
+
+def test_another_example_scene_gets_another_file(
+    uhrqa, monkeypatch, checkpoint, tmp_path: Path
+) -> None:
+    import uhrqa.synth as synth
+
+    scene = synth.draw_scene(1, 256)
+    questions = synth.make_questions(scene, 1)
+    monkeypatch.setenv("UHRQA_CACHE", str(tmp_path / "cache"))
+    fields = scene.fields.copy()
+    fields.flat[fields.size // 2] += 0.5  # in the middle, which the text of an array leaves out
+    for drawn in (scene, replace(scene, unit=scene.unit + 1), replace(scene, fields=fields)):
+        monkeypatch.setattr(synth, "demo_scene", lambda drawn=drawn: (drawn, questions))
+        assert "drawing" in uhrqa("profile", "-b", "60", "-m", checkpoint, "-s", "uniform").err
+    monkeypatch.setattr("uhrqa.cli.example.__version__", "99")
+    assert "drawing" in uhrqa("profile", "-b", "60", "-m", checkpoint, "-s", "uniform").err
+    assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
 def test_info_counts_tiles_and_tokens_of_every_level(uhrqa, image) -> None:
@@ -119,10 +205,9 @@ def test_config_show_names_the_winner_and_its_source(uhrqa, monkeypatch) -> None
 
 
 def test_doctor_is_content_here_and_says_why_when_it_is_not(uhrqa, monkeypatch) -> None:
-    monkeypatch.setattr(doctor, "check_models", list)
-    monkeypatch.setattr(
-        doctor, "LOOKS", [look for look in doctor.LOOKS if look.__name__ != "check_models"]
-    )
+    looks = [look for look in doctor.LOOKS if look is not doctor.check_models]
+    assert len(looks) == len(doctor.LOOKS) - 1
+    monkeypatch.setattr(doctor, "LOOKS", looks)  # the embedded model has tests of its own
     outcome = uhrqa("doctor", "--json")
     assert (outcome.code, json.loads(outcome.out)["ok"]) == (0, True)
     monkeypatch.setattr(doctor, "LEAST_TRANSFORMERS", (99, 0))
@@ -130,6 +215,56 @@ def test_doctor_is_content_here_and_says_why_when_it_is_not(uhrqa, monkeypatch) 
     assert outcome.code == 1
     assert "older than 99.0" in outcome.out
     assert "fix: pip install -U 'transformers>=99.0'" in outcome.out
+
+
+def test_doctor_says_what_is_wrong_with_the_settings_and_goes_on(uhrqa, monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "LOOKS", [doctor.check_versions])
+    Path("uhrqa.yaml").write_text("bugdet: 4k\n")
+    outcome = uhrqa("doctor")
+    assert outcome.code == 1
+    assert "broken  settings: uhrqa.yaml: unknown key 'bugdet'" in outcome.out
+    assert "torch" in outcome.out
+    found = json.loads(uhrqa("doctor", "--json").out)
+    broken = [check["name"] for check in found["checks"] if check["state"] == "broken"]
+    assert broken == ["settings"]
+    assert uhrqa("doctor", "--format", "jsn").code == 2
+
+
+@pytest.fixture
+def bad_cards(monkeypatch, tmp_path: Path) -> list[str]:
+    """Cards that cannot be used, each for a reason of its own, beside the good ones."""
+    cards = {
+        "colon": "weights: [",
+        "empty": "",
+        "hub": "weights: hub:org/name\nconfig: 5\n",
+        "key": "wieghts: nowhere\n",
+        "nowhere": "weights: nowhere\n",
+    }
+    for name, text in cards.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr(card, "PLACES", (*card.PLACES, tmp_path))
+    return list(cards)
+
+
+def test_a_bad_card_is_told_and_does_not_hide_the_others(uhrqa, bad_cards) -> None:
+    outcome = uhrqa("models")
+    assert outcome.code == 0
+    assert SEVEN_B in outcome.out
+    assert outcome.err.count("\n") == len(bad_cards) == outcome.err.count("uhrqa: warning: ")
+    for name in bad_cards:
+        assert name in outcome.err
+    assert uhrqa("models", "-q").err == ""
+    found = json.loads(uhrqa("models", "--json", "-q").out)
+    assert sorted(found["faults"]) == bad_cards
+    assert SEVEN_B in {card["name"] for card in found["models"]}
+
+
+def test_doctor_finds_bad_cards(uhrqa, bad_cards) -> None:
+    outcome = uhrqa("doctor", "-q")
+    assert outcome.code == 1
+    for name in bad_cards:
+        assert f"broken  model card {name}: " in outcome.out
+    assert SEVEN_B not in outcome.out
 
 
 def test_doctor_finds_a_torchvision_that_does_not_fit(monkeypatch, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import start
 from uhrqa.cli import app, console
@@ -30,6 +32,14 @@ def is_one_line(text: str) -> bool:
         (("ask", "a.tif", "?", "--format", "jsn"), 2, "did you mean 'json'"),
         (("ask", "a.tif", "?", "--dtype", "float64"), 2, "did you mean 'float"),
         (("ask", "a.tif", "?", "--seed", "-1"), 2, "--seed"),
+        (("ask", "a.tif", "?", "--seed", 2**63), 2, "--seed"),
+        (("ask", "a.tif", "?", "--device", "gpu"), 2, "expected auto, cpu, cuda or cuda:N"),
+        (("ask", "a.tif", "?", "--device", "meta"), 2, "expected auto, cpu, cuda or cuda:N"),
+        (("ask", "a.tif", "?", "--device", "cuda:x"), 2, "expected auto, cpu, cuda or cuda:N"),
+        (("ask", "a.tif", "?", "--rfm", "no.safetensors"), 4, "no.safetensors: cannot be read"),
+        (("batch", "q", "-o", "out", "-o", "level=2"), 2, "write --option level=2"),
+        (("batch", "q", "-o", "level=2"), 2, "or -o ./level=2 for a file of that name"),
+        (("batch", "q", "-o", "a", "-o", "b"), 2, "--output is given 2 times: a, b"),
         (("ask", "a.tif", "?", "-b", "0"), 7, "budget '0' leaves no token"),
         (("ask", "a.tif", "?", "-b", "lots"), 7, "is not a number of tokens"),
         (("ask", "a.tif", "  "), 3, "the question is empty"),
@@ -58,6 +68,32 @@ def test_a_mistyped_strategy_or_option_gets_a_suggestion(uhrqa, checkpoint: Path
     assert (outcome.code, "write KEY=VALUE" in outcome.err) == (2, True)
     outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-o", "keep_ratio=lots")
     assert (outcome.code, is_one_line(outcome.err)) == (2, True)
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_a_variable(
+    uhrqa, monkeypatch, checkpoint, image
+) -> None:
+    monkeypatch.setenv("UHRQA_STRATEGY", "uniform")
+    args = ("ask", image, "?", "-m", checkpoint)
+    assert "error: uniform has no option 'lvel'" in uhrqa(*args, "-o", "lvel=2").err
+    args = ("profile", "--size", "800x800", "-m", checkpoint)
+    assert "error: unknown strategy 'foo'" in uhrqa(*args, "-s", "foo").err
+    monkeypatch.setenv("UHRQA_STRATEGY", "unifrom")
+    assert "error: UHRQA_STRATEGY: unknown strategy 'unifrom'" in uhrqa(*args).err
+
+
+def test_an_option_that_the_card_gets_wrong_is_blamed_on_the_card(
+    uhrqa, monkeypatch, checkpoint, image
+) -> None:
+    from uhrqa.vlm import card
+
+    real = card.load_card
+    options = {"uniform": {"lvel": 2}}
+    monkeypatch.setattr(card, "load_card", lambda name: replace(real(name), options=options))
+    outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-s", "uniform")
+    assert outcome.code == 4
+    assert "error: model card" in outcome.err
+    assert "no option 'lvel'" in outcome.err
 
 
 def test_a_name_from_a_variable_or_file_is_traced_to_it(uhrqa, monkeypatch, image) -> None:
@@ -93,6 +129,8 @@ def test_a_directory_without_a_checkpoint_ends_with_code_4(uhrqa, tmp_path, imag
         (CheckpointError("broken"), 4),
         (MemoryError(), 5),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 5),
+        (RuntimeError("CUDA error: out of memory"), 5),
+        (torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB."), 5),
         (OSError(28, "No space left on device"), 6),
         (KeyboardInterrupt(), 130),
     ],
@@ -103,6 +141,21 @@ def test_every_kind_of_end_has_its_code(capsys, error: BaseException, code: int)
 
     assert app.guard(command) == code
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_out_of_memory_is_one_line_with_the_remedy(capsys, error: Exception) -> None:
+    def load() -> int:
+        raise CheckpointError("cannot be loaded") from error
+
+    def run() -> int:
+        raise error
+
+    for command in (load, run):
+        assert app.guard(command) == 5
+        message = capsys.readouterr().err
+        assert is_one_line(message)
+        assert all(word in message for word in ("out of memory", "-b", "--max-tiles", "--dtype"))
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:

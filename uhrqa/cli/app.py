@@ -42,6 +42,14 @@ EPILOG = (
 )
 
 
+OUT_OF_MEMORY = (
+    "out of memory; use fewer tokens (-b), fewer tiles (--max-tiles), half precision "
+    "(--dtype bfloat16) or another --device"
+)
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""What torch writes when memory ran out, on a CPU, a GPU, or in one of the GPU's libraries."""
+
+
 class LazyGroup(TyperGroup):
     """A group that imports a command's module when the command is run, not when it is listed."""
 
@@ -111,6 +119,8 @@ def guard(command: Callable[[], int]) -> int:
         code = command()
         sys.stdout.flush()
     except UhrqaError as error:
+        if is_out_of_memory(error.__cause__):
+            return _fail(OUT_OF_MEMORY, 5)
         return _fail(str(error), error.exit_code)
     except TyperException as error:  # wrong usage; an empty message: the help has been printed
         return _fail(_usage_message(error), error.exit_code)
@@ -123,7 +133,7 @@ def guard(command: Callable[[], int]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return _fail(f"out of memory; use fewer tokens (-b) or tiles (--max-tiles): {error}", 5)
+        return _fail(OUT_OF_MEMORY, 5)
     return code
 
 
@@ -133,13 +143,12 @@ def _usage_message(error: TyperException) -> str:
     return f"{message} See '{context.command_path} --help'." if message and context else message
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error says that memory ran out, on the host or on a device; imports no torch."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
+    if isinstance(error, RuntimeError):
+        text = str(error).lower()
+        return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in NO_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def _fail(message: str, code: int) -> int:

@@ -28,6 +28,7 @@ def ask(
     strategy: opt.Strategy = None,
     budget: opt.Budget = None,
     option: opt.Option = None,
+    rfm: opt.Rfm = None,
     device: opt.Device = None,
     dtype: opt.Dtype = None,
     seed: opt.Seed = None,
@@ -57,11 +58,11 @@ def ask(
         format=format_,
     )
     text = _read_question(question)
-    choice = choose(settings, opt.read_pairs(option))
+    choice = choose(settings, opt.read_pairs(option), rfm=rfm)
     from uhrqa.raster import open_raster
 
     with open_raster(image) as raster:
-        vlm = load(settings, quiet)
+        vlm = load(settings, quiet, rfm)
         from uhrqa.answer import ask as ask_model
 
         answer = ask_model(
@@ -77,7 +78,7 @@ def ask(
     if not quiet:
         from uhrqa.cli.report import print_report
 
-        print_report(answer)
+        print_report(answer, steps=verbose > 0)
     print_result(dump_json(answer.to_dict()) if settings.format == "json" else answer.text)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,10 +22,12 @@ from uhrqa.batch import (
     run_batch,
 )
 from uhrqa.cli import options as opt
+from uhrqa.cli.app import OUT_OF_MEMORY, is_out_of_memory
 from uhrqa.cli.choice import Choice, choose, load
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result
+from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
-from uhrqa.errors import OutputError, QuestionError
+from uhrqa.errors import OutputError, QuestionError, UhrqaError
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel
@@ -45,8 +47,9 @@ def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
     ],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="JSON lines; `-` is stdout.")
+    outputs: Annotated[
+        list[str],
+        typer.Option("--output", "-o", metavar="FILE", help="JSON lines; `-` is stdout."),
     ],
     model: opt.Model = None,
     strategy: opt.Strategy = None,
@@ -55,6 +58,7 @@ def batch(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="Of the strategy; repeatable."),
     ] = None,
+    rfm: opt.Rfm = None,
     device: opt.Device = None,
     dtype: opt.Dtype = None,
     seed: opt.Seed = None,
@@ -89,16 +93,20 @@ def batch(
         max_new_tokens=max_new_tokens,
         max_tiles=max_tiles,
     )
-    choice = choose(settings, opt.read_pairs(option))
+    output = _read_output(outputs)
+    choice = choose(settings, opt.read_pairs(option), rfm=rfm)
     entries = _read_questions(questions, output)
-    run = fingerprint(_identity(settings, choice, evidence))
+    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
     sink: AbstractContextManager[Sink] = (
         nullcontext(_Stdout())
         if output == "-"
         else AnswerFile(Path(output), run, entries, restart=restart, retry_failed=retry_failed)
     )
+    images = _Images(settings, choice, evidence)
     with sink as answers:
-        failed = _answer(entries, answers, _Images(settings, choice, evidence, quiet), quiet)
+        if any(not entry.error and entry.key not in answers.done for entry in entries):
+            images.model = load(settings, quiet, rfm)  # what is wrong with it is told once
+        failed = _answer(entries, answers, images, quiet)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -112,18 +120,13 @@ class _Stdout:
 
 
 class _Images:
-    """Opens images for a batch; the model is loaded when the first image is there."""
+    """Opens images for a batch, once it has the model."""
 
-    def __init__(self, settings: Settings, choice: Choice, evidence: bool, quiet: bool) -> None:
+    def __init__(self, settings: Settings, choice: Choice, evidence: bool) -> None:
         self.settings = settings
         self.choice = choice
         self.evidence = evidence
-        self.quiet = quiet
-        self._model: VisionLanguageModel | None = None
-
-    def prepare(self) -> None:
-        """Load the model: what is wrong with it must not become an error of every question."""
-        self._model = load(self.settings, self.quiet)
+        self.model: VisionLanguageModel | None = None
 
     @contextmanager
     def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
@@ -132,12 +135,13 @@ class _Images:
         from uhrqa.features import FeatureCache
         from uhrqa.raster import open_raster
 
-        model, choice, settings = self._model, self.choice, self.settings
+        model, choice, settings = self.model, self.choice, self.settings
         if model is None:
-            raise RuntimeError("prepare() comes first")
+            raise RuntimeError("no model yet")
         features = FeatureCache()
-        with open_raster(path) as raster:
+        with _memory_told(), open_raster(path) as raster:
 
+            @_memory_told()
             def answer(question: str) -> Record:
                 found = ask(
                     raster,
@@ -159,6 +163,17 @@ class _Images:
             yield answer
 
 
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    """What runs out of memory fails with a line that says what helps; the next one may fit."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UhrqaError(OUT_OF_MEMORY) from error
+
+
 def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:
     """Run the batch with a bar and a closing line.
 
@@ -167,8 +182,6 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
     """
     earlier = getattr(sink, "failed", 0)
     waiting = sum(entry.key not in sink.done for entry in entries)
-    if any(not entry.error and entry.key not in sink.done for entry in entries):
-        images.prepare()
     opener: Opener = images.open
     left = waiting
     with ExitStack() as stack:
@@ -208,6 +221,26 @@ def _bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+def _read_output(outputs: list[str]) -> str:
+    """The one output; an option of the strategy is not taken for it.
+
+    Raises:
+        typer.BadParameter: several, or one that reads KEY=VALUE.
+    """
+    for output in outputs:
+        if re.fullmatch(r"\w+=[^/]*", output):
+            raise typer.BadParameter(
+                f"-o {output}: -o names the output here; write --option {output} for an option "
+                f"of the strategy, or -o ./{output} for a file of that name"
+            )
+    if len(outputs) > 1:
+        raise typer.BadParameter(
+            f"--output is given {len(outputs)} times: {', '.join(outputs)}; name one file "
+            "(an option of the strategy is --option KEY=VALUE)"
+        )
+    return outputs[0]
+
+
 def _read_questions(questions: str, output: str) -> list[Entry]:
     if questions == "-":
         return read_entries(sys.stdin.buffer, Path())
@@ -219,19 +252,3 @@ def _read_questions(questions: str, output: str) -> list[Entry]:
             return read_entries(file, path.parent)
     except OSError as error:
         raise QuestionError(f"{questions}: cannot be read: {error.strerror}") from error
-
-
-def _identity(settings: Settings, choice: Choice, evidence: bool) -> dict[str, object]:
-    """Everything that decides what a line of the output says."""
-    return {
-        "model": settings.model,
-        "strategy": choice.strategy,
-        "options": dict(choice.options),
-        "tokens": choice.budget.tokens,
-        "tiles": choice.budget.tiles,
-        "seed": settings.seed,
-        "max_new_tokens": settings.max_new_tokens,
-        "dtype": settings.dtype,
-        "evidence": evidence,
-        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
-    }

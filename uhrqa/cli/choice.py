@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from uhrqa.budget import Budget
 from uhrqa.cli.console import print_note
 from uhrqa.config import Settings
-from uhrqa.errors import ConfigError, UnknownNameError
+from uhrqa.errors import CardError, CheckpointError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel
@@ -23,7 +24,7 @@ class Choice:
     Attributes:
         card: of the model.
         strategy: its name.
-        options: the strategy's own, as given; the rest have defaults.
+        options: the strategy's own, as given.
         budget: the hard cap.
     """
 
@@ -31,6 +32,11 @@ class Choice:
     strategy: str
     options: Mapping[str, str]
     budget: Budget
+
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """The options given, and under them those of the card; the rest have defaults."""
+        return {**self.card.options.get(self.strategy, {}), **self.options}
 
     def with_strategy(self, name: str) -> Choice:
         """The same with another strategy, at its defaults."""
@@ -43,6 +49,7 @@ def choose(
     *,
     strategy: str | None = None,
     budget: int | None = None,
+    rfm: str | None = None,
 ) -> Choice:
     """Look every name up before anything heavy is read.
 
@@ -51,40 +58,66 @@ def choose(
         options: of the strategy.
         strategy: instead of the settings'.
         budget: in tokens, instead of the settings'.
+        rfm: file of a Region Focus Module, instead of the card's.
 
     Raises:
         UnknownNameError: no such model, strategy or option.
         ConfigError: the same, where a file or variable gave the name; or a bad option value.
-        CheckpointError: the model's directory is none.
+        CardError: the card gives the strategy an option that it does not take.
+        CheckpointError: the model's directory or the file of the RFM is none.
     """
-    from uhrqa.strategies import make_strategy
+    from uhrqa.strategies import STRATEGIES, make_strategy
     from uhrqa.vlm.card import load_card
 
     try:
         card = load_card(settings.model)
     except UnknownNameError as error:
         raise _traced(error, settings, "model") from error
+    if rfm is not None:
+        card = replace(card, rfm_layers=_rfm_layers(rfm))
     name = strategy or settings.strategy or card.strategy
     try:
-        make_strategy(name, options)
+        STRATEGIES[name]
     except UnknownNameError as error:
+        if strategy is not None:
+            raise
         raise _traced(error, settings, "strategy") from error
+    make_strategy(name, options)  # first without the card's options: a mistake here is the user's
     tokens = budget or settings.budget or card.budget
-    return Choice(card, name, options, Budget(tokens, settings.max_tiles))
+    choice = Choice(card, name, options, Budget(tokens, settings.max_tiles))
+    try:
+        make_strategy(name, choice.all_options)
+    except (UnknownNameError, ConfigError) as error:
+        raise CardError(f"model card '{card.name}': {error}") from error
+    return choice
 
 
-def load(settings: Settings, quiet: bool) -> VisionLanguageModel:
+def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLanguageModel:
     """Load the model, with the line its card wants read.
+
+    Args:
+        settings: name of the model, device and precision.
+        quiet: leave the line out.
+        rfm: file of a Region Focus Module, instead of the card's.
 
     Raises:
         CheckpointError: weights, configuration or tokenizer cannot be used.
     """
     from uhrqa.vlm import load_model
 
-    vlm = load_model(settings.model, device=settings.device, dtype=settings.dtype)
+    vlm = load_model(settings.model, device=settings.device, dtype=settings.dtype, rfm=rfm)
     if vlm.card.notice and not quiet:
         print_note(f"uhrqa: note: {vlm.card.notice}")
     return vlm
+
+
+def _rfm_layers(file: str) -> int:
+    from uhrqa.vlm.card import rfm_depth
+
+    depth = rfm_depth(Path(file))
+    if not depth:
+        raise CheckpointError(f"{file}: holds no layers; not a Region Focus Module")
+    return depth
 
 
 def _traced(

@@ -16,6 +16,8 @@ import typer
 from uhrqa import __version__
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, print_result
+from uhrqa.config import FORMATS
+from uhrqa.errors import ConfigError
 
 app = typer.Typer(add_completion=False)
 
@@ -66,10 +68,17 @@ def doctor(
 
     Ends with 1 when something is broken.
     """
-    settings = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_)
-    checks = [check for look in LOOKS for check in look()]
+    try:
+        wanted = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_).format
+        checks = [Check("settings", "ok", "valid; uhrqa config show --origin lists them")]
+    except ConfigError as error:
+        wanted = "json" if as_json else format_ or "text"
+        if wanted not in FORMATS:  # the flag itself is wrong
+            raise
+        checks = [Check("settings", "broken", str(error), "mend it there")]
+    checks += [check for look in LOOKS for check in look()]
     broken = any(check.state == "broken" for check in checks)
-    if settings.format == "json":
+    if wanted == "json":
         rows = [asdict(check) for check in checks]
         print_result(dump_json({"schema": SCHEMA, "ok": not broken, "checks": rows}))
     else:
@@ -159,15 +168,22 @@ def check_hub() -> list[Check]:
 
 
 def check_models() -> list[Check]:
-    """Whether the embedded model is where it should be."""
-    from uhrqa.errors import UhrqaError
-    from uhrqa.vlm.card import load_card
+    """Whether the embedded model is where it should be, and every card can be read."""
+    from uhrqa.cli.models import read_cards
+    from uhrqa.vlm.card import list_cards
 
-    try:
-        card = load_card("tiny")
-    except UhrqaError as error:
-        return [Check("embedded model", "broken", str(error), "install uhrqa again")]
-    return [Check("embedded model", "ok", f"{card.name} in {card.weights}")]
+    cards, faults = read_cards(["tiny", *list_cards()])
+    checks = []
+    if "tiny" in faults:
+        fault = faults.pop("tiny")
+        checks.append(Check("embedded model", "broken", fault, "install uhrqa again"))
+    else:
+        checks.append(Check("embedded model", "ok", f"tiny in {cards[0].weights}"))
+    checks += [
+        Check(f"model card {name}", "broken", fault, "mend the card, or remove it")
+        for name, fault in faults.items()
+    ]
+    return checks
 
 
 LOOKS: tuple[Callable[[], list[Check]], ...] = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.console import dump_json, print_result
+from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
@@ -31,9 +33,9 @@ def models(
     -m as well.
     """
     settings = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_)
-    from uhrqa.vlm.card import list_cards, load_card
+    from uhrqa.vlm.card import list_cards
 
-    cards = [load_card(name) for name in list_cards()]
+    cards, faults = read_cards(list_cards())
     if settings.format == "json":
         rows = [
             {
@@ -50,11 +52,32 @@ def models(
             }
             for card in cards
         ]
-        print_result(dump_json({"schema": SCHEMA, "models": rows}))
+        print_result(dump_json({"schema": SCHEMA, "models": rows, "faults": faults}))
     elif quiet:
         print_result("\n".join(card.name for card in cards))
     else:
         print_result("\n".join(_describe(card) for card in cards))
+    for fault in () if quiet else faults.values():
+        print_note(f"uhrqa: warning: {fault}")
+
+
+def read_cards(names: Iterable[str]) -> tuple[list[Card], dict[str, str]]:
+    """The cards that can be used, and a line about each of the others, by name."""
+    from uhrqa.vlm.card import load_card
+
+    cards: list[Card] = []
+    faults: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        try:
+            card = load_card(name)
+            _describe(card)  # works out what the configuration holds
+        except UhrqaError as error:
+            faults[name] = " ".join(str(error).split())
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            faults[name] = f"model card '{name}': not valid ({type(error).__name__}: {error})"
+        else:
+            cards.append(card)
+    return cards, faults
 
 
 def _describe(card: Card) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from uhrqa.cli.console import prepare_messages
-from uhrqa.config import Settings, load_settings
+from uhrqa.config import MOST_SEED, Settings, load_settings
 
 Model = Annotated[
     str | None,
@@ -30,13 +30,17 @@ Option = Annotated[
     list[str] | None,
     typer.Option("--option", "-o", metavar="KEY=VALUE", help="Option of the strategy; repeatable."),
 ]
+Rfm = Annotated[
+    str | None,
+    typer.Option("--rfm", metavar="FILE", help="Region Focus Module to use (the model's own)."),
+]
 Device = Annotated[
-    str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1 … (the best there is).")
+    str | None, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N (auto).")
 ]
 Dtype = Annotated[
     str | None, typer.Option(metavar="DTYPE", help="float32, float16 or bfloat16 (by device).")
 ]
-Seed = Annotated[int | None, typer.Option(metavar="N", min=0, help="Seed (0).")]
+Seed = Annotated[int | None, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed (0).")]
 MaxNewTokens = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Longest answer in tokens (32).")
 ]
@@ -59,7 +63,7 @@ Verbose = Annotated[
         count=True,
         show_default=False,
         metavar="",
-        help="Log to stderr; -vv for all.",
+        help="Steps and log to stderr; -vv for all.",
     ),
 ]
 
@@ -87,12 +91,12 @@ def read_pairs(pairs: list[str] | None) -> dict[str, str]:
     """
     options: dict[str, str] = {}
     for pair in pairs or ():
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
-            raise typer.BadParameter(f"'{pair}': write KEY=VALUE, for example -o alpha=0.25")
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not key:
+            raise typer.BadParameter(f"'{pair}': write KEY=VALUE, for example alpha=0.25")
         if key in options:
             raise typer.BadParameter(f"'{key}' is given twice")
-        options[key.strip()] = value.strip()
+        options[key] = value
     return options
 
 

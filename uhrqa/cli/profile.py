@@ -12,7 +12,7 @@ import typer
 from uhrqa.budget import parse_tokens
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import Choice, choose, load
-from uhrqa.cli.rows import Row, make_row, print_rows
+from uhrqa.cli.rows import Row, measured_row, planned_row, print_rows
 from uhrqa.config import Settings
 from uhrqa.errors import BudgetError
 from uhrqa.geometry import Size
@@ -45,6 +45,7 @@ def profile(
         typer.Option("--budget", "-b", metavar="TOKENS", help="Repeatable, or with commas."),
     ] = None,
     option: opt.Option = None,
+    rfm: opt.Rfm = None,
     device: opt.Device = None,
     dtype: opt.Dtype = None,
     seed: opt.Seed = None,
@@ -79,22 +80,24 @@ def profile(
     budgets: list[int | None] = [parse_tokens(text) for text in _split(budget)]
     options = opt.read_pairs(option)
     choices = [
-        choose(settings, options, strategy=name, budget=tokens)
+        choose(settings, options, strategy=name, budget=tokens, rfm=rfm)
         for name in names or [None]
         for tokens in budgets or [None]
     ]
     if size is not None:
-        rows = _plan(read_size(size), choices)
-        title = f"planned for {size} px, upper bounds"
+        rows = _plan(read_size(size), choices, settings)
+        bounded = dict.fromkeys(row.strategy for row in rows if row.bound == "at most")
+        limit = f"; {', '.join(bounded)}: at most this" if bounded else ""
+        title = f"planned for {size} px{limit}"
     else:
         if image is None or question is None:
             from uhrqa.cli.example import example_scene
 
             image, questions = example_scene(settings, quiet)
             question = questions[0].text
-        rows = _run(image, question, settings, choices, quiet)
+        rows = _run(image, question, choices, settings, rfm=rfm, quiet=quiet)
         title = f"{image}: {question}"
-    print_rows(rows, settings, title)
+    print_rows(rows, settings, title, quiet)
     if all(row.refused for row in rows):
         raise BudgetError(str(rows[0].refused))
 
@@ -118,23 +121,35 @@ def _split(words: Iterable[str] | None) -> list[str]:
     return list(dict.fromkeys(part for part in parts if part))
 
 
-def _plan(size: Size, choices: list[Choice]) -> list[Row]:
-    from uhrqa.plan import plan
+def _plan(size: Size, choices: list[Choice], settings: Settings) -> list[Row]:
+    from uhrqa.plan import STEPS, plan
+
+    given = "max_new_tokens" in settings.origins  # the first token needs no step of its own
+    steps = settings.max_new_tokens - 1 if given else STEPS
 
     def one(choice: Choice) -> Row:
-        found = plan(size, choice.card, choice.strategy, choice.budget, options=choice.options)
-        return make_row(choice, found.counts, found.cost)
+        options = choice.options
+        found = plan(
+            size, choice.card, choice.strategy, choice.budget, options=options, steps=steps
+        )
+        return planned_row(choice, found)
 
     return [_attempt(one, choice) for choice in choices]
 
 
 def _run(
-    image: str, question: str, settings: Settings, choices: list[Choice], quiet: bool
+    image: str,
+    question: str,
+    choices: list[Choice],
+    settings: Settings,
+    *,
+    rfm: str | None,
+    quiet: bool,
 ) -> list[Row]:
     from uhrqa.raster import open_raster
 
     open_raster(image).close()  # a bad image is told before the model is loaded
-    vlm = load(settings, quiet)
+    vlm = load(settings, quiet, rfm)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
@@ -150,7 +165,7 @@ def _run(
                 seed=settings.seed,
                 max_new_tokens=settings.max_new_tokens,
             )
-        return make_row(choice, answer.counts, answer.cost, answer)
+        return measured_row(choice, answer)
 
     warm_up = choices[0].with_strategy("thumbnail")  # so that no row pays for the first call
     _attempt(one, warm_up)

@@ -22,8 +22,15 @@ STAGES = (  # label, parts of the cost, stages of the clock
 )
 
 
-def print_report(answer: Answer) -> None:
-    """The whole account of one answer, on stderr."""
+def print_report(answer: Answer, *, steps: bool = False) -> None:
+    """The whole account of one answer, on stderr.
+
+    Args:
+        answer: what to account for.
+        steps: also say what the strategy decided, a line for each decision.
+    """
+    for step in answer.steps if steps else ():
+        print_note(f"uhrqa: step: {step}")
     console = open_console()
     counts = answer.counts
     console.print(levels_table(answer))

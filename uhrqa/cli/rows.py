@@ -13,6 +13,7 @@ from uhrqa.config import Settings
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
     from uhrqa.cost import Cost
+    from uhrqa.plan import Plan
     from uhrqa.tally import Counts
 
 ANSWER_WIDTH = 16
@@ -34,6 +35,9 @@ class Row:
     Attributes:
         refused: why the budget cannot be met, if so; the numbers are 0 then.
         tflops: by stage.
+        bound: of a plan: `exact`, or `at most` where attention and pixels decide.
+        peak_memory: on the device, or of the process where the device is the CPU.
+        notes: what the reader should know, such as a budget that was lowered.
     """
 
     strategy: str
@@ -47,11 +51,30 @@ class Row:
     bytes_read: int | None = None
     peak_memory: int | None = None
     answer: str | None = None
+    bound: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def make_row(choice: Choice, counts: Counts, cost: Cost, answer: Answer | None = None) -> Row:
-    """A row from a plan's counts and cost, or from a real answer's."""
-    row = Row(
+def planned_row(choice: Choice, plan: Plan) -> Row:
+    """A row from a plan's counts and cost."""
+    return replace(_row(choice, plan.counts, plan.cost), bound=plan.bound, notes=plan.notes)
+
+
+def measured_row(choice: Choice, answer: Answer) -> Row:
+    """A row from a real answer."""
+    on_device = answer.device_memory is not None
+    return replace(
+        _row(choice, answer.counts, answer.cost),
+        seconds=sum(answer.seconds.values()),
+        bytes_read=answer.bytes_read,
+        peak_memory=answer.device_memory if on_device else answer.peak_memory,
+        answer=answer.text,
+        notes=answer.notes,
+    )
+
+
+def _row(choice: Choice, counts: Counts, cost: Cost) -> Row:
+    return Row(
         strategy=choice.strategy,
         budget=choice.budget.tokens,
         tiles=counts.tiles_encoded,
@@ -59,24 +82,16 @@ def make_row(choice: Choice, counts: Counts, cost: Cost, answer: Answer | None =
         relevance_tokens=counts.relevance_tokens,
         tflops=cost.to_dict(),
     )
-    if answer is None:
-        return row
-    return replace(
-        row,
-        seconds=sum(answer.seconds.values()),
-        bytes_read=answer.bytes_read,
-        peak_memory=answer.device_memory or answer.peak_memory,
-        answer=answer.text,
-    )
 
 
-def print_rows(rows: list[Row], settings: Settings, title: str) -> None:
-    """Print the rows to stdout, and why budgets were refused to stderr."""
+def print_rows(rows: list[Row], settings: Settings, title: str, quiet: bool) -> None:
+    """Print the rows to stdout, and unless quiet, what there is to know about them to stderr."""
     if settings.format == "json":
         listing = [asdict(row) for row in rows]
         print_result(
             dump_json({"schema": SCHEMA, "title": title, "model": settings.model, "rows": listing})
         )
+        _print_notes([] if quiet else rows)
         return
     console = open_console(stderr=False)
     measured = any(row.seconds is not None for row in rows)
@@ -85,9 +100,14 @@ def print_rows(rows: list[Row], settings: Settings, title: str) -> None:
     titles += ["read", "answer"] if measured and console.width >= WIDE else []
     print_result(f"{title}\nmodel {settings.model}; {', '.join(STAGES)} in TFLOPs")
     console.print(make_table(titles, [_cells(row, measured)[: len(titles)] for row in rows]))
+    _print_notes([] if quiet else rows)
+
+
+def _print_notes(rows: list[Row]) -> None:
     for row in rows:
-        if row.refused:
-            print_note(f"uhrqa: note: {row.strategy}: {row.refused}")
+        for note in (row.refused, *row.notes):
+            if note:
+                print_note(f"uhrqa: note: {row.strategy}: {note}")
 
 
 def shorten(text: str, width: int) -> str:

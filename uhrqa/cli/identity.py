@@ -1,0 +1,82 @@
+"""What decides the answers of a run: two runs with the same identity may share one output."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uhrqa.cli.choice import Choice
+from uhrqa.config import Settings
+
+if TYPE_CHECKING:
+    from uhrqa.vlm.card import Card
+
+MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
+READ = ("model*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+"""Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
+LOOKS = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
+"""Fields of a card that decide nothing by themselves."""
+
+
+def identity(
+    settings: Settings, choice: Choice, *, rfm: str | None, evidence: bool
+) -> dict[str, object]:
+    """Everything that decides what a line of the output says, JSON-ready.
+
+    Args:
+        settings: device, precision, seed and length of the answer.
+        choice: model, strategy and budget.
+        rfm: file of a Region Focus Module, instead of the card's.
+        evidence: whether a line holds the boxes.
+
+    Raises:
+        CheckpointError: a hub id that is not in the local cache.
+    """
+    from uhrqa.strategies import make_strategy
+
+    strategy: Any = make_strategy(choice.strategy, choice.all_options)
+    return {
+        "model": _model(choice.card),
+        "rfm": _stamp(Path(rfm)) if rfm is not None else None,
+        "strategy": choice.strategy,
+        "options": asdict(strategy),
+        "tokens": choice.budget.tokens,
+        "tiles": choice.budget.tiles,
+        "seed": settings.seed,
+        "max_new_tokens": settings.max_new_tokens,
+        "dtype": settings.dtype,
+        "evidence": evidence,
+        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
+    }
+
+
+def _model(card: Card) -> dict[str, object]:
+    from uhrqa.vlm.card import cached_snapshot
+
+    directory = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
+    return {
+        "directory": str(directory.resolve()),
+        "card": {key: value for key, value in asdict(card).items() if key not in LOOKS},
+        "files": {file.name: _stamp(file) for file in _files(card, directory)},
+    }
+
+
+def _files(card: Card, directory: Path) -> Iterator[Path]:
+    names = [card.rfm, card.placement]
+    found = {directory / name for name in names if name}
+    for pattern in READ:
+        found.update(directory.glob(pattern))
+    return (file for file in sorted(found) if file.is_file())
+
+
+def _stamp(file: Path) -> str:
+    """A file's content in few letters; for a large file its size and time of change."""
+    state = file.stat()
+    if state.st_size > MOST_HASHED:
+        return f"{state.st_size} bytes at {state.st_mtime_ns}"
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
