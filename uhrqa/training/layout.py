@@ -19,7 +19,8 @@ SINK_WEIGHT = 2.0  # attention a count leaves on the first token, in objects
 UNREADABLE = 0.12  # weight of an answer that can only be guessed
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
 SHORT = 95  # tokens: shorter samples get row separators, which may double their length
-_ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.5}
+_ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.4,
+                "position": 1.3, "category": 1.2, "reasoning": 1.2}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from uhrqa.vlm.placement import Placement
 
 MEAN = (0.45, 0.45, 0.42)
 STD = (0.2, 0.2, 0.2)
+THIRDS = 2.2  # a place must weigh as much as what stands there, or no layer learns to read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def spread_out(placement: Placement, seed: int, size: float = 1.0) -> None:
     thirds = torch.randn(2, 3, width, generator=draw)[:, torch.arange(grid) * 3 // grid]
     places = thirds[0, :, None] + thirds[1, None]  # [row, col, D]: "top left" is a sum of two
     waves = torch.cos(angle + phase[:, :1, None])
-    placement.position.copy_(size * (waves + 0.7 * places.permute(2, 0, 1)))
+    placement.position.copy_(size * (waves + THIRDS * places.permute(2, 0, 1)))
     turns = torch.rand(width, generator=draw) * 1.5
     depth = torch.arange(depths)[:, None] / depths * 2 * math.pi
     placement.scale.copy_(size / 2 * torch.cos(turns * depth + phase[:, 1]))
