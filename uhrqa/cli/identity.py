@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhrqa.cli.choice import Choice
 from uhrqa.config import Settings
+from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
 READ = ("model*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
-LOOKS = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
+SILENT = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
 """Fields of a card that decide nothing by themselves."""
 
 
@@ -34,7 +35,7 @@ def identity(
         evidence: whether a line holds the boxes.
 
     Raises:
-        CheckpointError: a hub id that is not in the local cache.
+        CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
     """
     from uhrqa.strategies import make_strategy
 
@@ -60,7 +61,7 @@ def _model(card: Card) -> dict[str, object]:
     directory = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
     return {
         "directory": str(directory.resolve()),
-        "card": {key: value for key, value in asdict(card).items() if key not in LOOKS},
+        "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
         "files": {file.name: _stamp(file) for file in _files(card, directory)},
     }
 
@@ -75,8 +76,11 @@ def _files(card: Card, directory: Path) -> Iterator[Path]:
 
 def _stamp(file: Path) -> str:
     """A file's content in few letters; for a large file its size and time of change."""
-    state = file.stat()
-    if state.st_size > MOST_HASHED:
-        return f"{state.st_size} bytes at {state.st_mtime_ns}"
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        state = file.stat()
+        if state.st_size > MOST_HASHED:
+            return f"{state.st_size} bytes at {state.st_mtime_ns}"
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read: {error.strerror}") from error
