@@ -183,7 +183,7 @@ def test_a_saved_checkpoint_answers_through_the_stock_classes(
         )
     assert torch.allclose(embed, own[0], atol=0.02)
     still = torch.zeros(64, dtype=torch.int64)
-    tokens = VisualTokens(embed, torch.zeros(64, 4), still, still, still + 1)
+    tokens = VisualTokens(embed, torch.zeros(64, 4), still, still, still, still + 1)
     written = model.generate(model.assemble(prompt, tokens), 4)
     assert len(written.ids) <= 4
 
