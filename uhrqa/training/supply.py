@@ -6,18 +6,28 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from multiprocessing.queues import Queue
+from queue import Full
 from typing import Any
 
 Maker = Callable[[int], Any]
+PATIENCE = 5.0  # seconds between looks at whether anyone is still there
 
 
 def _work(build: Callable[[], Maker], start: int, step: int, queue: Queue[Any]) -> None:
-    """Fill the queue for ever. Runs in a process of its own."""
+    """Fill the queue until the parent is gone. Runs in a process of its own."""
     os.nice(5)
+    parent = os.getppid()
     make = build()
     index = start
     while True:
-        queue.put(make(index))
+        made = make(index)
+        while True:
+            try:
+                queue.put(made, timeout=PATIENCE)
+                break
+            except Full:
+                if os.getppid() != parent:  # killed, without the time to end us
+                    os._exit(0)
         index += step
 
 
