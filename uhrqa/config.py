@@ -21,6 +21,7 @@ from uhrqa.registry import suggest
 ENV_PREFIX = "UHRQA_"
 PROJECT_FILE = "uhrqa.yaml"
 DTYPES = ("float32", "float16", "bfloat16")
+ATTENTION = ("sdpa", "flash_attention_2")
 FORMATS = ("text", "json")
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
 
@@ -75,6 +76,7 @@ class Settings:
     budget: int | None = _setting(None, parse_tokens, "visual tokens; none: the card's")
     device: str | None = _setting(None, _device, "auto, cpu, cuda, cuda:N; none: auto")
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
+    attention: str = _setting("sdpa", _one_of(ATTENTION), "sdpa or flash_attention_2")
     seed: int = _setting(0, _whole(0, MOST_SEED), "seed of everything random")
     max_new_tokens: int = _setting(32, _whole(1), "longest answer, in tokens")
     max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")

@@ -182,7 +182,14 @@ def test_every_card_gives_the_dimensions_a_plan_needs(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("dtype", "float31"), ("device", "cuda:99"), ("device", "meta"), ("device", "x")],
+    [
+        ("dtype", "float31"),
+        ("device", "cuda:99"),
+        ("device", "meta"),
+        ("device", "x"),
+        ("attention", "eager"),
+        ("attention", "flash_attention_2"),  # neither the package nor, in tests, a GPU
+    ],
 )
 def test_a_device_or_dtype_there_is_not_is_refused(checkpoint: Path, key, value) -> None:
     with pytest.raises(ConfigError, match=value):

@@ -105,7 +105,13 @@ def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLangu
     """
     from uhrqa.vlm import load_model
 
-    vlm = load_model(settings.model, device=settings.device, dtype=settings.dtype, rfm=rfm)
+    vlm = load_model(
+        settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        attention=settings.attention,
+        rfm=rfm,
+    )
     if vlm.card.notice and not quiet:
         print_note(f"uhrqa: note: {vlm.card.notice}")
     return vlm

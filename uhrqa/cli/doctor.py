@@ -138,7 +138,9 @@ def check_attention() -> list[Check]:
     checks = [Check("attention sdpa", "ok", "part of torch, the default")]
     found = _version("flash-attn") or _version("flash_attn")
     if found:
-        checks.append(Check("attention flash", "ok", f"flash-attn {found}"))
+        checks.append(
+            Check("attention flash", "ok", f"flash-attn {found}: --attention flash_attention_2")
+        )
     else:
         fix = "optional, for long contexts on CUDA: pip install 'uhrqa[flash]'"
         checks.append(Check("attention flash", "note", "flash-attn is not installed", fix))

@@ -50,6 +50,7 @@ def identity(
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
         "dtype": settings.dtype,
+        "attention": settings.attention,
         "evidence": evidence,
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }

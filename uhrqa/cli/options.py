@@ -40,6 +40,9 @@ Device = Annotated[
 Dtype = Annotated[
     str | None, typer.Option(metavar="DTYPE", help="float32, float16 or bfloat16 (by device).")
 ]
+Attention = Annotated[
+    str | None, typer.Option(metavar="NAME", help="sdpa (default) or flash_attention_2.")
+]
 Seed = Annotated[int | None, typer.Option(metavar="N", min=0, max=MOST_SEED, help="Seed (0).")]
 MaxNewTokens = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Longest answer in tokens (32).")

@@ -152,6 +152,7 @@ def load_model(
     *,
     device: str | None = None,
     dtype: str | None = None,
+    attention: str = "sdpa",
     rfm: str | Path | None = None,
 ) -> VisionLanguageModel:
     """Load a checkpoint.
@@ -160,6 +161,7 @@ def load_model(
         name: a card's name, a directory, or a hub id that is in the local cache.
         device: `cpu`, `cuda`, `cuda:1` ...; the first GPU if there is one, when None.
         dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU, the checkpoint's on a GPU.
+        attention: `sdpa`, or `flash_attention_2` where flash-attn is installed and there is a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
 
     Raises:
@@ -173,5 +175,7 @@ def load_model(
     card = load_card(name)
     module, _, attribute = FAMILIES[card.family].partition(":")
     family = getattr(importlib.import_module(module), attribute)
-    model: VisionLanguageModel = family.load(card, device=device, dtype=dtype, rfm=rfm)
+    model: VisionLanguageModel = family.load(
+        card, device=device, dtype=dtype, attention=attention, rfm=rfm
+    )
     return model

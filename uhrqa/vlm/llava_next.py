@@ -23,6 +23,7 @@ from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.loading import (
+    choose_attention,
     choose_device,
     choose_dtype,
     load_strictly,
@@ -54,25 +55,27 @@ class LlavaNext:
         *,
         device: str | None = None,
         dtype: str | None = None,
+        attention: str = "sdpa",
         rfm: str | Path | None = None,
     ) -> LlavaNext:
         """Read weights, tokenizer and extras of a card.
 
         Raises:
             CheckpointError: any of them is missing, mismatched, pickled or damaged.
-            ConfigError: no such device or dtype.
+            ConfigError: no such device, dtype or attention backend.
         """
         place = choose_device(device)
+        backend = choose_attention(attention, place)
         path = weights_of(card)
         model = load_strictly(
             LlavaNextForConditionalGeneration,
             path,
             dtype=choose_dtype(dtype, place),
-            attention="sdpa",
+            attention="sdpa",  # of the vision tower: its sequences are short
         )
         model.to(place)
         decoder = model.get_decoder()
-        decoder.set_attn_implementation(probed_name("sdpa"))
+        decoder.set_attn_implementation(probed_name(backend))
         focus = Path(rfm) if rfm else path / card.rfm if card.rfm else None
         tables = Placement.load(path / card.placement) if card.placement else None
         mean, std = (

@@ -6,6 +6,7 @@ error.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from uhrqa.registry import suggest
 from uhrqa.vlm.card import Card, cached_snapshot
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ATTENTION = ("sdpa", "flash_attention_2")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -71,6 +73,25 @@ def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype | str:
     if dtype not in DTYPES:
         raise ConfigError(f"unknown dtype '{dtype}'{suggest(dtype, DTYPES)}")
     return DTYPES[dtype]
+
+
+def choose_attention(attention: str, device: torch.device) -> str:
+    """The decoder's attention backend.
+
+    Raises:
+        ConfigError: unknown, or it cannot run here.
+    """
+    if attention not in ATTENTION:
+        raise ConfigError(f"unknown attention '{attention}'{suggest(attention, ATTENTION)}")
+    if attention == "flash_attention_2":
+        if importlib.util.find_spec("flash_attn") is None:
+            raise ConfigError(
+                "attention flash_attention_2: flash-attn is not installed; "
+                "pip install 'uhrqa[flash]', or use sdpa"
+            )
+        if device.type != "cuda":
+            raise ConfigError(f"attention flash_attention_2 needs a GPU, not {device}; use sdpa")
+    return attention
 
 
 def load_strictly(
