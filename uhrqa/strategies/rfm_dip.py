@@ -33,6 +33,10 @@ class RfmDip:
 
     keep_ratio: float = option(0.25, "α: share of the last level's tokens that is kept")
     zoom_ratio: float = option(0.25, "λ: share of a level's tokens that point to finer tiles")
+    mass: float = option(
+        1.0, "tokens are taken only until they hold this share of the relevance; 1 takes all of "
+        "the best α or λ, as in the paper"
+    )  # fmt: skip
     max_tiles: int = option(40, "N_max: tiles encoded at each level from 2 on")
     overflow: str = option(
         "best", "when more than N_max tiles are hit: 'best' zooms into the most relevant, 'stop' "
@@ -45,6 +49,7 @@ class RfmDip:
     def __post_init__(self) -> None:
         check_share("keep_ratio", self.keep_ratio)
         check_share("zoom_ratio", self.zoom_ratio)
+        check_share("mass", self.mass)
         check_count("max_tiles", self.max_tiles)
         if self.overflow not in ("best", "stop"):
             raise ValueError(f"overflow={self.overflow}: give best or stop")
@@ -83,8 +88,7 @@ class RfmDip:
         self, scene: Scene, tokens: VisualTokens, scores: Tensor, finer: Level
     ) -> tuple[list[Tile], str]:
         """Tiles of the next level that the most relevant tokens lie in; none means stop."""
-        count = _share(len(tokens), self.zoom_ratio)
-        key = scores.argsort(descending=True, stable=True)[:count]
+        key = most_relevant(scores, self.zoom_ratio, self.mass)
         ranked = rank_tiles(tokens.take(key), scores[key], finer)
         room = self.max_tiles
         left = scene.tiles_left
@@ -112,7 +116,7 @@ class RfmDip:
         from uhrqa.selection import Selection
         from uhrqa.tokens import VisualTokens, end_rows, fit_rows
 
-        order = scores.argsort(descending=True, stable=True)[: _share(len(tokens), self.keep_ratio)]
+        order = most_relevant(scores, self.keep_ratio, self.mass)
         kept = fit_rows(tokens, order, budget.tokens - len(thumbnail), newline)
         ended = end_rows(tokens.take(kept), newline)
         scored = torch.full((len(ended),), torch.nan)
@@ -144,6 +148,19 @@ def rank_tiles(tokens: VisualTokens, scores: Tensor, level: Level) -> list[Tile]
     return sorted(mass, key=lambda tile: (-mass[tile], tile.row, tile.col))
 
 
-def _share(count: int, ratio: float) -> int:
-    """At least one of `count`."""
-    return max(1, int(count * ratio))
+def most_relevant(scores: Tensor, ratio: float, mass: float) -> Tensor:
+    """Indices of the best `ratio` of the tokens, cut where they hold `mass` of all relevance.
+
+    Args:
+        scores: `[N]`, sum to 1.
+        ratio: share of N.
+        mass: share of the sum.
+
+    Returns:
+        At least one index, the most relevant first; ties by index.
+    """
+    order = scores.argsort(descending=True, stable=True)[: max(1, int(len(scores) * ratio))]
+    if mass >= 1:
+        return order
+    held = scores[order].double().cumsum(0)
+    return order[: 1 + int((held < mass).sum())]

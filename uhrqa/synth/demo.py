@@ -13,7 +13,6 @@ from uhrqa.synth.scene import SceneTruth
 SIDES = (1024, 1448, 2048, 2896, 4096, 5792, 8192)
 HELD_OUT_SEED = 2**33  # training draws scene seeds below 2**31
 DEMO_SIDE = 8192
-DEMO_SITE_SHARE = 0.0095  # sites half as wide as in training: fewer edges to mistake for objects
 
 
 def held_out(count: int, seed: int = 0) -> list[tuple[SceneTruth, list[Question]]]:
@@ -51,7 +50,7 @@ def demo_scene(seed: int = 0) -> tuple[SceneTruth, list[Question]]:
     """
     for attempt in range(1000):
         own = HELD_OUT_SEED * 2 + seed * 1000 + attempt
-        scene = draw_scene(own, DEMO_SIDE, unit=13.0, site_share=DEMO_SITE_SHARE)
+        scene = draw_scene(own, DEMO_SIDE, unit=13.0)
         questions = _demo_questions(scene)
         if questions:
             return scene, questions

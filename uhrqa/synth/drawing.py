@@ -15,13 +15,7 @@ EMPTY_SHARE = 0.16  # sites that hold nothing
 TWIN_SHARE = 0.12  # sites that repeat a kind
 
 
-def draw_scene(
-    seed: int,
-    side: int,
-    aspect: float = 1.0,
-    unit: float | None = None,
-    site_share: float = SITE_SHARE,
-) -> SceneTruth:
+def draw_scene(seed: int, side: int, aspect: float = 1.0, unit: float | None = None) -> SceneTruth:
     """A scene.
 
     Args:
@@ -29,7 +23,6 @@ def draw_scene(
         side: longer side in pixels.
         aspect: height / width, at most 1.
         unit: object size in pixels; drawn when None.
-        site_share: a site's radius / the longer side, before the least its objects need.
     """
     rng = np.random.default_rng([seed, side, round(aspect * 1000)])
     size = Size(max(1, round(side * aspect)), side)
@@ -37,7 +30,7 @@ def draw_scene(
         unit = math.exp(rng.uniform(math.log(11.0), math.log(24.0)))
     unit = min(unit, side / 60)
     zones, fields, shares = _draw_zones(rng)
-    sites, things = _draw_sites(rng, size, unit, site_share)
+    sites, things = _draw_sites(rng, size, unit)
     clutter = _draw_clutter(rng, size, unit, sites)
     return SceneTruth(
         seed, size, unit, zones, fields, shares, sites, things, clutter, _draw_roads(rng, size)
@@ -63,7 +56,7 @@ def _draw_zones(
 
 
 def _draw_sites(
-    rng: np.random.Generator, size: Size, unit: float, site_share: float
+    rng: np.random.Generator, size: Size, unit: float
 ) -> tuple[tuple[Site, ...], tuple[Thing, ...]]:
     """One to five sites, each in a cell of its own so that "top left" names one."""
     cells = rng.permutation(9)[: int(rng.integers(1, 6))]
@@ -75,7 +68,7 @@ def _draw_sites(
             kind = BY_NAME[sites[0].kind]
         else:
             kind = KINDS[kinds[len(sites)]]
-        site, own = _draw_site(rng, size, unit, kind, cell, site_share)
+        site, own = _draw_site(rng, size, unit, kind, cell)
         own = [Thing(*_fields_of(t), site=len(sites)) for t in own]
         first = len(things)
         things += own
@@ -101,10 +94,10 @@ def _fields_of(thing: Thing) -> tuple[str, str, str, str, float, float, float, f
 
 
 def _draw_site(
-    rng: np.random.Generator, size: Size, unit: float, kind: Kind, cell: int, site_share: float
+    rng: np.random.Generator, size: Size, unit: float, kind: Kind, cell: int
 ) -> tuple[Site, list[Thing]]:
     row, col = divmod(cell, 3)
-    radius = max(5.0 * unit, site_share * max(size) * rng.uniform(0.85, 1.35))
+    radius = max(5.0 * unit, SITE_SHARE * max(size) * rng.uniform(0.85, 1.35))
     radius = min(radius, 0.13 * min(size))
     # A margin keeps the site off its cell's edges, where "top left" could be argued.
     margin_x, margin_y = (min(1.25 * radius, 0.16 * side) for side in (size.w, size.h))
