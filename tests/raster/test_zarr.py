@@ -9,6 +9,7 @@ import pytest
 import zarr
 
 from tests.fixtures_raster import coordinate_raster, noise_raster
+from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import ExtraBandsWarning, open_raster
 
@@ -83,14 +84,51 @@ def test_the_levels_of_a_group(tmp_path: Path, version: str):
             assert np.unique(raster.read(Box.whole(raster.size), out).array) == [value]
 
 
-def test_only_arrays_of_the_same_shape_are_levels(tmp_path: Path):
-    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
-    group.create_array("image", shape=(200, 300, 3), chunks=(64, 64, 3), dtype="u1")
-    group.create_array("histogram", shape=(3, 256), chunks=(3, 256), dtype="u1")
-    group.create_array("height", shape=(200, 300), chunks=(64, 64), dtype="f4")
-    group.create_array("mask", shape=(100, 150), chunks=(64, 64), dtype="u1")
-    with open_raster(tmp_path / "g.zarr") as raster:
+def plain_group(path: Path, **shapes: tuple[int, ...]) -> Path:
+    """A group without metadata; `height` is of a kind that is not read."""
+    group = zarr.open_group(str(path), mode="w")
+    for name, shape in shapes.items():
+        kind = "f4" if name == "height" else "u1"
+        group.create_array(name, shape=shape, chunks=tuple(min(n, 64) for n in shape), dtype=kind)
+    return path
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"rgb": (200, 300, 3), "mask": (200, 300)},
+        {"mask": (400, 600), "rgb": (200, 300, 3)},
+        {"red": (200, 300), "green": (200, 300), "blue": (200, 300)},
+        {"image": (200, 300, 3), "other": (100, 100, 3)},
+        {"image": (200, 300, 3), "half": (100, 150, 3), "twin": (100, 150, 3)},
+        {"image": (220, 330, 3), "nearly": (200, 300, 3)},
+        {"image": (200, 300, 3), "first": (3, 100, 150)},
+        {f"band{index:02}": (200, 300) for index in range(40)},
+    ],
+    ids=lambda shapes: ",".join(shapes)[:20],
+)
+def test_a_group_of_several_images_is_refused(tmp_path: Path, shapes: dict):
+    path = plain_group(tmp_path / "g.zarr", **shapes)
+    with pytest.raises(RasterError, match=f"{len(shapes)} images that are not one") as caught:
+        open_raster(path)
+    line = str(caught.value)
+    assert all(f"{name}: " in line for name in list(shapes)[:8])
+    assert len(line) < 600
+    named = Path(line.split("for example ")[1])
+    with open_raster(named) as raster:
+        assert raster.size in [Size(200, 300), Size(220, 330), Size(400, 600)]
+
+
+def test_the_one_image_of_a_group_is_read(tmp_path: Path):
+    path = plain_group(tmp_path / "g.zarr", rgb=(200, 300, 3), height=(400, 600), x=(300,))
+    with open_raster(path) as raster:
         assert raster.levels == (Size(200, 300),)
+
+
+def test_small_levels_of_a_plain_group_keep_the_axes_of_the_largest(tmp_path: Path):
+    shapes = {f"s{n}": (3, 256 >> n, 128 >> n) for n in range(5)}  # the last is 16 x 8
+    with open_raster(plain_group(tmp_path / "g.zarr", **shapes)) as raster:
+        assert raster.levels == tuple(Size(256 >> n, 128 >> n) for n in range(5))
 
 
 def chunk_bytes(path: Path) -> int:

@@ -1,7 +1,8 @@
 """Zarr directories, versions 2 and 3: one array, or a group that holds an image at several scales.
 
 Covered: uint8 arrays `[h, w]`, `[h, w, bands]`, `[bands, h, w]` and the same behind axes of length
-1; OME-NGFF 0.4 and 0.5 `multiscales`, or a group of arrays that are reductions of the largest.
+1; OME-NGFF 0.4 and 0.5 `multiscales`, or a group in which all arrays of such a kind are reductions
+of the largest. A group with several images is refused: which one is meant must be said.
 Not covered: zipped and remote stores, colour metadata (the first three bands are shown as RGB). A
 chunk that was never written reads as the array's fill value.
 """
@@ -30,6 +31,8 @@ from uhrqa.raster.levels import LevelRaster, is_reduction
 Array = NDArray[np.uint8]
 Interval = tuple[int, int]
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
+LEAST_RATIO = 1.2  # between the sides of neighbouring levels of a group without metadata
+MAX_LISTED = 8  # arrays that a message lists
 READ_SIDE = 512  # small chunks are read together: each call costs a millisecond
 OVERVIEWS = "add reduced levels, for example as OME-NGFF multiscales"
 
@@ -42,8 +45,12 @@ def open_zarr(path: str) -> LevelRaster:
     """
     with guarded(f"{path}: the Zarr metadata cannot be read"):
         node = zarr.open(path, mode="r")
-        arrays = [node] if isinstance(node, zarr.Array) else _arrays(path, node)
-    levels = _reductions(_images(path, arrays))
+        if isinstance(node, zarr.Array):
+            arrays, named = [node], True
+        else:
+            arrays, named = _arrays(path, node)
+    found = _images(path, arrays)
+    levels = _reductions(found) if named else _plain_levels(path, found)
     main = levels[0][1]
     if main.bands > main.shown:
         warnings.warn(
@@ -60,8 +67,8 @@ def open_zarr(path: str) -> LevelRaster:
     return LevelRaster(path, stored, meter=meter, close=cache.clear, overview_advice=OVERVIEWS)
 
 
-def _arrays(path: str, group: zarr.Group) -> list[Any]:
-    """The arrays of a group that may be levels: those its metadata names, else all.
+def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
+    """The arrays of a group that may be levels, and whether its metadata names them; else all.
 
     Raises:
         RasterError: there is none.
@@ -76,7 +83,7 @@ def _arrays(path: str, group: zarr.Group) -> list[Any]:
     if not arrays:
         inside = ", ".join(sorted(name for name, _ in group.groups())[:5]) or "nothing"
         raise RasterError(f"{path}: a Zarr group without an array (it holds: {inside}); name one")
-    return arrays
+    return arrays, isinstance(scales, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,50 @@ def _reductions(found: list[tuple[Any, Layout]]) -> list[tuple[Any, Layout]]:
         if layout.bands == whole.bands and is_reduction(layout.size, whole.size):
             levels.setdefault(layout.size, (array, layout))
     return list(levels.values())
+
+
+def _plain_levels(path: str, found: list[tuple[Any, Layout]]) -> list[tuple[Any, Layout]]:
+    """The levels of a group whose metadata names none, finest first.
+
+    Raises:
+        RasterError: the arrays are not one image at several scales.
+    """
+    found.sort(key=lambda entry: -entry[1].size.area)
+    whole = found[0][1]
+    levels = [(found[0][0], whole)]
+    for array, _ in found[1:]:
+        layout = _like(array, found[0][0], whole)
+        finer = levels[-1][1].size
+        if (
+            layout is None
+            or not is_reduction(layout.size, whole.size)
+            or finer.area <= LEAST_RATIO**2 * layout.size.area
+        ):
+            raise RasterError(
+                f"{path}: a Zarr group with {len(found)} images that are not one at several "
+                f"scales ({_listed(found)}); name one, for example {path}/{found[0][0].basename}"
+            )
+        levels.append((array, layout))
+    return levels
+
+
+def _like(array: Any, main: Any, whole: Layout) -> Layout | None:  # noqa: ANN401
+    """An array seen with the axes of another, if it has them.
+
+    Its own lengths may mislead: the columns of a small level look like bands.
+    """
+    shape, axes = tuple(array.shape), {whole.y, whole.x}
+    if len(shape) != len(main.shape) or any(
+        shape[axis] != main.shape[axis] for axis in range(len(shape)) if axis not in axes
+    ):
+        return None
+    return Layout(whole.y, whole.x, whole.band, Size(shape[whole.y], shape[whole.x]), whole.bands)
+
+
+def _listed(found: Sequence[tuple[Any, Layout]]) -> str:
+    names = [f"{array.basename}: {' x '.join(map(str, array.shape))}" for array, _ in found]
+    more = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f", and {more} more" if more > 0 else "")
 
 
 class ZarrChunks:
