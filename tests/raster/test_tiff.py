@@ -183,6 +183,21 @@ def test_a_fourth_band_that_is_not_alpha_is_left_out_with_one_warning(tmp_path: 
     assert np.array_equal(pixels.array, bands[..., :3])
 
 
+def test_a_second_band_that_is_not_alpha_is_left_out_with_one_warning(tmp_path: Path):
+    path = tmp_path / "two.tif"
+    tifffile.imwrite(
+        path,
+        noise_raster(90, 80)[..., :2],
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unspecified"],
+        metadata=None,
+    )
+    words = r"2 bands; the first is shown; .*gdal_translate -b 2 \S+two\.tif chosen\.tif$"
+    with pytest.warns(ExtraBandsWarning, match=words):
+        open_raster(path).close()
+
+
 def test_a_tile_that_was_never_written_is_black(tmp_path: Path):
     path = tmp_path / "sparse.tif"
     tifffile.imwrite(

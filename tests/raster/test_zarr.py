@@ -65,6 +65,13 @@ def test_more_than_three_bands_give_the_first_three_and_a_warning(tmp_path: Path
     assert np.array_equal(shown, bands[..., :3])
 
 
+def test_two_bands_give_the_first_and_a_warning(tmp_path: Path):
+    bands = noise_raster(70, 50)[..., :2]
+    save(tmp_path / "a.zarr", bands, (32, 32, 2))
+    with pytest.warns(ExtraBandsWarning, match="2 bands; the first is shown"):
+        assert np.array_equal(all_of(tmp_path / "a.zarr")[..., 1], bands[..., 0])
+
+
 @pytest.mark.parametrize("version", ["0.4", "0.5", "plain"])
 def test_the_levels_of_a_group(tmp_path: Path, version: str):
     path = tmp_path / "scene.zarr"

@@ -48,6 +48,10 @@ class ExtraBandsWarning(UserWarning):
     """The image has more bands than are shown."""
 
 
+class OtherPagesWarning(UserWarning):
+    """The file holds several full images, of which one is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """What a read gives: never a bare array.
@@ -153,6 +157,11 @@ def format_of(path: str) -> str:
         f"{path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {start[:8]!r}); "
         f"convert it, for example: gdal_translate -of COG {path} image.tif"
     )
+
+
+def first_bands(count: int) -> str:
+    """Which bands are shown, with the verb, for messages."""
+    return "the first is" if count == 1 else f"the first {count} are"
 
 
 def _directory_format(path: str) -> str:

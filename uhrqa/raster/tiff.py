@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import ExtraBandsWarning
+from uhrqa.raster import ExtraBandsWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
@@ -31,11 +31,11 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
 GREY, RGB, YCBCR = 1, 2, 6
 REFUSED = {
-    0: ("white-is-zero grey", "gdal_translate -of COG"),
-    3: ("a colour palette", "gdal_translate -expand rgb"),
-    5: ("CMYK colours", "convert -colorspace sRGB"),
-    6: ("YCbCr colours without JPEG compression", "tiff2rgba"),
-    8: ("CIE L*a*b* colours", "convert -colorspace sRGB"),
+    0: ("white-is-zero grey", "tiff2rgba {path} rgb.tif"),
+    3: ("a colour palette", "gdal_translate -expand rgb {path} rgb.tif"),
+    5: ("CMYK colours", "convert {path} -colorspace sRGB rgb.tif"),
+    6: ("YCbCr colours without JPEG compression", "tiff2rgba {path} rgb.tif"),
+    8: ("CIE L*a*b* colours", "convert {path} -colorspace sRGB rgb.tif"),
 }
 OVERVIEWS = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
@@ -82,9 +82,11 @@ def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:
         bands = _bands(path, main)
         overviews = _overviews(main, [*_sub_pages(main), *pages])
     if bands.unseen:
+        others = [n + 1 for n in range(main.samplesperpixel) if n != bands.alpha]
+        chosen = " ".join(f"-b {number}" for number in others[-bands.shown :])
         warnings.warn(
-            f"{path}: {main.samplesperpixel} bands; the first {bands.shown} are shown; choose "
-            "others with: gdal_translate -b R -b G -b B",
+            f"{path}: {main.samplesperpixel} bands; {first_bands(bands.shown)} shown; choose "
+            f"others by number, for example: gdal_translate {chosen} {path} chosen.tif",
             ExtraBandsWarning,
             stacklevel=5,
         )
@@ -144,8 +146,11 @@ def _bands(path: str, page: TiffPage) -> Bands:
         )
     photometric, samples = int(page.photometric), page.samplesperpixel
     if photometric not in (GREY, RGB) and not (photometric == YCBCR and page.compression == JPEG):
-        name, remedy = REFUSED.get(photometric, (f"photometric {photometric}", "gdal_translate"))
-        raise RasterError(f"{path}: {name}, not 8-bit grey or RGB; convert it: {remedy} {path} ...")
+        unknown = f"photometric {photometric}", "convert {path} -colorspace sRGB rgb.tif"
+        name, remedy = REFUSED.get(photometric, unknown)
+        raise RasterError(
+            f"{path}: {name}, not 8-bit grey or RGB; convert it: {remedy.format(path=path)}"
+        )
     if photometric in (RGB, YCBCR) and samples < 3:
         raise RasterError(f"{path}: RGB with {samples} bands, 3 needed; export it again")
     extra: Sequence[Any] = page.extrasamples or ()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import ExtraBandsWarning
+from uhrqa.raster import ExtraBandsWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter
 from uhrqa.raster.guard import check_block, check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
@@ -54,8 +54,8 @@ def open_zarr(path: str) -> LevelRaster:
     main = levels[0][1]
     if main.bands > main.shown:
         warnings.warn(
-            f"{path}: {main.bands} bands; the first {main.shown} are shown; "
-            "write an array of the three bands to show others",
+            f"{path}: {main.bands} bands; {first_bands(main.shown)} shown; "
+            "write an array of other bands to show those",
             ExtraBandsWarning,
             stacklevel=4,
         )
