@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import ExtraBandsWarning, open_raster
+from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, open_raster
 
 WHOLE = Size(515, 1031)
 CEILED = [(Size(258, 516), 20), (Size(129, 258), 30), (Size(65, 129), 40)]  # as gdaladdo writes
@@ -76,6 +76,66 @@ def test_a_later_image_that_is_not_marked_as_reduced_is_no_overview(tmp_path: Pa
         tif.write(noise_raster(100, 150), photometric="rgb", metadata=None)
     with open_raster(tmp_path / "pages.tif") as raster:
         assert raster.levels == (Size(200, 300),)
+
+
+def save_pages(path: Path, *sizes: tuple[int, int], **options: object) -> Path:
+    """Pages that are not marked as reduced, each flat: 10, 20, ..."""
+    with tifffile.TiffWriter(path) as tif:
+        for index, size in enumerate(sizes):
+            flat = np.full((*size, 3), 10 * (index + 1), np.uint8)
+            tif.write(flat, photometric="rgb", metadata=None, **options)
+    return path
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (64, 64), "compression": "zlib"}])
+def test_a_larger_page_after_its_thumbnail_is_the_image(tmp_path: Path, options: dict):
+    path = save_pages(tmp_path / "slide.tif", (50, 75), (400, 600), (200, 300), **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with open_raster(path) as raster:
+            assert raster.levels == (Size(400, 600), Size(200, 300), Size(50, 75))
+    assert value_read(path, Size(400, 600)) == 20
+    assert value_read(path, Size(200, 300)) == 30
+    assert value_read(path, Size(50, 75)) == 10
+
+
+def test_a_thumbnail_of_roughly_the_same_shape_is_no_level(tmp_path: Path):
+    with open_raster(save_pages(tmp_path / "t.tif", (102, 150), (400, 600))) as raster:
+        assert raster.levels == (Size(400, 600),)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "page", "count"),
+    [
+        ([(200, 300)] * 3, 1, 3),  # a stack
+        ([(200, 300), (210, 314), (205, 308)], 1, 3),  # scans of much the same size
+        ([(100, 300), (400, 600), (50, 60)], 1, 3),  # another shape
+        ([(50, 75), (200, 300), (200, 300)], 2, 2),  # a stack after its thumbnail
+        ([(40, 60), (400, 600), (300, 300)], 2, 2),  # a label beside the image
+    ],
+)
+def test_of_several_full_pages_one_is_read_with_one_warning(
+    tmp_path: Path, sizes: list[tuple[int, int]], page: int, count: int
+):
+    path = save_pages(tmp_path / "pages.tif", *sizes)
+    words = rf"pages\.tif: {count} full images; page {page} is read"
+    with pytest.warns(OtherPagesWarning, match=words) as caught:
+        raster = open_raster(path)
+    with raster:
+        assert raster.size == Size(*sizes[page - 1])
+        assert (raster.read(Box.whole(raster.size), raster.size).array == 10 * page).all()
+    assert len(caught) == 1
+
+
+def test_a_larger_page_of_another_depth_is_not_the_image(tmp_path: Path):
+    with tifffile.TiffWriter(tmp_path / "depth.tif") as tif:
+        tif.write(noise_raster(100, 150), photometric="rgb", metadata=None)
+        tif.write(np.zeros((200, 300), np.uint16), photometric="minisblack", metadata=None)
+    with (
+        pytest.warns(OtherPagesWarning, match="2 full images; page 1"),
+        open_raster(tmp_path / "depth.tif") as raster,
+    ):
+        assert raster.size == Size(100, 150)
 
 
 def test_overview_pixels_lie_where_their_sizes_say(tmp_path: Path):

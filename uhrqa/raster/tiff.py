@@ -2,7 +2,8 @@
 
 Structure comes from tifffile; everything a header promises is checked against the file before any
 pixel is decoded. Covered: 8-bit grey and RGB, with or without alpha and further bands; tiles and
-strips; every compression that imagecodecs decodes; overviews as SubIFDs or as later images.
+strips; every compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first
+image that is a thumbnail of a later one. Of several full images one is read, with a warning.
 Not covered, and refused: palettes, other depths, CMYK and other colour models. Ignored:
 orientation, nodata values, mask images, georeferencing.
 """
@@ -19,7 +20,7 @@ from tifffile import TiffFile, TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import ExtraBandsWarning, first_bands
+from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
@@ -29,6 +30,8 @@ from uhrqa.raster.tiff_level import JPEG, Bands, TiffSource, tiff_level
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
+ASPECT_SLACK = 0.02  # between the shapes of a thumbnail and its image
+LEAST_RATIO = 1.2  # by which an image is larger than its thumbnail; nearer sizes are a stack
 GREY, RGB, YCBCR = 1, 2, 6
 REFUSED = {
     0: ("white-is-zero grey", "tiff2rgba {path} rgb.tif"),
@@ -77,10 +80,22 @@ def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:
         pages = list(_pages(tif))
         if not pages:
             raise RasterError(f"{path}: a TIFF file without any image; export it again")
-        main = next((page for page in pages if not page.is_reduced), pages[0])
+        first = next((page for page in pages if not page.is_reduced), pages[0])
+        main = _main(path, first, pages)
         check_size(path, main.imagelength, main.imagewidth)
         bands = _bands(path, main)
-        overviews = _overviews(main, [*_sub_pages(main), *pages])
+        overviews = _overviews(main, [*_sub_pages(main), *pages], unmarked=main is not first)
+    beside = sum(
+        page is not main and _is_full(page) and not _is_thumbnail(page, main) for page in pages
+    )
+    if beside:
+        more = " or more" if len(pages) == MAX_IMAGES else ""
+        warnings.warn(
+            f"{path}: {beside + 1}{more} full images; page {pages.index(main) + 1} is read "
+            f"({main.imagewidth} x {main.imagelength} px); store the others as files of their own",
+            OtherPagesWarning,
+            stacklevel=5,
+        )
     if bands.unseen:
         others = [n + 1 for n in range(main.samplesperpixel) if n != bands.alpha]
         chosen = " ".join(f"-b {number}" for number in others[-bands.shown :])
@@ -97,11 +112,15 @@ def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:
 
 
 def _pages(tif: TiffFile) -> Iterator[TiffPage]:
+    seen: set[int] = set()
     for index in range(MAX_IMAGES):
         try:
             page = tif.pages[index]
         except IndexError:
             return
+        if page.offset in seen:  # a damaged chain that leads back
+            return
+        seen.add(page.offset)
         yield page if isinstance(page, TiffPage) else page.aspage()
 
 
@@ -112,15 +131,51 @@ def _sub_pages(page: TiffPage) -> list[TiffPage]:
     return [sub if isinstance(sub, TiffPage) else sub.aspage() for sub in found]
 
 
-def _overviews(main: TiffPage, pages: Sequence[TiffPage]) -> list[TiffPage]:
-    """Reduced copies of the main image among other pages, finest first."""
+def _is_full(page: TiffPage) -> bool:
+    return not page.is_reduced and not page.is_mask and min(page.imagelength, page.imagewidth) > 0
+
+
+def _is_thumbnail(page: TiffPage, whole: TiffPage) -> bool:
+    """Whether a page that is not marked as reduced has the shape of another, and is smaller."""
+    h, w = page.imagelength / whole.imagelength, page.imagewidth / whole.imagewidth
+    return abs(h - w) <= ASPECT_SLACK * max(h, w) and max(h, w) * LEAST_RATIO <= 1
+
+
+def _main(path: str, first: TiffPage, pages: Sequence[TiffPage]) -> TiffPage:
+    """The first image, or the largest later one of which it has the shape of a thumbnail."""
+    main = first
+    for page in pages:
+        if (
+            _is_full(page)
+            and page.imagelength * page.imagewidth > main.imagelength * main.imagewidth
+            and _is_thumbnail(first, page)
+            and _is_covered(path, page)
+        ):
+            main = page
+    return main
+
+
+def _is_covered(path: str, page: TiffPage) -> bool:
+    try:
+        _bands(path, page)
+    except RasterError:
+        return False
+    return True
+
+
+def _overviews(main: TiffPage, pages: Sequence[TiffPage], *, unmarked: bool) -> list[TiffPage]:
+    """Reduced copies of the main image among other pages, finest first.
+
+    Pages that are not marked as reduced are taken only if asked for: beside a main image that
+    comes first, they may as well be other pictures.
+    """
     found: dict[Size, TiffPage] = {}
     whole = Size(main.imagelength, main.imagewidth)
     for page in pages:
         size = Size(page.imagelength, page.imagewidth)
         if (
             page is not main
-            and page.is_reduced
+            and (page.is_reduced or unmarked)
             and not page.is_mask
             and min(size) > 0
             and page.dtype == main.dtype
