@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import start
 
 
 @pytest.fixture
@@ -103,3 +106,31 @@ def test_the_notice_of_a_model_is_shown_once_and_not_when_quiet(ask, monkeypatch
     monkeypatch.setattr(card, "load_card", lambda name: replace(real(name), notice="drawn scenes"))
     assert ask().err.count("uhrqa: note: drawn scenes\n") == 1
     assert "drawn scenes" not in ask("-q").err
+
+
+def test_an_answer_comes_out_where_stderr_cannot_be_written(checkpoint, image) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start("ask", image, "?", "-m", checkpoint, "-b", "60", "--json", stderr=full)
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "answer" in json.loads(out)
+
+
+@pytest.mark.parametrize("bytes_", [b"bad \xff", b"bad \xed\xa0\x80"])
+def test_a_question_that_is_not_utf8_is_refused(uhrqa, monkeypatch, image, bytes_) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes_)))
+    for question in ("-", bytes_.decode("utf-8", "surrogateescape")):
+        outcome = uhrqa("ask", image, question)
+        assert outcome.code == 3
+        assert outcome.err == "uhrqa: error: the question is not valid UTF-8\n"
+
+
+def test_closed_streams_are_one_line(uhrqa, monkeypatch, checkpoint, image) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", None)
+        outcome = uhrqa("ask", image, "-")
+        assert (outcome.code, outcome.err.count("\n")) == (3, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", None)
+        outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-b", "60", "-q")
+        assert (outcome.code, outcome.err.count("\n")) == (6, 1)

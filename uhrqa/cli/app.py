@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,7 +20,6 @@ from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 COMMANDS = {
     "ask": "Ask one question about one image.",
@@ -94,7 +92,10 @@ def uhrqa(
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    from uhrqa.cli.signals import prepare_signals
+
     prepare_signals()
+    fill_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -117,7 +118,8 @@ def guard(command: Callable[[], int]) -> int:
     """Call a command; what a user can mend becomes one line and an exit code."""
     try:
         code = command()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where the caller has closed it
+            sys.stdout.flush()
     except UhrqaError as error:
         if is_out_of_memory(error.__cause__):
             return _fail(OUT_OF_MEMORY, 5)
@@ -159,12 +161,14 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def prepare_signals() -> None:
-    """SIGTERM ends like Ctrl-C, with clean-up; a closed pipe ends at once and quietly."""
+def fill_streams() -> None:
+    """Where a standard stream is closed, let no file that is opened later take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+    if sys.stderr is None:
+        from uhrqa.cli.console import mute_stderr
 
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    if hasattr(signal, "SIGPIPE") and os.name == "posix":
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        mute_stderr()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose, load
-from uhrqa.cli.console import dump_json, print_result
+from uhrqa.cli.console import dump_json, print_result, read_stdin
 from uhrqa.errors import QuestionError
 
 app = typer.Typer(add_completion=False)
@@ -77,16 +76,18 @@ def ask(
             seed=settings.seed,
             max_new_tokens=settings.max_new_tokens,
         )
+    print_result(dump_json(answer.to_dict()) if settings.format == "json" else answer.text)
     if not quiet:
         from uhrqa.cli.report import print_report
 
         print_report(answer, steps=verbose > 0)
-    print_result(dump_json(answer.to_dict()) if settings.format == "json" else answer.text)
 
 
 def _read_question(question: str) -> str:
     if question == "-":
-        question = sys.stdin.buffer.read().decode("utf-8", "replace")
+        question = read_stdin().read().decode("utf-8", "surrogateescape")
     if not question.strip():
         raise QuestionError("the question is empty; ask something, or use - to read it from stdin")
+    if any("\ud800" <= letter <= "\udfff" for letter in question):  # as bytes that are not UTF-8
+        raise QuestionError("the question is not valid UTF-8")
     return question.strip()

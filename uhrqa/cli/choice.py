@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhrqa.budget import Budget
 from uhrqa.cli.console import print_note
+from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
 from uhrqa.errors import CardError, CheckpointError, ConfigError, UnknownNameError
 
@@ -103,6 +104,7 @@ def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLangu
     Raises:
         CheckpointError: weights, configuration or tokenizer cannot be used.
     """
+    end_at_once()
     from uhrqa.vlm import load_model
 
     vlm = load_model(
@@ -112,6 +114,7 @@ def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLangu
         attention=settings.attention,
         rfm=rfm,
     )
+    end_with_cleanup()
     if vlm.card.notice and not quiet:
         print_note(f"uhrqa: note: {vlm.card.notice}")
     return vlm

@@ -11,9 +11,12 @@ import os
 import re
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from uhrqa.errors import OutputError
+from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +49,8 @@ def print_result(text: str) -> None:
     Raises:
         OutputError: stdout cannot be written.
     """
+    if sys.stdout is None:
+        raise OutputError("the result cannot be written: stdout is closed")
     try:
         sys.stdout.write(strip_controls(text) + "\n")
         sys.stdout.flush()
@@ -55,16 +60,49 @@ def print_result(text: str) -> None:
 
 def print_note(text: str) -> None:
     """Write a line for people to stderr."""
-    print(strip_controls(text), file=sys.stderr)
+    with stderr_optional():
+        sys.stderr.write(strip_controls(text) + "\n")
 
 
 def print_error(text: str) -> None:
     """Write the one line that says why a command ended."""
-    print(f"uhrqa: error: {' '.join(strip_controls(text).split())}", file=sys.stderr)
+    with stderr_optional():
+        sys.stderr.write(f"uhrqa: error: {' '.join(strip_controls(text).split())}\n")
 
 
-def open_console(stderr: bool = True) -> Console:
-    """A rich console; plain and as wide as it takes where there is no terminal."""
+@contextmanager
+def stderr_optional() -> Iterator[None]:
+    """Around writing to stderr: where that fails, the run goes on without."""
+    try:
+        yield
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        mute_stderr()
+
+
+def mute_stderr() -> None:
+    """Let nothing fail on stderr any more, the flush at the end of the process included."""
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
+
+
+def read_stdin() -> BinaryIO:
+    """The bytes of stdin.
+
+    Raises:
+        QuestionError: it is closed.
+    """
+    if sys.stdin is None:
+        raise QuestionError("stdin is closed: there is no question to read")
+    return sys.stdin.buffer
+
+
+def open_console(stderr: bool = True, *, wide: bool = False) -> Console:
+    """A rich console; plain and as wide as it takes where there is no terminal.
+
+    Args:
+        stderr: rather than stdout.
+        wide: as wide as it takes on a terminal too, which folds a line but cuts no digit.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -72,7 +110,7 @@ def open_console(stderr: bool = True) -> Console:
     return Console(
         file=stream,
         color_system=None if plain else "auto",
-        width=None if stream.isatty() else PLAIN_WIDTH,
+        width=None if stream.isatty() and not wide else PLAIN_WIDTH,
         highlight=False,
         markup=False,
         emoji=False,

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.app import guard, prepare_signals
+from uhrqa.cli.app import guard
 from uhrqa.cli.choice import load
 from uhrqa.cli.console import print_result
 from uhrqa.cli.example import example_scene
+from uhrqa.cli.signals import prepare_signals
 
 
 def demo() -> int:

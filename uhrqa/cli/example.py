@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhrqa import __version__
 from uhrqa.cli.console import print_note
+from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError
 
@@ -31,6 +33,7 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
         if not quiet:
             print_note(f"uhrqa: note: drawing the example scene once, {scene.size}: {path}")
         fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        end_with_cleanup()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_scene(scene, fresh)
@@ -38,7 +41,9 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         finally:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):  # no directory: nothing to remove either
+                fresh.unlink(missing_ok=True)
+            end_at_once()
     return str(path), questions
 
 

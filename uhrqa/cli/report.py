@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from uhrqa.cli.console import open_console, print_note, strip_controls
+from uhrqa.cli.console import open_console, print_note, stderr_optional, strip_controls
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,14 +31,15 @@ def print_report(answer: Answer, *, steps: bool = False) -> None:
     """
     for step in answer.steps if steps else ():
         print_note(f"uhrqa: step: {step}")
-    console = open_console()
     counts = answer.counts
-    console.print(levels_table(answer))
-    console.print(stages_table(answer))
     memory = bytes_text(answer.peak_memory)
     if answer.device_memory is not None:
         memory += f" (device {bytes_text(answer.device_memory)})"
-    console.print(
+    with stderr_optional():
+        console = open_console(wide=True)
+        console.print(levels_table(answer))
+        console.print(stages_table(answer))
+    print_note(
         f"text tokens {counts.text} · answer tokens {counts.answer_tokens} · "
         f"relevance passes {counts.relevance_passes}, {counts.relevance_tokens} visual tokens\n"
         f"bytes read {bytes_text(answer.bytes_read)} · peak memory {memory}"
@@ -71,7 +72,7 @@ def levels_table(answer: Answer) -> Table:
         str(sum(level.seen for level in counts.levels)),
         f"{counts.kept} / {counts.budget}",
     )
-    titles = ("level", "size", "tiles", "read and encoded", "reused", "seen", "kept / budget")
+    titles = ("level", "size", "tiles", "encoded", "reused", "seen", "kept / budget")
     return make_table(titles, [*rows, total], words=2, total=True)
 
 
@@ -103,7 +104,7 @@ def make_table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, title in enumerate(titles):
         justify: Literal["left", "right"] = "left" if index < words else "right"
-        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis")
+        table.add_column(title, justify=justify, no_wrap=True, overflow="fold")
     for index, row in enumerate(rows):
         table.add_row(*map(strip_controls, row), end_section=total and index == len(rows) - 2)
     return table
