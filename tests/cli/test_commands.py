@@ -279,3 +279,27 @@ def test_doctor_finds_a_torchvision_that_does_not_fit(monkeypatch, tmp_path: Pat
     assert check.state == "broken"
     assert "nms does not exist" in check.found
     assert "pip uninstall torchvision" in check.fix
+
+
+def test_no_table_of_a_narrow_terminal_loses_a_digit(uhrqa, monkeypatch, checkpoint, image) -> None:
+    from rich.console import Console
+
+    from uhrqa.cli import rows
+
+    def narrow(stderr: bool = True, *, wide: bool = False) -> Console:
+        return Console(width=240 if wide else 80, force_terminal=False)
+
+    monkeypatch.setattr(rows, "open_console", narrow)
+    args = ("profile", image, "how many?", "-m", checkpoint, "-b", "60", "-s", "downsample")
+    table = uhrqa(*args).out
+    assert "peak memory" in table
+    assert "vision" not in table
+    assert "…" not in table
+    assert max(map(len, table.splitlines()[2:])) <= 80
+
+
+def test_a_cache_that_is_a_file_is_one_line(uhrqa, monkeypatch, checkpoint) -> None:
+    monkeypatch.setenv("UHRQA_CACHE", "/etc/passwd")
+    outcome = uhrqa("profile", "-b", "300", "-m", checkpoint, "-q")
+    assert outcome.code == 6
+    assert outcome.err.count("\n") == 1

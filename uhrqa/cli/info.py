@@ -113,7 +113,7 @@ def _print(found: dict[str, Any]) -> None:
         f"{found['tokens_per_tile']} tokens a tile"
     )
     levels = found["levels"]
-    console = open_console(stderr=False)
+    console = open_console(stderr=False, wide=True)
     console.print(
         make_table(
             ("level", "size", "source px / px", "tiles", "tokens"),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from uhrqa.tally import Counts
 
 ANSWER_WIDTH = 16
-WIDE = 110  # columns of a terminal from which all of ours fit
 SCHEMA = "uhrqa.profile/1"
 STAGES = {  # column to parts of the cost
     "vision": ("vision", "projector"),
@@ -26,6 +25,11 @@ STAGES = {  # column to parts of the cost
     "decode": ("decode",),
     "total": ("total",),
 }
+NARROWER = (  # columns left out until the rest fits the terminal; then lines fold
+    (),
+    ("read", "answer"),
+    ("read", "answer", *(name for name in STAGES if name != "total")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +97,20 @@ def print_rows(rows: list[Row], settings: Settings, title: str, quiet: bool) -> 
         )
         _print_notes([] if quiet else rows)
         return
-    console = open_console(stderr=False)
     measured = any(row.seconds is not None for row in rows)
-    titles = ["strategy", "budget", "kept", "tiles", *STAGES]
-    titles += ["seconds", "peak memory"] if measured else []
-    titles += ["read", "answer"] if measured and console.width >= WIDE else []
-    print_result(f"{title}\nmodel {settings.model}; {', '.join(STAGES)} in TFLOPs")
-    console.print(make_table(titles, [_cells(row, measured)[: len(titles)] for row in rows]))
+    every = ["strategy", "budget", "kept", "tiles", *STAGES]
+    every += ["seconds", "peak memory", "read", "answer"] if measured else []
+    cells = [dict(zip(every, _cells(row, measured), strict=False)) for row in rows]
+    console = open_console(stderr=False, wide=True)
+    width = open_console(stderr=False).width
+    for left_out in NARROWER:
+        titles = [name for name in every if name not in left_out]
+        table = make_table(titles, [[row.get(name, "") for name in titles] for row in cells])
+        if console.measure(table).maximum <= width:
+            break
+    stages = [name for name in titles if name in STAGES]
+    print_result(f"{title}\nmodel {settings.model}; {', '.join(stages)} in TFLOPs")
+    console.print(table)
     _print_notes([] if quiet else rows)
 
 
