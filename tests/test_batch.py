@@ -273,7 +273,8 @@ def test_a_path_no_system_takes_does_not_stop_the_others(tmp_path: Path) -> None
         b'{"image": "\\ud800", "question": "one?"}\n',
         *to_lines({"image": "a", "question": "b"}),
     ]
-    assert run(tmp_path / "out", read_entries(rows, tmp_path), FakeImages()).answered == 2
+    summary = run(tmp_path / "out", read_entries(rows, tmp_path), FakeImages())
+    assert (summary.answered, summary.failed) == (1, 1)
 
 
 # --- what is there is kept until there is something better
@@ -409,7 +410,10 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path, name:
         AnswerFile(tmp_path / name, RUN, three_questions())
 
 
-def test_half_a_character_in_a_question_reaches_the_output(tmp_path: Path) -> None:
+def test_half_a_character_in_a_question_is_an_error_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     entries = read_entries([b'{"image": "a", "question": "\\ud800?"}\n'], Path())
-    run(tmp_path / "out", entries, FakeImages())
-    assert records_of(tmp_path / "out")[0]["question"] == "\ud800?"
+    reasons = run(tmp_path / "out", entries, FakeImages()).reasons
+    assert reasons == {"line 1: 'question' is not valid Unicode: half of a surrogate pair": 1}
+    assert not caplog.text

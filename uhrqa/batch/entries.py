@@ -89,6 +89,8 @@ def _read_field(row: dict[str, Any], name: str) -> str:
     value = row[name]
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError(f"'{name}' is not a text, or an empty one")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"'{name}' is not valid Unicode: half of a surrogate pair")
     return value
 
 

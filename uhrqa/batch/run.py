@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,11 +37,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a batch ended: entries answered and failed in this run, and found done before it."""
+    """How a batch ended.
+
+    Attributes:
+        answered: entries answered in this run.
+        failed: entries that failed in this run.
+        skipped: entries that an earlier run has dealt with.
+        reasons: why entries failed in this run, with how many of them, in order of appearance.
+    """
 
     answered: int
     failed: int
     skipped: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_batch(
@@ -58,12 +67,14 @@ def run_batch(
         progress: called after each record.
     """
     pending = [entry for entry in entries if entry.key not in sink.done]
-    failed = 0
+    reasons: Counter[str] = Counter()
     for record in _records(pending, open_image):
         sink.append(record)
-        failed += "error" in record
+        if "error" in record:
+            reasons[record["error"]] += 1
         progress()
-    return Summary(len(pending) - failed, failed, len(entries) - len(pending))
+    failed = reasons.total()
+    return Summary(len(pending) - failed, failed, len(entries) - len(pending), reasons)
 
 
 def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:

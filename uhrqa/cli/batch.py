@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,7 @@ from uhrqa.batch import (
 from uhrqa.cli import options as opt
 from uhrqa.cli.app import OUT_OF_MEMORY, is_out_of_memory
 from uhrqa.cli.choice import Choice, choose, load
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result
+from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
 from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError, QuestionError, UhrqaError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+MOST_REASONS = 3  # of failures, told after the run
 LEFT_OUT = ("image", "question", "evidence")  # the first two are the line's own
 
 EPILOG = opt.examples(
@@ -204,10 +206,22 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
             raise
     failed = summary.failed + earlier
     if not quiet:
-        print_note(
-            f"uhrqa: {summary.answered} answered, {summary.skipped} done before, {failed} failed"
-        )
+        done = summary.skipped - earlier
+        print_note(f"uhrqa: {summary.answered} answered, {done} done before, {failed} failed")
+        _print_reasons(summary.reasons)
+        if failed:
+            where = f" in {sink.path}" if isinstance(sink, AnswerFile) else ""
+            again = "; --retry-failed asks again" if where else ""
+            print_note(f"uhrqa: see the error key{where}{again}")
     return failed
+
+
+def _print_reasons(reasons: Mapping[str, int]) -> None:
+    """The first reasons of failures, each with how often it was met."""
+    for reason, count in islice(reasons.items(), MOST_REASONS):
+        print_note(f"uhrqa: {count} failed: {' '.join(reason.split())}")
+    if len(reasons) > MOST_REASONS:
+        print_note(f"uhrqa: and {len(reasons) - MOST_REASONS} more kinds of error")
 
 
 @contextmanager
@@ -245,7 +259,7 @@ def _read_output(outputs: list[str]) -> str:
 
 def _read_questions(questions: str, output: str) -> list[Entry]:
     if questions == "-":
-        return read_entries(sys.stdin.buffer, Path())
+        return read_entries(read_stdin(), Path())
     path = Path(questions)
     try:
         with path.open("rb") as file:
