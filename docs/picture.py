@@ -12,7 +12,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 88
-ARGUMENTS = ["ask", "examples/scene.tif", "How many ships are there?"]
+ARGUMENTS = ["ask", "examples/scene.tif", "Where are the tennis courts?"]
 
 
 def main() -> None:

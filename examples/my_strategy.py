@@ -33,5 +33,5 @@ class Centre:
 if __name__ == "__main__":
     from uhrqa import ask
 
-    answer = ask("examples/scene.tif", "how many ships are there?", strategy=Centre(), budget=128)
+    answer = ask("examples/scene.tif", "where are the tennis courts?", strategy=Centre(), budget=128)
     print(answer.text, f"({answer.counts.kept} tokens)")

@@ -9,7 +9,7 @@ from pathlib import Path
 from uhrqa import ask, load_model, open_raster
 
 image = sys.argv[1] if len(sys.argv) > 1 else str(Path(__file__).parent / "scene.tif")
-question = sys.argv[2] if len(sys.argv) > 2 else "how many ships are there?"
+question = sys.argv[2] if len(sys.argv) > 2 else "where are the tennis courts?"
 
 model = load_model("tiny", device="cpu")  # or the directory of a LLaVA-NeXT checkpoint
 with open_raster(image) as raster:
