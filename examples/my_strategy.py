@@ -33,5 +33,6 @@ class Centre:
 if __name__ == "__main__":
     from uhrqa import ask
 
-    answer = ask("examples/scene.tif", "where are the tennis courts?", strategy=Centre(), budget=128)
+    question = "where are the tennis courts?"
+    answer = ask("examples/scene.tif", question, strategy=Centre(), budget=128)
     print(answer.text, f"({answer.counts.kept} tokens)")
