@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uhrqa.config import MOST_SEED
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
@@ -57,7 +58,7 @@ class Scene:
         self.prompt: Prompt = model.build_prompt(question)
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
-        if not 0 <= seed < 2**63:
+        if not 0 <= seed <= MOST_SEED:
             raise ConfigError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
         self.seed = seed
         self.ledger = Ledger()

@@ -109,7 +109,6 @@ def test_a_capped_selection_does_not_depend_on_earlier_questions(vlm, name) -> N
     raster, features = open_raster(picture((301, 257))), FeatureCache()
     cold = Scene(raster, vlm, "how many?", max_tiles=70)
     warm = Scene(raster, vlm, "how many?", max_tiles=70, features=features)
-    warm.features = features
     first = Scene(raster, vlm, "which color?", features=features)
     for level in first.pyramid:
         first.tokens(level)

@@ -15,12 +15,11 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from uhrqa.config import ATTENTION, DTYPES
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.registry import suggest
 from uhrqa.vlm.card import Card, cached_snapshot
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ATTENTION = ("sdpa", "flash_attention_2")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -72,7 +71,8 @@ def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype | str:
         return torch.float32 if device.type == "cpu" else "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"unknown dtype '{dtype}'{suggest(dtype, DTYPES)}")
-    return DTYPES[dtype]
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen
 
 
 def choose_attention(attention: str, device: torch.device) -> str:
