@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uhrqa.batch import AnswerFile, Entry, Record, fingerprint, read_entries, run_batch
+from uhrqa.batch import (
+    AnswerFile,
+    AskedAgainWarning,
+    Entry,
+    Record,
+    fingerprint,
+    read_entries,
+    run_batch,
+)
+from uhrqa.batch.scan import Scan
+from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import OutputError, QuestionError, RasterError
 
 RUN = fingerprint({"model": "fake"})
@@ -67,15 +78,53 @@ class FakeImages:
 def test_a_line_becomes_a_question_with_its_path_relative_to_the_file() -> None:
     rows = to_lines({"image": "x/../a.tif", "question": "Où?", "id": 7, "truth": "kept out"})
     assert read_entries(rows, Path("data")) == [
-        Entry(
-            1, "7", read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/x/../a.tif"), "Où?"
-        )
+        Entry(1, 7, read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/x/../a.tif"), "Où?")
     ]
 
 
 def test_an_absolute_path_stays_absolute() -> None:
     (entry,) = read_entries(to_lines({"image": "/in/a.tif", "question": "?"}), Path("data"))
     assert entry.path == Path("/in/a.tif")
+
+
+@pytest.mark.parametrize(
+    ("id_", "kept"), [(7, 7), (-1, -1), ("7", "7"), ("é", "é"), (None, "line-1")]
+)
+def test_an_id_keeps_its_type_and_null_is_none(id_: object, kept: object) -> None:
+    (entry,) = read_entries(to_lines({"image": "a", "question": "b", "id": id_}), Path())
+    assert (entry.id, type(entry.id), entry.error) == (kept, type(kept), "")
+
+
+def test_a_number_and_a_text_are_two_ids() -> None:
+    rows = to_lines(*({"image": "a", "question": "b", "id": id_} for id_ in (7, "7")))
+    first, second = read_entries(rows, Path())
+    assert first.key != second.key
+    assert not second.error
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["before", "behind"])
+def test_a_line_without_an_id_takes_none_that_is_written(turn: int) -> None:
+    rows = [
+        {"image": "a", "question": "?"},
+        {"image": "a", "question": "?", "id": "line-1"},
+        {"image": "a", "question": "?", "id": "line-1-2"},
+        {"image": "a", "question": "?", "id": "line-4"},
+        {"image": "a", "question": "?"},
+    ][::turn]
+    entries = read_entries(to_lines(*rows, b"nonsense\n"), Path())
+    assert len({entry.id for entry in entries}) == len({entry.key for entry in entries}) == 6
+    assert not any(entry.error for entry in entries[:5])
+    assert entries[0 if turn == 1 else 4].id == ("line-1-3" if turn == 1 else "line-5")
+
+
+def test_lines_of_a_windows_editor_are_read() -> None:
+    rows = to_lines({"image": "a", "question": "b"}, {"image": "c", "question": "d"})
+    windows = b"\xef\xbb\xbf" + b"".join(rows).replace(b"\n", b"\r\n") + b"\r\n"
+    entries = read_entries(windows.splitlines(keepends=True), Path())
+    assert [(entry.line, entry.image, entry.error) for entry in entries] == [
+        (1, "a", ""),
+        (2, "c", ""),
+    ]
 
 
 def test_blank_lines_and_a_byte_order_mark_do_not_count() -> None:
@@ -87,7 +136,8 @@ def test_blank_lines_and_a_byte_order_mark_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"nonsense\n", "Expecting value"),
+        (b"nonsense\n", "not JSON: Expecting value at column 1"),
+        (b'{"image":\n', "not JSON: Expecting value at column 10"),
         (b"[1]\n", "not an object"),
         (b'{"image": "a.tif"}\n', "'question' is missing"),
         (b'{"image": "a.tif", "qestion": "?"}\n', "did you mean 'qestion'"),
@@ -96,7 +146,9 @@ def test_blank_lines_and_a_byte_order_mark_do_not_count() -> None:
         (b'{"image": "a\\u0000b", "question": "?"}\n', "'image' is not a text"),
         (b'{"image": "a", "question": "?", "id": {}}\n', "'id' is neither"),
         (b'{"image": "a", "question": "?", "id": true}\n', "'id' is neither"),
-        (b"\xff\xfe{}\n", "can't decode"),
+        (b'{"image": "a", "question": "?", "id": 1.5}\n', "'id' is neither"),
+        (b'{"image": "a", "question": "?", "id": ""}\n', "or an empty one"),
+        (b"\xff\xfe{}\n", "not UTF-8 at byte 1; save the file as UTF-8"),
         (b"[" * 100_000, "recursion"),
     ],
 )
@@ -113,7 +165,7 @@ def test_a_second_use_of_an_id_is_an_error_that_names_the_first() -> None:
     row = {"image": "a", "question": "b", "id": "q"}
     first, second = read_entries(to_lines(row, row), Path())
     assert not first.error
-    assert second.error == "id 'q' is already taken by line 1"
+    assert second.error == "line 2: id 'q' is already taken by line 1"
 
 
 def test_equal_questions_on_different_lines_are_two_questions() -> None:
@@ -122,9 +174,10 @@ def test_equal_questions_on_different_lines_are_two_questions() -> None:
     assert first.key != second.key
 
 
-def test_a_file_without_questions_is_refused() -> None:
+@pytest.mark.parametrize("lines", [[], [b"\n"], [b"\xef\xbb\xbf\r\n", b"\r\n"]])
+def test_a_file_without_questions_is_refused(lines: list[bytes]) -> None:
     with pytest.raises(QuestionError, match="no questions"):
-        read_entries([b"\n"], Path())
+        read_entries(lines, Path())
 
 
 # --- running
@@ -153,6 +206,7 @@ def test_a_record_holds_the_question_its_answer_and_where_it_came_from(tmp_path:
         "question": "one?",
         "answer": "?eno",
         "key": entries[0].key,
+        "stamp": None,
         "run": RUN,
     }
 
@@ -170,7 +224,7 @@ def test_bad_lines_bad_images_and_our_own_mistakes_become_records(tmp_path: Path
     summary = run(tmp_path / "out", entries, FakeImages())
     found = {record["id"]: record.get("error") for record in records_of(tmp_path / "out")}
     assert found["x"] == "bad.tif: not an image"
-    assert found["line-2"].startswith("line 2: Expecting value")
+    assert found["line-2"].startswith("line 2: not JSON: Expecting value")
     assert found["y"] == "ZeroDivisionError: division by zero"
     assert found["z"] is None
     assert (summary.answered, summary.failed) == (1, 3)
@@ -275,6 +329,192 @@ def test_a_path_no_system_takes_does_not_stop_the_others(tmp_path: Path) -> None
     ]
     summary = run(tmp_path / "out", read_entries(rows, tmp_path), FakeImages())
     assert (summary.answered, summary.failed) == (1, 1)
+
+
+# --- an image that was replaced under its name is asked about again
+
+
+@pytest.fixture
+def answered(tmp_path: Path) -> tuple[Path, list[Entry]]:
+    """An output with answers about two images that are there, and the questions behind it."""
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_text(name)
+    entries = three_questions(tmp_path)
+    run(tmp_path / "out", entries, FakeImages())
+    return tmp_path / "out", entries
+
+
+def replace_content(image: Path) -> None:
+    image.write_text("another one")
+
+
+def replace_by_equal_size(image: Path) -> None:
+    image.write_text("z")
+    os.utime(image, ns=(1, 1))
+
+
+@pytest.mark.parametrize("change", [replace_content, replace_by_equal_size])
+def test_questions_about_a_replaced_image_are_asked_again(
+    answered, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    path, entries = answered
+    change(tmp_path / "a.tif")
+    images = FakeImages()
+    with pytest.warns(AskedAgainWarning, match=r"image that was replaced since.*: 2$"):
+        summary = run(path, entries, images)
+    assert images.asked == ["one?", "three?"]
+    assert (summary.answered, summary.skipped) == (2, 1)
+    assert sorted(record["id"] for record in records_of(path)) == ["line-1", "line-2", "line-3"]
+    assert run(path, entries, FakeImages()).skipped == 3
+
+
+def test_an_image_that_changes_while_it_is_asked_about_is_asked_again(tmp_path: Path) -> None:
+    image, path = tmp_path / "a.tif", tmp_path / "out"
+    image.write_text("one")
+
+    class Changing(FakeImages):
+        def answer(self, question: str) -> Record:
+            image.write_text("another one")
+            return super().answer(question)
+
+    entries = read_entries(to_lines({"image": "a.tif", "question": "?"}), tmp_path)
+    run(path, entries, Changing())
+    with pytest.warns(AskedAgainWarning):
+        assert run(path, entries, FakeImages()).answered == 1
+
+
+def test_an_image_that_is_gone_keeps_its_answers(answered, tmp_path: Path) -> None:
+    path, entries = answered
+    before = path.read_bytes()
+    (tmp_path / "a.tif").unlink()
+    assert run(path, entries, FakeImages()).skipped == 3
+    assert path.read_bytes() == before
+
+
+def test_an_image_that_was_missing_and_is_there_now_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    entries = read_entries(to_lines({"image": "bad/a.tif", "question": "?"}), tmp_path)
+
+    class Images(FakeImages):
+        @contextmanager
+        def __call__(self, image: Path) -> Iterator[Callable[[str], Record]]:
+            if not image.exists():
+                raise RasterError("no such file")
+            yield self.answer
+
+    assert run(path, entries, Images()).failed == 1
+    assert run(path, entries, Images()).skipped == 1
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.tif").write_text("image")
+    with pytest.warns(AskedAgainWarning):
+        assert run(path, entries, Images()).answered == 1
+    assert len(records_of(path)) == 1
+
+
+def test_a_chunk_written_again_makes_another_zarr(tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    (store / "c" / "0").mkdir(parents=True)
+    (store / "zarr.json").write_text("{}")
+    (store / "c" / "0" / "0").write_text("chunk")
+    stamp = stamp_image(store)
+    assert stamp_image(store) == stamp
+    os.utime(store / "c" / "0" / "0", ns=(1, 1))
+    assert stamp_image(store) != stamp
+    stamp = stamp_image(store)
+    (store / "c" / "0" / "1").write_text("chunk")
+    assert stamp_image(store) != stamp
+
+
+def test_a_directory_that_is_no_image_is_not_walked_through(tmp_path: Path, monkeypatch) -> None:
+    def walk(*_: object) -> None:
+        raise AssertionError("walked")
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert stamp_image(tmp_path)
+
+
+# --- damaged lines of the output
+
+
+def damage(path: Path, *numbers: int, by: bytes = b"garbage\n") -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number in numbers:
+        lines[number - 1] = by
+    path.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("by", [b"garbage\n", b"\xff\0\n", b"[1]\n", b'{"id": "line-', b"gar"])
+def test_a_damaged_line_is_left_out_and_asked_again(
+    answered, recwarn: pytest.WarningsRecorder, number: int, by: bytes
+) -> None:
+    path, entries = answered
+    if number < 3 and not by.endswith(b"\n"):
+        by += b"\n"
+    damage(path, number, by=by)
+    is_torn = by == b'{"id": "line-'
+    summary = run(path, entries, FakeImages())
+    assert (summary.answered, summary.skipped) == (1, 2)
+    assert sorted(record["id"] for record in records_of(path)) == ["line-1", "line-2", "line-3"]
+    told = [str(warning.message) for warning in recwarn]
+    assert len(told) == (0 if is_torn else 1)
+    assert all(f"out: line {number} is damaged and left out" in line for line in told)
+
+
+def test_several_damaged_lines_are_one_warning(answered) -> None:
+    path, entries = answered
+    damage(path, 1, 3)
+    with pytest.warns(AskedAgainWarning, match="lines 1, 3 are damaged") as told:
+        run(path, entries, FakeImages())
+    assert len(told) == 1
+
+
+def test_two_lines_that_ran_together_are_asked_again(answered) -> None:
+    path, entries = answered
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first[:30] + b"".join(others))
+    with pytest.warns(AskedAgainWarning, match="line 1 is damaged"):
+        assert run(path, entries, FakeImages()).answered == 2
+    assert len(records_of(path)) == 3
+
+
+def test_damaged_lines_stay_until_the_first_answer(answered) -> None:
+    path, entries = answered
+    damage(path, 2)
+    before = path.read_bytes()
+    with pytest.warns(AskedAgainWarning), pytest.raises(KeyboardInterrupt):
+        run(path, entries, FakeImages(stop_after=0))
+    assert path.read_bytes() == before
+
+
+def test_blank_lines_of_the_output_do_not_count(answered) -> None:
+    path, entries = answered
+    path.write_bytes(b"\n" + path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert run(path, entries, FakeImages()).skipped == 3
+
+
+def test_an_object_of_another_kind_is_no_damage(answered) -> None:
+    path, entries = answered
+    damage(path, 2, by=b'{"note": "mine"}\n')
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="line 2 is no answer of ours"):
+        run(path, entries, FakeImages())
+    assert path.read_bytes() == before
+
+
+def test_a_large_file_that_is_not_ours_is_refused_at_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    lines = iter([b"II*\0\n"] * 1000)
+    with pytest.raises(OutputError, match="line 1 is no answer"):
+        Scan(path, RUN, three_questions(), retry_failed=False).read(lines)
+    assert len(list(lines)) == 900
+
+
+def test_an_image_of_a_question_is_never_the_output(answered, tmp_path: Path) -> None:
+    _, entries = answered
+    with pytest.raises(OutputError, match="is an image of a question"):
+        AnswerFile(tmp_path / "b.tif", RUN, entries, restart=True)
+    assert (tmp_path / "b.tif").read_text() == "b"
 
 
 # --- what is there is kept until there is something better

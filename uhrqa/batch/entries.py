@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from uhrqa.errors import QuestionError
 from uhrqa.registry import suggest
+
+Id = str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,8 @@ class Entry:
 
     Attributes:
         line: its number, from 1.
-        id: as given, or `line-N`.
-        key: what makes it this question: it changes when id, image or text change.
+        id: as given, text or number; of a line without one, `line-N`.
+        key: what makes it this question: it changes when id, image's name or text change.
         image: path as written.
         path: the same, relative to the working directory.
         text: the question.
@@ -28,12 +32,24 @@ class Entry:
     """
 
     line: int
-    id: str
+    id: Id
     key: str
     image: str = ""
     path: Path = Path()
     text: str = ""
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line as written, before lines without an id get one."""
+
+    number: int
+    raw: bytes
+    id: Id | None = None
+    image: str = ""
+    text: str = ""
+    problem: str = ""
 
 
 def read_entries(lines: Iterable[bytes], directory: Path) -> list[Entry]:
@@ -46,44 +62,70 @@ def read_entries(lines: Iterable[bytes], directory: Path) -> list[Entry]:
     Raises:
         QuestionError: there is no line at all.
     """
-    entries: list[Entry] = []
-    first_line: dict[str, int] = {}
-    for number, raw in enumerate(lines, start=1):
-        if not raw.strip():
-            continue
-        entry = _read_entry(number, raw, directory)
-        if not entry.error and entry.id in first_line:
-            problem = f"id '{entry.id}' is already taken by line {first_line[entry.id]}"
-            entry = _bad_entry(number, raw, entry.id, problem)
-        first_line.setdefault(entry.id, number)
-        entries.append(entry)
-    if not entries:
+    found = [
+        _read_line(number, raw)
+        for number, raw in enumerate(lines, start=1)
+        if raw.removeprefix(codecs.BOM_UTF8).strip()
+    ]
+    if not found:
         raise QuestionError('no questions; write one {"image": …, "question": …} a line')
-    return entries
+    owners: dict[Id, int] = {}  # of every id that is written, the line that has it first
+    for line in found:
+        if line.id is not None:
+            owners.setdefault(line.id, line.number)
+    return [_to_entry(line, owners, directory) for line in found]
 
 
-def _read_entry(number: int, raw: bytes, directory: Path) -> Entry:
-    id_ = f"line-{number}"
+def _to_entry(line: _Line, owners: Mapping[Id, int], directory: Path) -> Entry:
+    id_ = _free_id(line.number, owners) if line.id is None else line.id
+    problem = line.problem
+    if not problem and owners.get(id_, line.number) != line.number:
+        problem = f"id {id_!r} is already taken by line {owners[id_]}"
+    if problem:
+        key = digest(f"{line.number} {line.raw!r}")
+        return Entry(line.number, id_, key, error=f"line {line.number}: {problem}")
+    key = digest(json.dumps([id_, line.image, line.text]))
+    return Entry(line.number, id_, key, line.image, directory / line.image, line.text)
+
+
+def _free_id(number: int, owners: Collection[Id]) -> str:
+    """`line-N`, or `line-N-2` and so on where another line has taken that."""
+    names = (f"line-{number}{f'-{turn}' if turn > 1 else ''}" for turn in count(1))
+    return next(name for name in names if name not in owners)
+
+
+def _read_line(number: int, raw: bytes) -> _Line:
+    id_: Id | None = None
     try:
-        row = json.loads(raw.decode("utf-8-sig"))
-        if not isinstance(row, dict):
-            raise ValueError('not an object; write {"image": …, "question": …}')  # noqa: TRY004
-        id_ = _read_id(row, id_)
+        row = _read_object(raw)
+        id_ = _read_id(row)
         image, text = _read_field(row, "image"), _read_field(row, "question")
     except (ValueError, RecursionError) as error:
-        return _bad_entry(number, raw, id_, f"line {number}: {error}")
-    key = digest(json.dumps([id_, image, text]))
-    return Entry(number, id_, key, image, directory / image, text)
+        return _Line(number, raw, id_, problem=str(error))
+    return _Line(number, raw, id_, image, text)
 
 
-def _read_id(row: dict[str, Any], default: str) -> str:
-    value = row.get("id", default)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise ValueError("'id' is neither a text nor a whole number")
-    return str(value)
+def _read_object(raw: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(raw.decode("utf-8-sig").strip())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(row, dict):
+        raise ValueError('not an object; write {"image": …, "question": …}')  # noqa: TRY004
+    return row
 
 
-def _read_field(row: dict[str, Any], name: str) -> str:
+def _read_id(row: Mapping[str, Any]) -> Id | None:
+    """The id as written; null is no id."""
+    value = row.get("id")
+    if isinstance(value, bool) or not isinstance(value, str | int | None) or value == "":
+        raise ValueError("'id' is neither a whole number nor a text, or an empty one")
+    return value
+
+
+def _read_field(row: Mapping[str, Any], name: str) -> str:
     if name not in row:
         raise ValueError(f"'{name}' is missing{suggest(name, row)}")
     value = row[name]
@@ -92,10 +134,6 @@ def _read_field(row: dict[str, Any], name: str) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError(f"'{name}' is not valid Unicode: half of a surrogate pair")
     return value
-
-
-def _bad_entry(number: int, raw: bytes, id_: str, problem: str) -> Entry:
-    return Entry(number, id_, digest(f"{number} {raw!r}"), error=problem)
 
 
 def digest(text: str) -> str:

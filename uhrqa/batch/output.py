@@ -1,9 +1,10 @@
 """The file of answers: append-only JSON lines that a stopped run can continue.
 
-Every line carries the key of its question and the fingerprint of its run. A torn last line, as a
-killed process leaves it, is cut off; a line of another run, or of a question that has changed
-since, is refused rather than mixed in. Whatever has to go goes with the first new answer: a run
-that ends before it leaves the file as it was.
+Every line carries the key of its question, the stamp of its image and the fingerprint of its run. A
+torn last line, as a killed process leaves it, is cut off; damaged lines, and those about an image
+that was replaced since, make way for new answers; a line of another run, or of a question that has
+changed since, is refused rather than mixed in. Whatever has to go goes with the first new answer: a
+run that ends before it leaves the file as it was.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import json
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from uhrqa.batch.entries import Entry, digest
+from uhrqa.batch.scan import Scan
 from uhrqa.errors import OutputError
 
-START = b'{"id": '  # of every line
-ADVICE = "name another file with -o, or start over with --restart"
+
+class AskedAgainWarning(UserWarning):
+    """Lines of the output are left out, and their questions asked again."""
 
 
 def fingerprint(run: Mapping[str, object]) -> str:
@@ -58,19 +62,19 @@ class AnswerFile:
     ) -> None:
         self.path = path
         self.run = run
-        self.done: set[str] = set()
-        self.failed = 0
-        self._end = 0  # bytes of whole lines; what lies behind them is torn
-        self._dropped: set[int] = set()  # numbers of the lines that must go
-        self._unended = False  # the last line is whole but for its line end
         self._settled = False
         self._descriptor = self._open()
         try:
-            if not restart:
-                self._scan(entries, retry_failed)
+            if restart:
+                self._refuse_image(entries)
+                self._scan = Scan(path, run, entries, retry_failed)
+            else:
+                self._scan = self._read(entries, retry_failed)
         except BaseException:
             self.close()
             raise
+        self.done = self._scan.done
+        self.failed = self._scan.failed
 
     def __enter__(self) -> Self:
         return self
@@ -138,49 +142,37 @@ class AnswerFile:
         except FileNotFoundError:
             return False
 
-    def _scan(self, entries: Sequence[Entry], retry_failed: bool) -> None:
-        """Note what is done and what must go, line by line; changes nothing."""
-        keys = {entry.key for entry in entries}
-        asked = {entry.id for entry in entries if not entry.error}
+    def _read(self, entries: Sequence[Entry], retry_failed: bool) -> Scan:
+        """What the file holds for this run; warns of what must go."""
+        scan = Scan(self.path, self.run, entries, retry_failed)
         with os.fdopen(os.dup(self._descriptor), "rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                record = _parse(line)
-                if record is None and _is_torn(line):
-                    return
-                if record is None:
-                    raise OutputError(f"{self.path}: line {number} is no answer of ours; {ADVICE}")
-                self._check(record, keys, asked)
-                is_error = "error" in record
-                if is_error and (retry_failed or record["key"] not in keys):
-                    self._dropped.add(number)
-                else:
-                    self.done.add(record["key"])
-                    self.failed += is_error
-                self._end += len(line)
-                self._unended = not line.endswith(b"\n")
+            scan.read(lines)
+        for message in scan.warnings():
+            warnings.warn(message, AskedAgainWarning, stacklevel=4)
+        return scan
 
-    def _check(self, record: Mapping[str, Any], keys: set[str], asked: set[str]) -> None:
-        if record["run"] != self.run:
-            raise OutputError(
-                f"{self.path}: holds answers of another run (model, strategy, options, "
-                f"budget, seed or version differ); {ADVICE}"
-            )
-        if "error" not in record and record["key"] not in keys and record.get("id") in asked:
-            raise OutputError(
-                f"{self.path}: question '{record['id']}' has changed since it was answered; "
-                + ADVICE
-            )
+    def _refuse_image(self, entries: Sequence[Entry]) -> None:
+        """Start over in no file that a question is about."""
+        for path in {entry.path for entry in entries if not entry.error}:
+            try:
+                is_same = os.path.samestat(os.fstat(self._descriptor), path.stat())
+            except (OSError, ValueError):
+                continue
+            if is_same:
+                raise OutputError(
+                    f"{self.path}: is an image of a question; name another file with -o"
+                )
 
     def _settle(self) -> None:
         """Make the file what this run goes on from; before this, nothing in it is touched."""
         if self._settled:
             return
         try:
-            if self._dropped:
+            if self._scan.dropped:
                 self._rewrite()
             else:
-                os.ftruncate(self._descriptor, self._end)
-                _write_all(self._descriptor, b"\n" if self._unended else b"")
+                os.ftruncate(self._descriptor, self._scan.end)
+                _write_all(self._descriptor, b"\n" if self._scan.unended else b"")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
         self._settled = True
@@ -209,12 +201,12 @@ class AnswerFile:
             os.fdopen(os.dup(descriptor), "wb") as fresh,
         ):
             lines.seek(0)
-            left = self._end
+            left = self._scan.end
             for number, line in enumerate(lines, start=1):
                 left -= len(line)
                 if left < 0:
                     break
-                if number not in self._dropped:
+                if number not in self._scan.dropped:
                     fresh.write(line.rstrip(b"\n") + b"\n")
             fresh.flush()
             os.fsync(descriptor)
@@ -222,22 +214,6 @@ class AnswerFile:
 
 def _line(record: Mapping[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(record, dict) and isinstance(record.get("key"), str) and "run" in record:
-        return record
-    return None
-
-
-def _is_torn(line: bytes) -> bool:
-    """Whether this is the start of a line of ours, or the zeros a power cut leaves."""
-    is_start = line.startswith(START) or START.startswith(line)
-    return not line.endswith(b"\n") and (is_start or not line.strip(b"\0"))
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -1,7 +1,7 @@
 """Ask every question that is not answered yet, image by image.
 
-Knows nothing of models or files: an `Opener` gives a function that answers questions about one
-image, and a `Sink` takes the records.
+Knows nothing of models and opens no file: an `Opener` gives a function that answers questions about
+one image, and a `Sink` takes the records.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from uhrqa.batch.entries import Entry
+from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import UhrqaError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ class Sink(Protocol):
     @property
     def done(self) -> Collection[str]:
         """Keys of the entries that need no answer any more."""
+
+    @property
+    def failed(self) -> int:
+        """How many of them are errors that an earlier run recorded."""
 
     def append(self, record: Record) -> None:
         """Add one record; it is there for good when this returns."""
@@ -98,20 +103,22 @@ def _real(path: Path) -> str:
 
 def _answer_group(path: Path, group: list[Entry], open_image: Opener) -> Iterator[Record]:
     waiting = list(group)
+    stamp = stamp_image(path)  # before it is opened: replaced from here on, it is asked again
     try:
         with open_image(path) as answer:
             while waiting:
-                yield _answer_one(waiting.pop(0), answer)
+                entry = waiting.pop(0)
+                yield _record(entry, _answer_one(entry.text, answer), stamp)
     except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
         problem = _describe(error)
-        yield from (_record(entry, {"error": problem}) for entry in waiting)
+        yield from (_record(entry, {"error": problem}, stamp) for entry in waiting)
 
 
-def _answer_one(entry: Entry, answer: Callable[[str], Record]) -> Record:
+def _answer_one(question: str, answer: Callable[[str], Record]) -> Record:
     try:
-        return _record(entry, answer(entry.text))
+        return answer(question)
     except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
-        return _record(entry, {"error": _describe(error)})
+        return {"error": _describe(error)}
 
 
 def _describe(error: Exception) -> str:
@@ -122,6 +129,13 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _record(entry: Entry, content: Record) -> Record:
+def _record(entry: Entry, content: Record, stamp: str | None = None) -> Record:
     asked = {"image": entry.image, "question": entry.text} if not entry.error else {}
-    return {"id": entry.id, "line": entry.line, **asked, **content, "key": entry.key}
+    return {
+        "id": entry.id,
+        "line": entry.line,
+        **asked,
+        **content,
+        "key": entry.key,
+        "stamp": stamp,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ from uhrqa.batch import (
     Opener,
     Record,
     Sink,
+    Summary,
     fingerprint,
     read_entries,
     run_batch,
@@ -80,9 +81,11 @@ def batch(
     """Answer a file of questions; continues where it was stopped.
 
     Each line is an object with `image`, `question` and perhaps `id`; image paths are relative to
-    the file. Stopped at any point, the same command continues. Questions of one image share its
-    encoded tiles, so answers come image by image. A line or an image that cannot be used becomes a
-    line with `error`, and the exit code is 1.
+    the file. Stopped at any point, the same command continues. Where an image was replaced since
+    (another size or time of change), its questions are asked again and the old answers go; damaged
+    lines of the output make way in the same manner, with a warning. Questions of one image share
+    its encoded tiles, so answers come image by image. A line or an image that cannot be used
+    becomes a line with `error`, and the exit code is 1.
     """
     settings = opt.resolve(
         quiet=quiet,
@@ -101,23 +104,27 @@ def batch(
     choice = choose(settings, opt.read_pairs(option), rfm=rfm)
     entries = _read_questions(questions, output)
     run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
-    sink: AbstractContextManager[Sink] = (
-        nullcontext(_Stdout())
-        if output == "-"
-        else AnswerFile(Path(output), run, entries, restart=restart, retry_failed=retry_failed)
-    )
     images = _Images(settings, choice, evidence)
-    with sink as answers:
-        if any(not entry.error and entry.key not in answers.done for entry in entries):
+    with _open_sink(output, run, entries, restart, retry_failed) as sink:
+        if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(settings, quiet, rfm)  # what is wrong with it is told once
-        failed = _answer(entries, answers, images, quiet)
+        failed = _answer(entries, sink, images, quiet)
     raise typer.Exit(1 if failed else 0)
+
+
+def _open_sink(
+    output: str, run: str, entries: list[Entry], restart: bool, retry_failed: bool
+) -> AbstractContextManager[Sink]:
+    if output == "-":
+        return nullcontext(_Stdout())
+    return AnswerFile(Path(output), run, entries, restart=restart, retry_failed=retry_failed)
 
 
 class _Stdout:
     """Records on stdout: nothing is remembered."""
 
     done: Collection[str] = ()
+    failed = 0
 
     def append(self, record: Record) -> None:
         print_result(dump_json(record))
@@ -184,12 +191,9 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
     Returns:
         How many entries failed, in this run or recorded by an earlier one.
     """
-    earlier = getattr(sink, "failed", 0)
-    waiting = sum(entry.key not in sink.done for entry in entries)
+    left = sum(entry.key not in sink.done for entry in entries)
     opener: Opener = images.open
-    left = waiting
-    with ExitStack() as stack:
-        advance = stack.enter_context(_bar(len(entries), len(entries) - waiting, quiet))
+    with _bar(len(entries), len(entries) - left, quiet) as advance:
 
         def progress() -> None:
             nonlocal left
@@ -200,20 +204,23 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
             summary = run_batch(entries, sink, opener, progress)
         except BaseException:
             if not quiet and left:
-                print_note(
-                    f"uhrqa: stopped with {left} of {len(entries)} left; run it again to go on"
-                )
+                again = "; run it again to go on" if isinstance(sink, AnswerFile) else ""
+                print_note(f"uhrqa: stopped with {left} of {len(entries)} left{again}")
             raise
-    failed = summary.failed + earlier
     if not quiet:
-        done = summary.skipped - earlier
-        print_note(f"uhrqa: {summary.answered} answered, {done} done before, {failed} failed")
-        _print_reasons(summary.reasons)
-        if failed:
-            where = f" in {sink.path}" if isinstance(sink, AnswerFile) else ""
-            again = "; --retry-failed asks again" if where else ""
-            print_note(f"uhrqa: see the error key{where}{again}")
-    return failed
+        _print_summary(summary, sink)
+    return summary.failed + sink.failed
+
+
+def _print_summary(summary: Summary, sink: Sink) -> None:
+    """How the run ended, and what to do about failures."""
+    done, failed = summary.skipped - sink.failed, summary.failed + sink.failed
+    print_note(f"uhrqa: {summary.answered} answered, {done} done before, {failed} failed")
+    _print_reasons(summary.reasons)
+    if failed and isinstance(sink, AnswerFile):
+        print_note(f"uhrqa: see the error key in {sink.path}; --retry-failed asks again")
+    elif failed:
+        print_note("uhrqa: see the error key")
 
 
 def _print_reasons(reasons: Mapping[str, int]) -> None:
@@ -261,10 +268,20 @@ def _read_questions(questions: str, output: str) -> list[Entry]:
     if questions == "-":
         return read_entries(read_stdin(), Path())
     path = Path(questions)
+    if output != "-" and _is_same_file(path, Path(output)):
+        raise OutputError(f"{output}: is the file of questions; name another one with -o")
     try:
         with path.open("rb") as file:
-            if output != "-" and Path(output).exists() and path.samefile(output):
-                raise OutputError(f"{output}: is the file of questions; name another one with -o")
             return read_entries(file, path.parent)
     except OSError as error:
         raise QuestionError(f"{questions}: cannot be read: {error.strerror}") from error
+    except QuestionError as error:
+        raise QuestionError(f"{questions}: {error}") from error
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file; one that leads nowhere is another."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

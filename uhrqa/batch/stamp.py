@@ -1,0 +1,47 @@
+"""What tells that an image was replaced under its name. Reads no pixel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from uhrqa.batch.entries import digest
+from uhrqa.errors import RasterError
+
+
+def stamp_image(path: Path) -> str | None:
+    """Size and time of change of an image, in 16 letters.
+
+    For a Zarr directory those of every file in it: a chunk that is written again in its place
+    leaves no trace in the directory itself.
+
+    Returns:
+        None where nothing is there.
+    """
+    try:
+        if path.is_dir() and _is_zarr(path):
+            return digest("\n".join(_files(path)))
+        state = path.stat()
+    except (OSError, ValueError):
+        return None
+    return digest(f"{state.st_size} {state.st_mtime_ns}")
+
+
+def _is_zarr(path: Path) -> bool:
+    from uhrqa.raster import format_of
+
+    try:
+        return format_of(str(path)) == "zarr"
+    except RasterError:
+        return False
+
+
+def _files(directory: Path) -> Iterator[str]:
+    """Name, size and time of change of every file, in an order of its own."""
+    for folder, folders, names in os.walk(directory):
+        folders.sort()
+        inside = os.path.relpath(folder, directory)
+        for name in sorted(names):
+            state = Path(folder, name).stat()
+            yield f"{inside}/{name} {state.st_size} {state.st_mtime_ns}"
