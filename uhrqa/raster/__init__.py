@@ -42,6 +42,7 @@ MAGIC = {
     b"\xff\xd8\xff": "jpeg",
 }
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+REMOTE = ("http://", "https://", "ftp://", "s3://", "gs://", "az://")
 
 
 class ExtraBandsWarning(UserWarning):
@@ -144,6 +145,8 @@ def format_of(path: str) -> str:
         with Path(path).open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:
+        if path.startswith(REMOTE):
+            raise RasterError(f"{path}: remote files are not read yet; download it first") from None
         raise RasterError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
