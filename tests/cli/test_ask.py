@@ -26,12 +26,67 @@ def test_the_answer_alone_goes_to_stdout_and_the_account_to_stderr(ask) -> None:
     assert outcome.out.split() == "".join(c for c in answer if c.isprintable() or c == " ").split()
     for word in ("/ 60", "vision encode", "relevance pass", "prefill", "decode", "text tokens"):
         assert word in outcome.err
-    for word in ("bytes read", "peak memory", "TFLOPs", "seconds"):
+    for word in ("B read", "peak memory", "FLOPs", "seconds", "rfm-dip · budget 60", "loaded in"):
         assert word in outcome.err
 
 
 def test_quiet_leaves_stderr_empty(ask) -> None:
     assert ask("-q").err == ""
+
+
+def test_an_empty_answer_is_told(ask, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from uhrqa import answer
+
+    real = answer.ask
+    monkeypatch.setattr(answer, "ask", lambda *args, **more: replace(real(*args, **more), text=" "))
+    note = "uhrqa: note: the model gave an empty answer\n"
+    assert note in ask().err
+    assert note in ask("--json").err
+    assert ask("-q").err == ""
+
+
+def test_a_question_that_starts_with_a_dash_goes_behind_two(uhrqa, checkpoint, image) -> None:
+    for question in (
+        "-h of the ships?",
+        "-how many?",
+        "--how many?",
+        "-5?",
+        "-m the roof?",
+        "-q ?",
+    ):
+        outcome = uhrqa("ask", image, question)
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+        assert "goes behind --" in outcome.err
+    args = ("-m", checkpoint, "-b", "60", "--json", "-q", "--", "-h of the ships?")
+    assert json.loads(uhrqa("ask", image, *args).out)["question"] == "-h of the ships?"
+
+
+def test_values_with_dashes_and_spaces_are_not_taken_for_questions(uhrqa, image) -> None:
+    for word in ("-m/no such place", "--model=/no such place", "-qm/no"):
+        assert "goes behind" not in uhrqa("ask", image, "?", word).err
+    assert "goes behind" not in uhrqa("ask", image, "?", "-m", "-no such place").err
+
+
+def test_rows_in_which_nothing_happened_are_shown_when_verbose(ask) -> None:
+    for part in ("relevance pass ", " reused "):
+        assert part not in ask("-s", "downsample").err
+        assert part in ask("-s", "downsample", "-v").err
+
+
+def test_levels_of_region_merge_are_called_views(ask) -> None:
+    assert " view " in ask("-s", "region-merge").err
+    assert " level " in ask().err
+
+
+def test_an_option_that_leaves_much_of_the_budget_unused_is_named(ask) -> None:
+    few = ("-b", "4k", "-o", "keep_ratio=0.01")
+    assert "of 4000 tokens: keep_ratio=0.01 allows no more; raise it with -o" in ask(*few).err
+    assert "and max_tiles=1 allow no more; raise them" in ask(*few, "-o", "max_tiles=1").err
+    assert "no more" not in ask("-b", "4k", "-o", "keep_ratio=1").err  # the image has no more
+    assert "no more" not in ask("-o", "keep_ratio=0.9").err  # the budget is used
+    assert ask(*few, "-q").err == ""
 
 
 def test_verbose_adds_the_steps_and_notes_are_always_there(ask) -> None:

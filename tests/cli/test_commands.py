@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from uhrqa.cli import doctor, rows
-from uhrqa.strategies import STRATEGIES
+from uhrqa.cli import doctor, report, rows
+from uhrqa.strategies import STRATEGIES, make_strategy
 from uhrqa.vlm import card
 from uhrqa.vlm.card import list_cards
 
@@ -52,7 +52,8 @@ def test_a_real_run_adds_seconds_memory_and_bytes(uhrqa, checkpoint, image) -> N
         assert row["bytes_read"] > 0  # none profits from what another has read
     table = uhrqa(*args).out
     assert "peak memory" in table
-    assert "in TFLOPs" in table
+    assert "FLOPs" in table
+    assert "assumed" not in table
 
 
 def test_quiet_leaves_stderr_empty_even_where_a_budget_is_refused(uhrqa) -> None:
@@ -75,9 +76,9 @@ def test_a_budget_above_the_context_is_said_to_be_lowered(uhrqa, checkpoint, ima
 def test_the_title_says_at_most_only_of_strategies_that_have_a_bound(uhrqa) -> None:
     args = ("profile", "--size", "8192x4096", "-m", SEVEN_B, "-b", "1k", "-s")
     assert uhrqa(*args, "rfm-dip,downsample").out.startswith(
-        "planned for 8192x4096 px; rfm-dip: at most this\n"
+        "planned for 8192 x 4096 px; rfm-dip: at most this\n"
     )
-    assert uhrqa(*args, "downsample").out.startswith("planned for 8192x4096 px\n")
+    assert uhrqa(*args, "downsample").out.startswith("planned for 8192 x 4096 px\n")
     rows = json.loads(uhrqa(*args, "rfm-dip,downsample", "--json").out)["rows"]
     assert [row["bound"] for row in rows] == ["at most", "exact"]
 
@@ -105,6 +106,34 @@ def test_memory_of_a_row_is_the_devices_where_there_is_one() -> None:
         return rows.measured_row(choice, answer).peak_memory  # type: ignore[arg-type]
 
     assert (peak(None), peak(0), peak(3)) == (7, 0, 3)
+
+
+def test_a_plan_says_what_it_takes_for_granted(uhrqa) -> None:
+    args = ("profile", "--size", "800x800", "-m", SEVEN_B, "-b", "1k", "-s", "downsample")
+    assert "\nassumed: 32 text tokens in the prompt, 4 decoding steps\n" in uhrqa(*args).out
+    assert "8 decoding steps" in uhrqa(*args, "--max-new-tokens", "9").out
+    found = json.loads(uhrqa(*args, "--json").out)
+    assert found["assumed"] == {"question_tokens": 32, "decode_steps": 4}
+
+
+def test_the_unit_of_a_table_fits_its_largest_number(uhrqa) -> None:
+    args = ("profile", "--size", "800x800", "-b", "1k", "-s", "downsample")
+    assert "total in TFLOPs" in uhrqa(*args, "-m", SEVEN_B).out
+    assert "total in GFLOPs" in uhrqa(*args, "-m", "tiny").out
+
+
+def test_numbers_of_a_column_have_the_same_decimals() -> None:
+    tera = report.unit_for([1.23e15, 9e13])
+    assert tera.name == "TFLOPs"
+    assert report.flops_texts([1.23e15, 9.13e13, None, 0], tera) == ["1230.0", "91.3", "", "0.0"]
+    assert report.flops_texts([65.4e9, 59e9], tera) == ["0.065", "0.059"]
+    assert report.flops_texts([8.07e6, 1.17e9], tera) == ["<0.001", "0.001"]
+    assert report.flops_texts([4.567e14, 1.23e15], tera) == ["457", "1230"]
+    assert [report.unit_for([most]).name for most in (4e10, 2e6, 0)] == [
+        "GFLOPs",
+        "MFLOPs",
+        "MFLOPs",
+    ]
 
 
 def test_another_rfm_changes_the_plan_and_a_bad_one_ends_with_code_4(
@@ -171,8 +200,21 @@ def test_info_counts_tiles_and_tokens_of_every_level(uhrqa, image) -> None:
 
 def test_info_as_text_names_size_levels_and_budgets(uhrqa, image) -> None:
     text = uhrqa("info", image, "-m", SEVEN_B).out
-    for word in ("400 x 300 px", "stored levels", "448 x 336", "16000", "100.0%"):
+    for word in ("400 x 300 px", "stored levels", "448 x 336", "4000", "100.0%"):
         assert word in text
+    assert "8000" not in text  # above the model's context
+    assert "8000" in uhrqa("info", image, "-m", SEVEN_B, "-b", "1k,8k").out
+
+
+def test_info_warns_where_overviews_are_missing(uhrqa, monkeypatch, image) -> None:
+    from uhrqa.raster import levels
+
+    assert uhrqa("info", image).err == ""
+    monkeypatch.setattr(levels, "WINDOW_PIXELS", 1000)
+    err = uhrqa("info", image).err
+    assert err.startswith(f"uhrqa: warning: {image}: no overview of 400 x 300 px or less is stored")
+    assert f"gdaladdo -r cubic {image}" in err
+    assert uhrqa("info", image, "-q").err == ""
 
 
 def test_models_and_strategies_list_what_there_is(uhrqa) -> None:
@@ -185,6 +227,13 @@ def test_models_and_strategies_list_what_there_is(uhrqa) -> None:
     assert {card["name"] for card in json.loads(uhrqa("models", "--json").out)["models"]} == set(
         list_cards()
     )
+
+
+def test_every_default_shown_is_accepted(uhrqa) -> None:
+    listing = json.loads(uhrqa("strategies", "--json").out)["strategies"]
+    for entry in listing:
+        defaults = {option["name"]: option["default"] for option in entry["options"]}
+        assert make_strategy(entry["name"], defaults) == make_strategy(entry["name"])
 
 
 def test_config_show_names_the_winner_and_its_source(uhrqa, monkeypatch) -> None:

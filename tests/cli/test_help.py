@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 
@@ -64,7 +65,13 @@ def test_the_top_help_imports_no_command_and_no_library_of_ours() -> None:
         "print(*(n for n in sys.modules if n.startswith('uhrqa')), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stderr.split()) == {"uhrqa", "uhrqa.errors", "uhrqa.cli", "uhrqa.cli.app"}
+    assert set(done.stderr.split()) == {
+        "uhrqa",
+        "uhrqa.errors",
+        "uhrqa.cli",
+        "uhrqa.cli.app",
+        "uhrqa.cli.usage",
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -91,3 +98,53 @@ def test_without_a_command_the_help_is_shown_and_nothing_is_guessed(uhrqa) -> No
     outcome = uhrqa()
     assert outcome.code == 2
     assert "Usage: uhrqa" in outcome.out
+
+
+def test_help_fills_its_lines_and_shows_no_types_of_flags(uhrqa, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    for args in LIGHT:
+        if args[-1] == "--help":
+            assert not {"<bool>", "<="} & set(uhrqa(*args).out.split())
+    assert "in the local cache, can be named with -m as well." in uhrqa("models", "--help").out
+
+
+def completions(*words: str) -> list[str]:
+    """What the shell is offered for the last word."""
+    environ = {
+        "_UHRQA_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(("uhrqa", *words)),
+        "COMP_CWORD": str(len(words)),
+    }
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print(*(set(sys.modules) & {HEAVY}), file=sys.stderr))\n"
+        "from uhrqa.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | environ,
+    )
+    assert done.stderr.strip() == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("as",), ["ask"]),
+        (("ask", "a.tif", "?", "-m", "ti"), ["tiny"]),
+        (("ask", "-s", "region"), ["region-merge"]),
+        (("profile", "-s", "full,rand"), ["full,random"]),
+        (("ask", "-s", "region-merge", "-o", "it"), ["iterations="]),
+        (("ask", "-o", "zoom"), ["zoom_ratio="]),
+        (("profile", "-s", "full,uniform", "-o", ""), ["level="]),
+        (("ask", "-s", "nosuch", "-o", ""), []),
+        (("ask", "--dtype", "bf"), ["bfloat16"]),
+        (("ask", "--form"), ["--format"]),
+    ],
+)
+def test_tab_offers_what_there_is(words: tuple[str, ...], offered: list[str]) -> None:
+    assert completions(*words) == offered

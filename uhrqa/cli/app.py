@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from uhrqa import __version__
+from uhrqa.cli.usage import check_dashes, hide_flag_types, tidy_help
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ COMMANDS = {
 }
 """Name of a command to the first line of its help; `uhrqa.cli.<name>` holds the command."""
 
-EPILOG = (
-    "Exit codes: 0 ok · 1 a question of a batch failed, or doctor found a breakage · 2 usage · "
-    "3 bad image or questions · 4 model missing or unusable · 5 out of memory · "
-    "6 output not writable · 7 budget refused · 130 Ctrl-C · 141 closed pipe · 143 SIGTERM."
-)
+EPILOG = """\
+Exit codes:
+
+0 ok · 1 a question of a batch failed, or doctor found a breakage
+2 usage, a bad setting or name · 3 bad image or questions
+4 model missing or unusable · 5 out of memory · 6 output not writable
+7 budget refused: less than the strategy needs
+130 Ctrl-C · 141 closed pipe · 143 SIGTERM
+"""
 
 
 OUT_OF_MEMORY = (
@@ -56,14 +61,28 @@ class LazyGroup(TyperGroup):
         for name, summary in COMMANDS.items():
             self.add_command(TyperCommand(name, help=summary))
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - typer's own types
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own types
+        """The options, with no type shown behind flags."""
+        params = super().get_params(ctx)
+        hide_flag_types(params)
+        return params
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
         """Put the real command in the place of its one-line stand-in, then resolve as usual."""
         if args and args[0] in COMMANDS:
-            module = importlib.import_module(f"uhrqa.cli.{args[0]}")
-            command = typer.main.get_command(module.app)
-            command.name = args[0]
+            command = load_command(args[0])
+            tidy_help(command, ctx)
+            if not ctx.resilient_parsing:  # completing, a line is not finished yet
+                check_dashes(command, args[1:])
             self.commands[args[0]] = command
         return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:  # noqa: ANN401
+    """A command from its module, which this imports."""
+    command = typer.main.get_command(importlib.import_module(f"uhrqa.cli.{name}").app)
+    command.name = name
+    return command
 
 
 app = typer.Typer(

@@ -2,73 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose, load
-from uhrqa.cli.console import dump_json, print_result, read_stdin
+from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.errors import QuestionError
+
+if TYPE_CHECKING:
+    from uhrqa.answer import Answer
 
 app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples(
     'uhrqa ask harbour.tif "How many ships are there?"',
-    'uhrqa ask city.zarr "What colour is the roof by the pool?" -b 2k -s region-merge --json',
+    'uhrqa ask city.zarr "Where is the pool?" -b 2k -s region-merge --json',
 )
 
 
 @app.command(epilog=EPILOG)
+@opt.share(*opt.ANSWERING, *opt.PRINTING)
 def ask(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="TIFF, Zarr, PNG or JPEG.")],
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="`-` reads stdin.")],
-    model: opt.Model = None,
-    strategy: opt.Strategy = None,
-    budget: opt.Budget = None,
-    option: opt.Option = None,
-    rfm: opt.Rfm = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    attention: opt.Attention = None,
-    seed: opt.Seed = None,
-    max_new_tokens: opt.MaxNewTokens = None,
-    max_tiles: opt.MaxTiles = None,
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
+    question: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUESTION", help="`-` reads stdin; `--` before one with a dash."
+        ),
+    ],
+    given: opt.Given,
 ) -> None:
     """Ask one question about one image.
 
     The answer goes to stdout; counts, cost and times go to stderr.
     """
-    settings = opt.resolve(
-        quiet=quiet,
-        verbose=verbose,
-        as_json=as_json,
-        model=model,
-        strategy=strategy,
-        budget=budget,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-        max_tiles=max_tiles,
-        format=format_,
-    )
-    text = _read_question(question)
-    choice = choose(settings, opt.read_pairs(option), rfm=rfm)
+    answer, loading = _answer(image, _read_question(question), given)
+    as_json = given.settings.format == "json"
+    print_result(dump_json(answer.to_dict()) if as_json else answer.text)
+    if not given.quiet:
+        from uhrqa.cli.report import print_report
+
+        if not answer.text.strip():
+            print_note("uhrqa: note: the model gave an empty answer")
+        print_report(answer, loading=loading, verbose=given.verbose > 0)
+
+
+def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]:
+    """The answer, and the seconds it took to load the model."""
+    settings = given.settings
+    choice = choose(settings, given.options, rfm=given.rfm)
     from uhrqa.raster import open_raster
 
     with open_raster(image) as raster:
-        vlm = load(settings, quiet, rfm)
+        begin = time.perf_counter()
+        vlm = load(settings, given.quiet, given.rfm)
         from uhrqa.answer import ask as ask_model
 
+        loading = time.perf_counter() - begin
         answer = ask_model(
             raster,
-            text,
+            question,
             model=vlm,
             strategy=choice.strategy,
             budget=choice.budget,
@@ -76,11 +72,7 @@ def ask(
             seed=settings.seed,
             max_new_tokens=settings.max_new_tokens,
         )
-    print_result(dump_json(answer.to_dict()) if settings.format == "json" else answer.text)
-    if not quiet:
-        from uhrqa.cli.report import print_report
-
-        print_report(answer, steps=verbose > 0)
+    return answer, loading
 
 
 def _read_question(question: str) -> str:

@@ -25,17 +25,16 @@ def config() -> None:
 
 
 @app.command(epilog=EPILOG)
+@opt.share(*opt.PRINTING)
 def show(
+    *,
     origin: Annotated[
         bool, typer.Option("--origin", help="Name the file or variable behind each value.")
     ] = False,
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    given: opt.Given,
 ) -> None:
     """Print every setting that holds here."""
-    settings = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_)
+    settings = given.settings
     if settings.format == "json":
         rows = {
             name: {"value": value, "origin": source, "meaning": DOCS[name]}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from uhrqa.budget import parse_tokens
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, open_console, print_result
 from uhrqa.config import Settings
+from uhrqa.errors import NoOverviewWarning
+from uhrqa.registry import Registry
 
 if TYPE_CHECKING:
     from uhrqa.pyramid import Level
@@ -20,41 +22,64 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
 SCHEMA = "uhrqa.info/1"
+REMEDIES = Registry(
+    "raster format",
+    {
+        "tiff": "uhrqa.raster.tiff:OVERVIEWS",
+        "zarr": "uhrqa.raster.zarr_store:OVERVIEWS",
+    },
+)
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
 @app.command(epilog=EPILOG)
+@opt.share("model", *opt.PRINTING)
 def info(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="TIFF, Zarr, PNG or JPEG.")],
-    model: opt.Model = None,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
+    *,
     budget: Annotated[
         list[str] | None,
-        typer.Option("--budget", "-b", metavar="TOKENS", help="Budgets to compare; repeatable."),
+        typer.Option(
+            "--budget", "-b", metavar="TOKENS", help="Budgets to compare; repeatable, or commas."
+        ),
     ] = None,
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    given: opt.Given,
 ) -> None:
     """Show an image's levels, tiles and tokens, and what budgets buy."""
-    settings = opt.resolve(
-        quiet=quiet, verbose=verbose, as_json=as_json, model=model, format=format_
-    )
     from uhrqa.raster import open_raster
     from uhrqa.vlm.card import load_card
 
-    card = load_card(settings.model)
-    budgets = sorted({parse_tokens(text) for text in budget or ()} or _budgets(settings, card))
+    card = load_card(given.settings.model)
+    budgets = opt.read_budgets(opt.split_words(budget)) or _budgets(given.settings, card)
     with open_raster(image) as raster:
-        found = _describe(raster, card, budgets)
-    if settings.format == "json":
+        _warn_of_missing_overviews(raster)
+        found = _describe(raster, card, sorted(set(budgets)))
+    if given.settings.format == "json":
         print_result(dump_json(found))
     else:
         _print(found)
 
 
-def _budgets(settings: Settings, card: Card) -> set[int]:
-    return {*BUDGETS, settings.budget or card.budget}
+def _budgets(settings: Settings, card: Card) -> list[int]:
+    """Those worth a look: the default one, and what the model's context has room for."""
+    fitting = [tokens for tokens in BUDGETS if tokens < card.context]
+    return [*fitting, settings.budget or card.budget]
+
+
+def _warn_of_missing_overviews(raster: Raster) -> None:
+    """Say now what a question would say, and what mends it; nothing is read for it."""
+    from uhrqa.raster import format_of
+    from uhrqa.raster.levels import WINDOW_PIXELS
+
+    coarsest, name = raster.levels[-1], format_of(raster.path)
+    if coarsest.area > WINDOW_PIXELS and name in REMEDIES:
+        remedy = REMEDIES.load(name).format(path=raster.path)
+        warnings.warn(
+            f"{raster.path}: no overview of {coarsest} or less is stored; every question reads "
+            f"all of it once for the coarse views; {remedy}",
+            NoOverviewWarning,
+            stacklevel=2,
+        )
 
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:

@@ -21,22 +21,17 @@ SCHEMA = "uhrqa.models/1"
 
 
 @app.command(epilog=EPILOG)
-def models(
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
-) -> None:
+@opt.share(*opt.PRINTING)
+def models(given: opt.Given) -> None:
     """List the models there are.
 
     A directory that holds a checkpoint, or a hub id that is in the local cache, can be named with
     -m as well.
     """
-    settings = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_)
     from uhrqa.vlm.card import list_cards
 
     cards, faults = read_cards(list_cards())
-    if settings.format == "json":
+    if given.settings.format == "json":
         rows = [
             {
                 "name": card.name,
@@ -53,11 +48,11 @@ def models(
             for card in cards
         ]
         print_result(dump_json({"schema": SCHEMA, "models": rows, "faults": faults}))
-    elif quiet:
+    elif given.quiet:
         print_result("\n".join(card.name for card in cards))
     else:
         print_result("\n".join(_describe(card) for card in cards))
-    for fault in () if quiet else faults.values():
+    for fault in () if given.quiet else faults.values():
         print_note(f"uhrqa: warning: {fault}")
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from uhrqa.budget import parse_tokens
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import Choice, choose, load
-from uhrqa.cli.rows import Row, measured_row, planned_row, print_rows
+from uhrqa.cli.rows import Row, Table, measured_row, planned_row, print_table
 from uhrqa.config import Settings
 from uhrqa.errors import BudgetError
 from uhrqa.geometry import Size
@@ -26,82 +25,63 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
+@opt.share(*opt.ANSWERING, *opt.PRINTING)
 def profile(
-    image: Annotated[
-        str | None, typer.Argument(metavar="IMAGE", help="TIFF, Zarr, PNG or JPEG.")
+    image: Annotated[str | None, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="About the image; it is really asked.")
     ] = None,
-    question: Annotated[str | None, typer.Argument(metavar="QUESTION")] = None,
+    *,
     size: Annotated[
         str | None,
         typer.Option(metavar="WIDTHxHEIGHT", help="Plan for such an image; nothing is loaded."),
     ] = None,
-    model: opt.Model = None,
-    strategy: Annotated[
-        list[str] | None,
-        typer.Option("--strategy", "-s", metavar="NAMES", help="Repeatable, or with commas."),
-    ] = None,
+    strategy: opt.Strategies = None,
     budget: Annotated[
         list[str] | None,
         typer.Option("--budget", "-b", metavar="TOKENS", help="Repeatable, or with commas."),
     ] = None,
-    option: opt.Option = None,
-    rfm: opt.Rfm = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    attention: opt.Attention = None,
-    seed: opt.Seed = None,
-    max_new_tokens: opt.MaxNewTokens = None,
-    max_tiles: opt.MaxTiles = None,
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    given: opt.Given,
 ) -> None:
     """Show what budgets and strategies cost, planned or really run.
 
     With neither an image nor a size, a drawn example scene is used.
     """
-    settings = opt.resolve(
-        quiet=quiet,
-        verbose=verbose,
-        as_json=as_json,
-        model=model,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-        max_tiles=max_tiles,
-        format=format_,
-    )
     if size is not None and image is not None:
         raise typer.BadParameter("give an image or --size, not both")
     if image is not None and question is None:
         raise typer.BadParameter("give a question behind the image")
-    names: list[str | None] = [*_split(strategy)]
-    budgets: list[int | None] = [parse_tokens(text) for text in _split(budget)]
-    options = opt.read_pairs(option)
-    choices = [
-        choose(settings, options, strategy=name, budget=tokens, rfm=rfm)
-        for name in names or [None]
-        for tokens in budgets or [None]
-    ]
+    choices = _choices(strategy, budget, given)
     if size is not None:
-        rows = _plan(read_size(size), choices, settings)
-        bounded = dict.fromkeys(row.strategy for row in rows if row.bound == "at most")
-        limit = f"; {', '.join(bounded)}: at most this" if bounded else ""
-        title = f"planned for {size} px{limit}"
+        table = _plan(read_size(size), choices, given.settings)
     else:
-        if image is None or question is None:
-            from uhrqa.cli.example import example_scene
+        table = _run(*_subject(image, question, given), choices, given)
+    print_table(table, given.settings, given.quiet)
+    if all(row.refused for row in table.rows):
+        raise BudgetError(str(table.rows[0].refused))
 
-            image, questions = example_scene(settings, quiet)
-            question = questions[0].text
-        rows = _run(image, question, choices, settings, rfm=rfm, quiet=quiet)
-        title = f"{image}: {question}"
-    print_rows(rows, settings, title, quiet)
-    if all(row.refused for row in rows):
-        raise BudgetError(str(rows[0].refused))
+
+def _choices(
+    strategies: list[str] | None, budgets: list[str] | None, given: opt.Given
+) -> list[Choice]:
+    """Every strategy at every budget; where none is named, what the settings say."""
+    names: list[str | None] = [*opt.split_words(strategies)]
+    caps: list[int | None] = [*opt.read_budgets(opt.split_words(budgets))]
+    return [
+        choose(given.settings, given.options, strategy=name, budget=tokens, rfm=given.rfm)
+        for name in names or [None]
+        for tokens in caps or [None]
+    ]
+
+
+def _subject(image: str | None, question: str | None, given: opt.Given) -> tuple[str, str]:
+    """What is asked about what: the example scene where nothing is named."""
+    if image is not None and question is not None:
+        return image, question
+    from uhrqa.cli.example import example_scene
+
+    path, questions = example_scene(given.settings, given.quiet)
+    return path, questions[0].text
 
 
 def read_size(text: str) -> Size:
@@ -117,14 +97,8 @@ def read_size(text: str) -> Size:
     return size
 
 
-def _split(words: Iterable[str] | None) -> list[str]:
-    """Words given again and again, or with commas; each once."""
-    parts = [part.strip() for word in words or () for part in word.split(",")]
-    return list(dict.fromkeys(part for part in parts if part))
-
-
-def _plan(size: Size, choices: list[Choice], settings: Settings) -> list[Row]:
-    from uhrqa.plan import STEPS, plan
+def _plan(size: Size, choices: list[Choice], settings: Settings) -> Table:
+    from uhrqa.plan import QUESTION_TOKENS, STEPS, plan
 
     given = "max_new_tokens" in settings.origins  # the first token needs no step of its own
     steps = settings.max_new_tokens - 1 if given else STEPS
@@ -136,22 +110,19 @@ def _plan(size: Size, choices: list[Choice], settings: Settings) -> list[Row]:
         )
         return planned_row(choice, found)
 
-    return [_attempt(one, choice) for choice in choices]
+    rows = [_attempt(one, choice) for choice in choices]
+    bounded = dict.fromkeys(row.strategy for row in rows if row.bound == "at most")
+    limit = f"; {', '.join(bounded)}: at most this" if bounded else ""
+    assumed = {"question_tokens": QUESTION_TOKENS, "decode_steps": steps}
+    return Table(f"planned for {size}{limit}", rows, assumed)
 
 
-def _run(
-    image: str,
-    question: str,
-    choices: list[Choice],
-    settings: Settings,
-    *,
-    rfm: str | None,
-    quiet: bool,
-) -> list[Row]:
+def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> Table:
     from uhrqa.raster import open_raster
 
     open_raster(image).close()  # a bad image is told before the model is loaded
-    vlm = load(settings, quiet, rfm)
+    settings = given.settings
+    vlm = load(settings, given.quiet, given.rfm)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
@@ -171,7 +142,7 @@ def _run(
 
     warm_up = choices[0].with_strategy("thumbnail")  # so that no row pays for the first call
     _attempt(one, warm_up)
-    return [_attempt(one, choice) for choice in choices]
+    return Table(f"{image}: {question}", [_attempt(one, choice) for choice in choices])
 
 
 def _attempt(run: Callable[[Choice], Row], choice: Choice) -> Row:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from uhrqa.cli.console import open_console, print_note, stderr_optional, strip_controls
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from uhrqa.answer import Answer
+    from uhrqa.tally import LevelCount
 
 STAGES = (  # label, parts of the cost, stages of the clock
     ("read", (), ("read",)),
@@ -22,69 +25,145 @@ STAGES = (  # label, parts of the cost, stages of the clock
 )
 
 
-def print_report(answer: Answer, *, steps: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What FLOPs are counted in, the same all over a table."""
+
+    name: str
+    flops: float
+
+
+UNITS = (Unit("TFLOPs", 1e12), Unit("GFLOPs", 1e9), Unit("MFLOPs", 1e6))
+DECIMALS = 3  # at most, of FLOPs
+VIEWED = ("region-merge",)  # strategies whose levels are views
+LEAST_SECONDS = 0.0005  # less reads 0.000
+MUCH = 0.5  # share of a budget that is worth a note when left unused
+
+
+def print_report(answer: Answer, *, loading: float | None = None, verbose: bool = False) -> None:
     """The whole account of one answer, on stderr.
 
     Args:
         answer: what to account for.
-        steps: also say what the strategy decided, a line for each decision.
+        loading: seconds it took to load the model.
+        verbose: also say what the strategy decided, and show rows in which nothing happened.
     """
-    for step in answer.steps if steps else ():
+    for step in answer.steps if verbose else ():
         print_note(f"uhrqa: step: {step}")
+    print_note(caption(answer, loading))
+    with stderr_optional():
+        console = open_console(wide=True)
+        console.print(levels_table(answer, every=verbose))
+        console.print(stages_table(answer, every=verbose))
+    print_note(totals(answer))
+    for note in (*answer.notes, unused_note(answer)):
+        if note:
+            print_note(f"uhrqa: note: {note}")
+
+
+def caption(answer: Answer, loading: float | None = None) -> str:
+    """What answered: `tiny · rfm-dip · budget 512 · cpu, float32 · loaded in 2.1 s`."""
+    parts = [answer.model, answer.strategy, f"budget {answer.counts.budget}"]
+    parts.append(f"{answer.device}, {answer.dtype}")
+    if loading is not None:
+        parts.append(f"loaded in {loading:.1f} s")
+    return " · ".join(parts)
+
+
+def totals(answer: Answer) -> str:
+    """Counts that belong to no level and to no stage."""
     counts = answer.counts
     memory = bytes_text(answer.peak_memory)
     if answer.device_memory is not None:
         memory += f" (device {bytes_text(answer.device_memory)})"
-    with stderr_optional():
-        console = open_console(wide=True)
-        console.print(levels_table(answer))
-        console.print(stages_table(answer))
-    print_note(
-        f"text tokens {counts.text} · answer tokens {counts.answer_tokens} · "
-        f"relevance passes {counts.relevance_passes}, {counts.relevance_tokens} visual tokens\n"
-        f"bytes read {bytes_text(answer.bytes_read)} · peak memory {memory}"
+    passes = count_text(counts.relevance_passes, "relevance pass", "relevance passes")
+    seen = count_text(counts.relevance_tokens, "visual token")
+    return (
+        f"{count_text(counts.text, 'text token')} · "
+        f"{count_text(counts.answer_tokens, 'answer token')} · "
+        f"{passes} over {seen}\n"
+        f"{bytes_text(answer.bytes_read)} read · peak memory {memory}"
     )
-    for note in answer.notes:
-        print_note(f"uhrqa: note: {note}")
 
 
-def levels_table(answer: Answer) -> Table:
-    """Tiles and visual tokens, level by level, against the budget."""
+def unused_note(answer: Answer) -> str | None:
+    """Which option of the strategy, and not the image, left much of the budget unused."""
+    counts, options = answer.counts, answer.options
+    share, cap = options.get("keep_ratio"), options.get("max_tiles")
+    if not isinstance(share, float) or counts.kept > MUCH * counts.budget:
+        return None
+    last = counts.levels[-1]
+    if share >= 1 or last.kept != max(1, int(last.seen * share)):
+        return None
+    caps = [f"keep_ratio={share:g}"]
+    if isinstance(cap, int) and last.encoded + last.reused == cap < last.tiles:
+        caps.append(f"max_tiles={cap}")
+    allow, them = ("allows", "it") if len(caps) == 1 else ("allow", "them")
+    return (
+        f"kept {counts.kept} of {counts.budget} tokens: {' and '.join(caps)} {allow} no more; "
+        f"raise {them} with -o KEY=VALUE"
+    )
+
+
+def levels_table(answer: Answer, *, every: bool = False) -> Table:
+    """Tiles and visual tokens, level by level, against the budget.
+
+    Args:
+        answer: whose.
+        every: also levels that were left alone, and the column of tiles that were reused.
+    """
     counts = answer.counts
-    rows = [
-        (
-            str(level.level),
-            str(level.size),
-            str(level.tiles),
-            str(level.encoded),
-            str(level.reused),
-            str(level.seen),
-            str(level.kept),
-        )
-        for level in counts.levels
-    ]
-    total = (
-        "all",
-        f"{counts.separators} separators",
-        str(sum(level.tiles for level in counts.levels)),
-        str(counts.tiles_encoded),
-        str(counts.tiles_reused),
-        str(sum(level.seen for level in counts.levels)),
-        f"{counts.kept} / {counts.budget}",
-    )
-    titles = ("level", "size", "tiles", "encoded", "reused", "seen", "kept / budget")
-    return make_table(titles, [*rows, total], words=2, total=True)
+    reused = every or counts.tiles_reused > 0
+    noun = "view" if answer.strategy in VIEWED else "level"
+    levels = [level for level in counts.levels if every or _touched(level)]
+    cells = {
+        noun: [str(level.level) for level in levels] + ["all"],
+        "size": [str(level.size) for level in levels]
+        + [count_text(counts.separators, "separator") if counts.separators else ""],
+        "tiles": _with_sum([level.tiles for level in levels]),
+        "encoded": _with_sum([level.encoded for level in levels]),
+        "reused": _with_sum([level.reused for level in levels]),
+        "seen": _with_sum([level.seen for level in levels]),
+        "kept / budget": [str(level.kept) for level in levels]
+        + [f"{counts.kept} / {counts.budget}"],
+    }
+    titles = [title for title in cells if reused or title != "reused"]
+    rows = list(zip(*(cells[title] for title in titles), strict=True))
+    return make_table(titles, rows, words=2, total=True)
 
 
-def stages_table(answer: Answer) -> Table:
-    """TFLOPs and seconds, stage by stage."""
-    rows = []
+def stages_table(answer: Answer, *, every: bool = False) -> Table:
+    """FLOPs and seconds, stage by stage.
+
+    Args:
+        answer: whose.
+        every: also stages in which nothing happened.
+    """
+    labels: list[str] = []
+    flops: list[float | None] = []
+    seconds: list[float] = []
     for label, parts, clocks in STAGES:
-        flops = sum(getattr(answer.cost, part) for part in parts)
-        seconds = sum(answer.seconds.get(clock, 0.0) for clock in clocks)
-        rows.append((label, tera_text(flops) if parts else "", f"{seconds:.3f}"))
-    rows.append(("all", tera_text(answer.cost.total), f"{sum(answer.seconds.values()):.3f}"))
-    return make_table(("stage", "TFLOPs", "seconds"), rows, total=True)
+        spent = sum(getattr(answer.cost, part) for part in parts)
+        took = sum(answer.seconds.get(clock, 0.0) for clock in clocks)
+        if every or spent or took >= LEAST_SECONDS:
+            labels.append(label)
+            flops.append(spent if parts else None)
+            seconds.append(took)
+    labels.append("all")
+    flops.append(answer.cost.total)
+    seconds.append(sum(answer.seconds.values()))
+    unit = unit_for([answer.cost.total])
+    columns = labels, flops_texts(flops, unit), [f"{took:.3f}" for took in seconds]
+    rows = list(zip(*columns, strict=True))
+    return make_table(("stage", unit.name, "seconds"), rows, total=True)
+
+
+def _touched(level: LevelCount) -> bool:
+    return any((level.encoded, level.reused, level.seen, level.kept))
+
+
+def _with_sum(numbers: list[int]) -> list[str]:
+    return [str(number) for number in (*numbers, sum(numbers))]
 
 
 def make_table(
@@ -110,10 +189,35 @@ def make_table(
     return table
 
 
-def tera_text(flops: float) -> str:
-    """FLOPs as TFLOPs, with three digits that matter and no exponent."""
-    rounded = float(f"{flops / 1e12:.3g}")
-    return f"{rounded:.9f}".rstrip("0").rstrip(".")
+def unit_for(totals: Iterable[float]) -> Unit:
+    """The unit in which the largest of some numbers of FLOPs is 1 or more."""
+    most = max(totals, default=0)
+    return next((unit for unit in UNITS if most >= unit.flops), UNITS[-1])
+
+
+def flops_texts(column: Sequence[float | None], unit: Unit) -> list[str]:
+    """FLOPs as the cells of one column: with the decimals that its least number needs.
+
+    A number without one to show reads `<0.001`; None is an empty cell.
+    """
+    numbers = [flops / unit.flops for flops in column if flops]
+    least = min(numbers, default=1.0)
+    decimals = min(max(0, 2 - math.floor(math.log10(least))), DECIMALS)
+    smallest = 10.0**-decimals
+
+    def text(flops: float | None) -> str:
+        if flops is None:
+            return ""
+        if 0 < flops / unit.flops < smallest / 2:
+            return f"<{smallest:.{decimals}f}"
+        return f"{flops / unit.flops:.{decimals}f}"
+
+    return [text(flops) for flops in column]
+
+
+def count_text(count: int, noun: str, plural: str | None = None) -> str:
+    """A number with what it counts: `1 separator`, `2 separators`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def bytes_text(count: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result
-from uhrqa.cli.report import bytes_text, make_table, tera_text
+from uhrqa.cli.report import Unit, bytes_text, flops_texts, make_table, unit_for
 from uhrqa.config import Settings
 
 if TYPE_CHECKING:
@@ -58,6 +58,24 @@ class Row:
     bound: str | None = None
     notes: tuple[str, ...] = ()
 
+    def flops(self) -> dict[str, float]:
+        """FLOPs by column of the table; none where the row is refused."""
+        tflops = self.tflops
+        if tflops is None:
+            return {}
+        return {
+            stage: 1e12 * sum(tflops[part] for part in parts) for stage, parts in STAGES.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows, what they are about, and for plans what was taken for granted."""
+
+    title: str
+    rows: list[Row]
+    assumed: dict[str, int] | None = None
+
 
 def planned_row(choice: Choice, plan: Plan) -> Row:
     """A row from a plan's counts and cost."""
@@ -88,30 +106,65 @@ def _row(choice: Choice, counts: Counts, cost: Cost) -> Row:
     )
 
 
-def print_rows(rows: list[Row], settings: Settings, title: str, quiet: bool) -> None:
+def print_table(table: Table, settings: Settings, quiet: bool) -> None:
     """Print the rows to stdout, and unless quiet, what there is to know about them to stderr."""
     if settings.format == "json":
-        listing = [asdict(row) for row in rows]
         print_result(
-            dump_json({"schema": SCHEMA, "title": title, "model": settings.model, "rows": listing})
+            dump_json(
+                {
+                    "schema": SCHEMA,
+                    "title": table.title,
+                    "model": settings.model,
+                    "assumed": table.assumed,
+                    "rows": [asdict(row) for row in table.rows],
+                }
+            )
         )
-        _print_notes([] if quiet else rows)
-        return
-    measured = any(row.seconds is not None for row in rows)
-    every = ["strategy", "budget", "kept", "tiles", *STAGES]
-    every += ["seconds", "peak memory", "read", "answer"] if measured else []
-    cells = [dict(zip(every, _cells(row, measured), strict=False)) for row in rows]
+    else:
+        _print_text(table, settings.model)
+    _print_notes([] if quiet else table.rows)
+
+
+def _print_text(table: Table, model: str) -> None:
+    """Title and table, without the columns that the terminal has no room for."""
+    unit = unit_for(row.flops().get("total", 0) for row in table.rows)
+    columns = _columns(table.rows, unit)
     console = open_console(stderr=False, wide=True)
     width = open_console(stderr=False).width
     for left_out in NARROWER:
-        titles = [name for name in every if name not in left_out]
-        table = make_table(titles, [[row.get(name, "") for name in titles] for row in cells])
-        if console.measure(table).maximum <= width:
+        titles = [title for title in columns if title not in left_out]
+        drawn = make_table(titles, list(zip(*(columns[title] for title in titles), strict=True)))
+        if console.measure(drawn).maximum <= width:
             break
-    stages = [name for name in titles if name in STAGES]
-    print_result(f"{title}\nmodel {settings.model}; {', '.join(stages)} in TFLOPs")
-    console.print(table)
-    _print_notes([] if quiet else rows)
+    stages = [title for title in titles if title in STAGES]
+    lines = [table.title, f"model {model}; {', '.join(stages)} in {unit.name}"]
+    if table.assumed:
+        lines.append(
+            "assumed: {question_tokens} text tokens in the prompt, "
+            "{decode_steps} decoding steps".format(**table.assumed)
+        )
+    print_result("\n".join(lines))
+    console.print(drawn)
+
+
+def _columns(rows: list[Row], unit: Unit) -> dict[str, list[str]]:
+    """Cells by title of the column; a refused row says so and is empty from there on."""
+    columns = {
+        "strategy": [row.strategy for row in rows],
+        "budget": [str(row.budget) for row in rows],
+        "kept": ["refused" if row.refused else str(row.kept) for row in rows],
+        "tiles": ["" if row.refused else str(row.tiles) for row in rows],
+    }
+    for stage in STAGES:
+        columns[stage] = flops_texts([row.flops().get(stage) for row in rows], unit)
+    if any(row.seconds is not None for row in rows):
+        columns |= {
+            "seconds": ["" if row.seconds is None else f"{row.seconds:.2f}" for row in rows],
+            "peak memory": ["" if row.refused else bytes_text(row.peak_memory) for row in rows],
+            "read": ["" if row.refused else bytes_text(row.bytes_read) for row in rows],
+            "answer": [shorten(row.answer or "", ANSWER_WIDTH) for row in rows],
+        }
+    return columns
 
 
 def _print_notes(rows: list[Row]) -> None:
@@ -125,17 +178,3 @@ def shorten(text: str, width: int) -> str:
     """The start of a text, with an ellipsis where something is left out."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _cells(row: Row, measured: bool) -> list[str]:
-    start = [row.strategy, str(row.budget)]
-    if row.refused or row.tflops is None:
-        return [*start, "refused"]
-    cells = [*start, str(row.kept), str(row.tiles)]
-    cells += [
-        tera_text(1e12 * sum(row.tflops[part] for part in parts)) for parts in STAGES.values()
-    ]
-    if measured:
-        cells += [f"{row.seconds:.2f}", bytes_text(row.peak_memory)]
-        cells += [bytes_text(row.bytes_read), shorten(row.answer or "", ANSWER_WIDTH)]
-    return cells

@@ -10,25 +10,21 @@ from uhrqa.cli.console import dump_json, print_result
 app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples("uhrqa strategies", "uhrqa strategies --json")
+Entry = tuple[str, str, str]  # name of an option, default, meaning
 SCHEMA = "uhrqa.strategies/1"
 
 
 @app.command(epilog=EPILOG)
-def strategies(
-    format_: opt.Format = None,
-    as_json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
-) -> None:
+@opt.share(*opt.PRINTING)
+def strategies(given: opt.Given) -> None:
     """List the strategies there are, with options and defaults.
 
     Options are given as -o KEY=VALUE.
     """
-    settings = opt.resolve(quiet=quiet, verbose=verbose, as_json=as_json, format=format_)
     from uhrqa.strategies import STRATEGIES, describe
 
-    rows = [(name, *describe(name)) for name in STRATEGIES]
-    if settings.format == "json":
+    rows = [(name, *_as_typed(*describe(name))) for name in STRATEGIES]
+    if given.settings.format == "json":
         listing = [
             {
                 "name": name,
@@ -41,13 +37,19 @@ def strategies(
             for name, summary, entries in rows
         ]
         print_result(dump_json({"schema": SCHEMA, "strategies": listing}))
-    elif quiet:
+    elif given.quiet:
         print_result("\n".join(name for name, *_ in rows))
     else:
         print_result("\n".join(_describe(*row) for row in rows))
 
 
-def _describe(name: str, summary: str, entries: list[tuple[str, str, str]]) -> str:
+def _as_typed(summary: str, entries: list[Entry]) -> tuple[str, list[Entry]]:
+    """Defaults as -o takes them."""
+    typed = {"automatic": "auto", "True": "true", "False": "false"}
+    return summary, [(key, typed.get(value, value), meaning) for key, value, meaning in entries]
+
+
+def _describe(name: str, summary: str, entries: list[Entry]) -> str:
     width = max((len(f"{key}={default}") for key, default, _ in entries), default=0)
     lines = [f"  {f'{key}={default}':{width}}  {meaning}" for key, default, meaning in entries]
     return "\n".join([f"{name}: {summary}", *lines, ""])
