@@ -4,6 +4,7 @@ It has the architecture of the model's own decoder with R layers, takes the same
 read in its last layer. It is built from a decoder handed to it and never imports a family.
 
 File: safetensors with `layers.{i}.…` as in the decoder, R layers, and metadata `format: uhrqa-rfm`.
+Its depth can be read without torch, which is imported by the functions that build a module.
 
 Source: Luo et al. 2025, "Attention Distillation for Key Region Focus".
 """
@@ -12,20 +13,26 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
 
 from uhrqa.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 FORMAT = "uhrqa-rfm"
 
 
 def empty_rfm(decoder: nn.Module, depth: int) -> nn.Module:
     """A decoder like `decoder` with `depth` layers, no embedding and no final norm, on meta."""
+    import torch
+    from torch import nn
+
     config: Any = copy.deepcopy(decoder.config)
     config.num_hidden_layers = depth
     if getattr(config, "layer_types", None):
@@ -51,6 +58,16 @@ def from_layers(decoder: nn.Module, layers: tuple[int, ...]) -> nn.Module:
     return rfm
 
 
+def rfm_depth(file: Path) -> int:
+    """Layers R of a Region Focus Module, read from its file's header alone.
+
+    Raises:
+        CheckpointError: unreadable, not an RFM, or without layers.
+    """
+    with _opened(file, "numpy") as tensors:
+        return _depth(file, tensors.keys())
+
+
 def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     """Read an RFM for a decoder, strictly.
 
@@ -61,17 +78,9 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     Raises:
         CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
     """
-    try:
-        with safe_open(str(file), framework="pt") as tensors:
-            meta = tensors.metadata() or {}
-            state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
-    if meta.get("format") != FORMAT:
-        found = json.dumps(meta)
-        raise CheckpointError(f"{file}: not a Region Focus Module (metadata {found})")
-    depth = len({key.split(".")[1] for key in state if key.startswith("layers.")})
-    rfm = empty_rfm(decoder, max(depth, 1))
+    with _opened(file, "pt") as tensors:
+        state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    rfm = empty_rfm(decoder, _depth(file, state))
     weight = next(decoder.parameters())
     try:
         rfm.load_state_dict(
@@ -81,3 +90,33 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{file}: does not fit this model's decoder: {detail}") from error
     return rfm.eval().requires_grad_(False)
+
+
+@contextmanager
+def _opened(file: Path, framework: str) -> Iterator[Any]:
+    """The tensors of an RFM's file.
+
+    Raises:
+        CheckpointError: not a safetensors file, or its metadata is not that of an RFM.
+    """
+    try:
+        with safe_open(str(file), framework=framework) as tensors:
+            meta = tensors.metadata() or {}
+            if meta.get("format") != FORMAT:
+                found = json.dumps(meta)
+                raise CheckpointError(f"{file}: not a Region Focus Module (metadata {found})")
+            yield tensors
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+
+
+def _depth(file: Path, names: Iterable[str]) -> int:
+    """Layers that tensors belong to, by their names.
+
+    Raises:
+        CheckpointError: none.
+    """
+    depth = len({name.split(".")[1] for name in names if name.startswith("layers.")})
+    if not depth:
+        raise CheckpointError(f"{file}: holds no layers; not a Region Focus Module")
+    return depth

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from uhrqa import load_model
 from uhrqa.errors import CardError, CheckpointError, ConfigError, UhrqaError, UnknownNameError
+from uhrqa.rfm import rfm_depth
 from uhrqa.vlm import card as cards
 from uhrqa.vlm.card import load_card
 from uhrqa.vlm.placement import Placement
@@ -205,6 +209,52 @@ def test_a_card_made_from_a_directory_knows_its_rfm(checkpoint: Path) -> None:
         14,
     )
     assert card.context == 4096
+
+
+def test_a_card_holds_for_the_directory_of_its_weights_too(monkeypatch) -> None:
+    named, directory = load_card("tiny"), Path(cards.PLACES[1], "tiny")
+    monkeypatch.chdir(directory)
+    for way in (str(directory), f"{directory}/", "../tiny", "."):
+        card = load_card(way)
+        assert card.name == way
+        assert Path(card.weights).resolve() == directory
+        for entry in dataclasses.fields(card):
+            if entry.name not in ("name", "weights"):
+                assert getattr(card, entry.name) == getattr(named, entry.name), entry.name
+
+
+@pytest.mark.parametrize("text", ["weights: another\n", "- 1\n", "a: [\n", "learning_rate: 1\n"])
+def test_a_file_beside_a_directory_that_is_not_its_card_is_left_alone(copy: Path, text) -> None:
+    copy.with_suffix(".yaml").write_text(text)
+    assert load_card(str(copy)).budget == 4000
+    copy.with_suffix(".yaml").write_text("weights: copy\nbudget: 77\n")
+    assert load_card(str(copy)).budget == 77
+
+
+def test_a_card_holds_for_the_hub_id_of_its_weights_too() -> None:
+    named = load_card("llava-v1.6-vicuna-7b")
+    card = load_card("llava-hf/llava-v1.6-vicuna-7b-hf")
+    assert (card.budget, card.prompt, card.dims) == (named.budget, named.prompt, named.dims)
+
+
+def test_the_depth_of_an_rfm_is_read_as_strictly_as_its_weights(copy: Path) -> None:
+    file = copy / "rfm.safetensors"
+    assert rfm_depth(file) == 2
+    save_file({"norm.weight": torch.zeros(1)}, file, {"format": "uhrqa-rfm"})
+    refused(copy, "holds no layers")
+    with pytest.raises(CheckpointError, match="holds no layers"):
+        rfm_depth(file)
+    save_file({"layers.0.x": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError, match="not a Region Focus Module"):
+        rfm_depth(file)
+
+
+def test_reading_a_card_with_an_rfm_imports_no_torch(checkpoint: Path) -> None:
+    code = (
+        "import sys; from uhrqa.vlm.card import load_card; "
+        f"assert load_card({str(checkpoint)!r}).rfm_layers == 2; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_placement_tables_that_are_not_are_refused(tmp_path: Path) -> None:

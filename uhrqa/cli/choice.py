@@ -121,7 +121,7 @@ def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLangu
 
 
 def _rfm_layers(file: str) -> int:
-    from uhrqa.vlm.card import rfm_depth
+    from uhrqa.rfm import rfm_depth
 
     depth = rfm_depth(Path(file))
     if not depth:

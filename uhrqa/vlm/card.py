@@ -1,13 +1,14 @@
 """Model cards: what must be known of a checkpoint before its weights are read. Imports no torch.
 
-A card is `models/<name>.yaml`; a directory with a `config.json` makes its own card.
+A card is `models/<name>.yaml`. It holds however its weights are named: by the card's name, their
+directory or their hub id. A directory with a `config.json` and no card beside it makes its own.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import yaml
 from uhrqa.cost import Dims
 from uhrqa.errors import CardError, CheckpointError, UnknownNameError
 from uhrqa.registry import suggest
+from uhrqa.rfm import rfm_depth
 
 FAMILIES = {"llava_next": "uhrqa.vlm.llava_next:LlavaNext"}
 PLACES = (Path(__file__).parent.parent / "_models", Path(__file__).parents[2] / "models")
 CONTEXTS = {"llama": 2048, "mistral": 131072, "qwen2": 32768}  # transformers' own defaults
-MOST_HEADER_BYTES = 100_000_000  # as safetensors itself allows
 LEVEL_ONE_TILES = 3  # 1008 px for 336 px tiles, as in LRS-VQA
 
 
@@ -113,24 +114,25 @@ def list_cards() -> list[str]:
 
 
 def load_card(name: str) -> Card:
-    """The card of a name, a directory or a hub id.
+    """The card of a name, a directory or a hub id; its `name` is the one given.
 
     Raises:
         UnknownNameError: neither a card, nor a directory, nor `org/name`.
         CardError: the card's file is not valid.
         CheckpointError: the directory holds no usable `config.json`.
     """
-    for place in PLACES:
+    path = Path(name).expanduser()
+    for place in PLACES if path.name == name else ():
         file = place / f"{name}.yaml"
         if file.is_file():
             return _read_card(file)
-    path = Path(name).expanduser()
     if path.is_dir():
-        return card_of_directory(path, name)
+        return _card_beside(path.resolve(), name) or card_of_directory(path, name)
     if path.exists() or name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name}: not a checkpoint directory (one that holds config.json)")
-    if name.removeprefix("hub:").count("/") == 1:
-        return card_of_directory(cached_snapshot(name.removeprefix("hub:")), name)
+    hub_id = name.removeprefix("hub:")
+    if hub_id.count("/") == 1:
+        return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name)
     raise UnknownNameError(f"unknown model '{name}'{suggest(name, list_cards())}; or a directory")
 
 
@@ -176,21 +178,31 @@ def card_of_directory(path: Path, name: str) -> Card:
     )
 
 
-def rfm_depth(file: Path) -> int:
-    """Layers of a Region Focus Module, read from the header of its safetensors file.
+def _card_beside(directory: Path, name: str) -> Card | None:
+    """The card `<directory>.yaml`, if there is one and its weights are that directory."""
+    file = directory.parent / f"{directory.name}.yaml"
+    weights = _weights_named_in(file)
+    if weights is None or (file.parent / weights).resolve() != directory:
+        return None
+    return replace(_read_card(file), name=name)
 
-    Raises:
-        CheckpointError: not a safetensors file.
-    """
+
+def _card_of_hub(hub_id: str, name: str) -> Card | None:
+    """The card whose weights are that hub id, if there is one."""
+    files = (file for place in PLACES for file in sorted(place.glob("*.yaml")))
+    for file in files:
+        if _weights_named_in(file) == f"hub:{hub_id}":
+            return replace(_read_card(file), name=name)
+    return None
+
+
+def _weights_named_in(file: Path) -> str | None:
+    """What a YAML file names as weights; None where it is no card or cannot be read."""
     try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, MOST_HEADER_BYTES)))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
-    if not isinstance(header, dict):
-        raise CheckpointError(f"{file}: cannot be read as safetensors (its header is no object)")
-    return len({key.split(".")[1] for key in header if key.startswith("layers.")})
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return str(raw["weights"]) if isinstance(raw, dict) and "weights" in raw else None
 
 
 def _read_config(path: Path) -> dict[str, Any]:
