@@ -41,13 +41,20 @@ def test_a_missing_weight_is_an_error_not_a_random_number(copy: Path) -> None:
     refused(copy, "1 missing weights")
 
 
-def test_a_weight_of_another_shape_is_an_error(copy: Path) -> None:
+def test_a_weight_of_another_shape_is_named_with_both_shapes(copy: Path) -> None:
     def shrink(state: dict[str, torch.Tensor]) -> None:
         name = next(key for key in state if key.endswith("linear_1.weight"))
         state[name] = state[name][:-1].clone()
 
     edit_weights(copy, shrink)
-    refused(copy, "linear_1.weight|size mismatch|mismatched")
+    refused(copy, r"linear_1.weight is \[47, 32\] in the file, \[48, 32\] by the config; the files")
+
+
+def test_of_many_weights_that_do_not_fit_the_first_is_named_and_the_others_counted(copy) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["intermediate_size"] = 92
+    (copy / "config.json").write_text(json.dumps(config))
+    refused(copy, r"layers.0.mlp.down_proj.weight is \[48, 96\] .*\[48, 92\].* and 11 more")
 
 
 def test_a_weight_too_many_is_an_error(copy: Path) -> None:

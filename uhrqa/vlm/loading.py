@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def load_strictly(
             trust_remote_code=False,
             attn_implementation=attention,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported: refused below, by name
         )
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
@@ -120,14 +122,27 @@ def load_strictly(
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
-    for fault in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
-        if found := sorted(str(entry) for entry in report.get(fault) or ()):
-            word = fault.split("_")[0]
-            raise CheckpointError(
-                f"{path}: {len(found)} {word} weights, first {found[0]}; "
-                f"the files do not match config.json ({kind.__name__})"
-            )
+    if fault := _fault(report):
+        raise CheckpointError(
+            f"{path}: {fault}; the files do not match config.json ({kind.__name__})"
+        )
     return model.eval().requires_grad_(False)
+
+
+def _fault(report: Mapping[str, Any]) -> str | None:
+    """What a loading report of transformers has to complain of first, in words."""
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, there, wanted = mismatched[0]
+        others = f", and {len(mismatched) - 1} more do not fit" if len(mismatched) > 1 else ""
+        return f"{name} is {_shape(there)} in the file, {_shape(wanted)} by the config{others}"
+    for kind in ("missing", "unexpected"):
+        if found := sorted(report[f"{kind}_keys"]):
+            return f"{len(found)} {kind} weights, first {found[0]}"
+    return str(report["error_msgs"][0]) if report.get("error_msgs") else None
+
+
+def _shape(sides: Iterable[int]) -> str:
+    return f"[{', '.join(map(str, sides))}]"
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
