@@ -136,8 +136,8 @@ def test_blank_lines_and_a_byte_order_mark_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"nonsense\n", "not JSON: Expecting value at column 1"),
-        (b'{"image":\n', "not JSON: Expecting value at column 10"),
+        (b"nonsense\n", "not JSON: Expecting value (column 1)"),
+        (b'{"image":\n', "not JSON: Expecting value (column 10)"),
         (b"[1]\n", "not an object"),
         (b'{"image": "a.tif"}\n', "'question' is missing"),
         (b'{"image": "a.tif", "qestion": "?"}\n', "did you mean 'qestion'"),
@@ -497,7 +497,7 @@ def test_an_object_of_another_kind_is_no_damage(answered) -> None:
     path, entries = answered
     damage(path, 2, by=b'{"note": "mine"}\n')
     before = path.read_bytes()
-    with pytest.raises(OutputError, match="line 2 is no answer of ours"):
+    with pytest.raises(OutputError, match="line 2 is no answer of ours; remove it"):
         run(path, entries, FakeImages())
     assert path.read_bytes() == before
 
@@ -615,7 +615,9 @@ def test_a_question_that_changed_since_it_was_answered_is_refused(tmp_path: Path
 def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(text)
-    with pytest.raises(OutputError, match="line 1 is no answer of ours"):
+    with pytest.raises(
+        OutputError, match=r"line 1 is no answer of ours; name another file with -o$"
+    ):
         AnswerFile(path, RUN, three_questions())
     assert path.read_text() == text
 

@@ -9,8 +9,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
+import zarr
 
 from tests.cli.conftest import start
 from uhrqa.cli import identity
@@ -96,6 +99,116 @@ def test_a_model_that_is_broken_is_not_an_error_of_every_question(
     outcome = uhrqa("batch", questions, "-o", "out.jsonl", "-m", tmp_path)
     assert outcome.code == 4
     assert not Path("out.jsonl").exists()
+
+
+def test_a_replaced_image_is_asked_about_again_and_its_old_answers_go(
+    uhrqa, questions, checkpoint
+) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    before = records_of(Path("out.jsonl"))
+    pixels = np.random.default_rng(1).integers(0, 255, (350, 420, 3), np.uint8)
+    tifffile.imwrite("a.tif", pixels, tile=(64, 64), photometric="rgb")
+    outcome = uhrqa(*args)
+    assert "3 answered, 1 done before, 2 failed" in outcome.err
+    assert outcome.err.count("warning: out.jsonl: lines about an image that was replaced") == 1
+    after = records_of(Path("out.jsonl"))
+    assert set(after) == set(before)
+    assert (before["line-1"]["height"], after["line-1"]["height"]) == (300, 350)
+    assert after["line-2"] == before["line-2"]
+    assert "4 done before" in uhrqa(*args).err
+
+
+def test_a_chunk_of_a_zarr_written_anew_is_another_image(uhrqa, tmp_path, checkpoint) -> None:
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(300, 400, 3), chunks=(100, 100, 3), dtype="uint8"
+    )
+    array[:] = 80
+    Path("q.jsonl").write_text('{"image": "a.zarr", "question": "how many?"}\n')
+    args = ("batch", "q.jsonl", "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    assert "0 answered, 1 done before" in uhrqa(*args).err
+    array[100:200, 100:200] = 90
+    assert "1 answered, 0 done before" in uhrqa(*args).err
+    assert len(records_of(Path("out.jsonl"))) == 1
+
+
+def test_ids_come_back_as_they_were_given(uhrqa, image, checkpoint) -> None:
+    ids = [7, "7", None, "line-3", "é"]
+    rows = [{"image": "a.tif", "question": "how many?", "id": id_} for id_ in ids]
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = ("batch", "q.jsonl", "-m", checkpoint, "-b", "60", "-o")
+    assert uhrqa(*args, "out.jsonl").code == 0
+    assert list(records_of(Path("out.jsonl"))) == [7, "7", "line-3-2", "line-3", "é"]
+    assert "0 answered, 5 done before" in uhrqa(*args, "out.jsonl").err
+    found = [json.loads(line)["id"] for line in uhrqa(*args, "-").out.splitlines()]
+    assert found == [7, "7", "line-3-2", "line-3", "é"]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_damaged_lines_of_the_output_are_told_and_asked_again(
+    uhrqa, questions, checkpoint, quiet: bool
+) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    lines = Path("out.jsonl").read_text().splitlines()
+    lines[2] = lines[2][:100]
+    Path("out.jsonl").write_text("\n".join(lines)[:-50])
+    outcome = uhrqa(*args, *(["-q"] if quiet else []))
+    warning = "uhrqa: warning: out.jsonl: line 3 is damaged and left out; "
+    assert outcome.err.count(warning) == (0 if quiet else 1)
+    assert outcome.err == "" if quiet else "1 answered, 3 done before, 2 failed" in outcome.err
+    assert len(records_of(Path("out.jsonl"))) == 6
+    assert "damaged" not in uhrqa(*args).err
+
+
+@pytest.mark.parametrize(
+    ("questions", "output", "code", "message"),
+    [
+        ("empty.jsonl", "out", 3, "empty.jsonl: no questions"),
+        (".", "out", 3, ".: cannot be read: Is a directory"),
+        ("q.jsonl", ".", 6, ".: cannot be written: Is a directory"),
+        ("q.jsonl", "no/out", 6, "no/out: cannot be written: No such file"),
+        ("q.jsonl", "x" * 300, 6, ": cannot be written: File name too long"),
+        ("q.jsonl", "link", 6, "link: is the file of questions; name another one"),
+        ("q.jsonl", "a.tif", 6, "a.tif: line 1 is no answer of ours; name another file"),
+        ("q.jsonl", "/dev/null", 6, "not a regular file; use `-o -`"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_and_its_code(
+    uhrqa, image, checkpoint, questions: str, output: str, code: int, message: str
+) -> None:
+    Path("empty.jsonl").write_bytes(b"\xef\xbb\xbf\r\n")
+    Path("q.jsonl").write_text('{"image": "a.tif", "question": "?"}\n')
+    Path("link").hardlink_to("q.jsonl")
+    before = Path(image).read_bytes()
+    outcome = uhrqa("batch", questions, "-o", output, "-m", checkpoint)
+    assert outcome.code == code
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert Path(image).read_bytes() == before
+
+
+def test_starting_over_spares_an_image_of_the_questions(uhrqa, questions, checkpoint) -> None:
+    before = Path("a.tif").read_bytes()
+    outcome = uhrqa("batch", questions, "-o", "a.tif", "-m", checkpoint, "--restart")
+    assert outcome.code == 6
+    assert "is an image of a question" in outcome.err
+    assert Path("a.tif").read_bytes() == before
+
+
+@pytest.mark.parametrize(("output", "again"), [("out.jsonl", True), ("-", False)])
+def test_only_what_remembers_can_go_on(
+    uhrqa, monkeypatch, questions, checkpoint, output: str, again: bool
+) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uhrqa.answer.ask", ask)
+    outcome = uhrqa("batch", questions, "-o", output, "-m", checkpoint)
+    assert outcome.code == 130
+    assert "stopped with 5 of 6 left" in outcome.err
+    assert ("run it again to go on" in outcome.err) == again
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def _read_object(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+        raise ValueError(f"not JSON: {error.msg} (column {error.colno})") from error
     if not isinstance(row, dict):
         raise ValueError('not an object; write {"image": …, "question": …}')  # noqa: TRY004
     return row

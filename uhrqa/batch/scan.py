@@ -44,6 +44,7 @@ class Scan:
         self.replaced = 0
         self.end = 0
         self.unended = False
+        self._is_ours = False  # a line of ours was met
         self._path = path
         self._run = run
         self._retry_failed = retry_failed
@@ -57,17 +58,16 @@ class Scan:
         Raises:
             OutputError: the file is not ours, or belongs to another run.
         """
-        is_ours = False
         for number, line in enumerate(lines, start=1):
             if _is_torn(line):
                 break
             if line.strip():
-                is_ours |= self._take(number, line) or line.startswith(START)
-            if not is_ours and len(self.damaged) >= MOST_STRANGE:
+                self._is_ours |= self._take(number, line) or line.startswith(START)
+            if not self._is_ours and len(self.damaged) >= MOST_STRANGE:
                 break
             self.end += len(line)
             self.unended = not line.endswith(b"\n")
-        if self.damaged and not is_ours:
+        if self.damaged and not self._is_ours:
             raise self._strange(self.damaged[0])
 
     def warnings(self) -> list[str]:
@@ -118,7 +118,8 @@ class Scan:
         raise self._strange(number)
 
     def _strange(self, number: int) -> OutputError:
-        return OutputError(f"{self._path}: line {number} is no answer of ours; {ADVICE}")
+        remedy = "remove it" if self._is_ours else "name another file with -o"
+        return OutputError(f"{self._path}: line {number} is no answer of ours; {remedy}")
 
     def _check(self, record: Mapping[str, Any]) -> None:
         if record["run"] != self._run:
