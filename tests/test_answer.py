@@ -14,9 +14,9 @@ from uhrqa.geometry import Size
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
-from uhrqa.selection import select
+from uhrqa.selection import select, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
-from uhrqa.strategies.baselines import Thumbnail
+from uhrqa.strategies.baselines import Full, Thumbnail
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_plan_needs_no_weights_even_for_a_100k_image(name: str) -> None:
 
     card = load_card("llava-v1.6-mistral-7b")
     if name == "full":
-        with pytest.raises(BudgetError, match="use -b"):
+        with pytest.raises(BudgetError, match="does not fit this model unpruned"):
             plan(Size(20_000, 20_000), card, name, Budget(4000))
         return
     planned = plan(Size(100_000, 90_000), card, name, Budget(4000))
@@ -131,6 +131,49 @@ def test_a_cache_serves_one_image_and_one_model(vlm, image) -> None:
 def test_caps_given_twice_both_hold(vlm, image) -> None:
     with pytest.raises(BudgetError, match="--max-tiles 1"):
         ask(image, "how many?", model=vlm, budget=Budget(60), max_tiles=1)
+
+
+def test_a_budget_may_be_written_as_on_the_command_line(vlm, image) -> None:
+    answer = ask(image, "how many?", model=vlm, strategy="thumbnail", budget="0.1k")
+    assert answer.counts.budget == 100
+    with pytest.raises(BudgetError, match="not a number of tokens"):
+        ask(image, "how many?", model=vlm, strategy="thumbnail", budget="many")
+
+
+def refusal(vlm, image, strategy: str, budget: int, new: int) -> str:
+    with pytest.raises(BudgetError) as caught:
+        ask(image, "how many?", model=vlm, strategy=strategy, budget=budget, max_new_tokens=new)
+    return str(caught.value)
+
+
+def test_full_names_a_budget_only_where_the_model_can_take_it(vlm, image) -> None:
+    least = refusal(vlm, image, "full", 30, 8).rsplit("use -b ")[1].split()[0]
+    ask(image, "how many?", model=vlm, strategy="full", budget=int(least), max_new_tokens=8)
+    large = np.zeros((1500, 1500, 3), np.uint8)
+    for budget in (100, 4000, 100_000):
+        line = refusal(vlm, large, "full", budget, 8)
+        assert "context of 4096" in line
+        assert "does not fit this model unpruned: use a strategy that prunes" in line
+        assert "-b" not in line
+
+
+def test_an_answer_too_long_for_the_context_names_the_longest(vlm, image) -> None:
+    line = refusal(vlm, image, "thumbnail", 100, 4096)
+    assert line.startswith("--max-new-tokens 4096: too many for the model's context of 4096")
+    longest = int(line.split("use ")[1].split()[0])
+    scene = Scene(open_raster(image), vlm, "how many?")
+    for new, lowered in ((longest, 0), (longest + 1, 1)):
+        notes = select_within_context(Thumbnail(), scene, Budget(100), new)[2]
+        assert len(notes) == lowered
+
+
+def test_a_strategy_that_would_fit_beside_a_shorter_answer_names_the_longest(vlm, image) -> None:
+    scene = Scene(open_raster(image), vlm, "how many?")
+    spare = 4096 - len(scene.prompt)
+    line = refusal(vlm, image, "full", 100, spare - 5)
+    longest = int(line.split("use --max-new-tokens ")[1].split()[0])
+    kept = len(select_within_context(Full(), scene, Budget(10**6), longest)[0].tokens)
+    assert kept + longest == spare
 
 
 def test_options_beside_an_instance_are_refused(vlm, image) -> None:

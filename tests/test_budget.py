@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,22 @@ def test_a_cap_below_one_names_the_least(tokens: int, tiles: int | None) -> None
     with pytest.raises(BudgetError) as caught:
         Budget(tokens, tiles)
     assert caught.value.least == 1
+
+
+@pytest.mark.parametrize("written", [4000, "4k", "4000", np.int64(4000), Budget(4000)])
+def test_a_budget_may_be_given_as_number_text_or_budget(written) -> None:
+    assert Budget.of(written) == Budget(4000)
+    assert Budget.of(written, 7) == Budget(4000, 7)
+
+
+@pytest.mark.parametrize(
+    ("own", "more", "both"), [(5, 7, 5), (7, 5, 5), (None, 5, 5), (5, None, 5)]
+)
+def test_of_two_caps_on_tiles_the_smaller_holds(own, more, both) -> None:
+    assert Budget.of(Budget(10, own), more).tiles == both
+
+
+@pytest.mark.parametrize("wrong", [4.0, True, None, [4]])
+def test_what_is_no_budget_is_a_type_error(wrong) -> None:
+    with pytest.raises(TypeError):
+        Budget.of(wrong)

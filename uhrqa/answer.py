@@ -112,7 +112,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     model: VisionLanguageModel | str | Path = "tiny",
     strategy: Strategy | str | None = None,
     options: Mapping[str, Any] | None = None,
-    budget: Budget | int | None = None,
+    budget: Budget | int | str | None = None,
     max_tiles: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 0,
@@ -126,7 +126,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         model: a loaded model, or what `load_model` takes.
         strategy: its name, or an instance; the model card's default when None.
         options: the strategy's own options, where it is given by name.
-        budget: visual tokens that may enter the answering pass; the card's default when None.
+        budget: visual tokens that may enter the answering pass, as a number, as text (`"4k"` is
+            4000, `"4Ki"` 4096) or as a `Budget`; the card's default when None.
         max_tiles: cap on tiles used, those of the relevance passes and of the cache included.
         max_new_tokens: longest answer.
         seed: of every random choice.
@@ -136,12 +137,12 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         RasterError: the image cannot be opened or read.
         CheckpointError: the model cannot be loaded.
         QuestionError: the question is empty, too long, or holds the image token.
-        BudgetError: the strategy cannot do with so little.
+        BudgetError: no such budget, or the strategy cannot do with so little.
         UnknownNameError: no such model, strategy or option.
     """
     loaded = load_model(str(model)) if isinstance(model, str | Path) else model
     chosen, name = _strategy(strategy, options, loaded.card)
-    cap = _budget(budget, max_tiles, loaded.card)
+    cap = Budget.of(loaded.card.budget if budget is None else budget, max_tiles)
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         on_gpu = loaded.device.type == "cuda"
@@ -187,13 +188,6 @@ def _strategy(
         return strategy, table.get(f"{kind.__module__}:{kind.__qualname__}", kind.__qualname__)
     name = strategy or card.strategy
     return make_strategy(name, {**card.options.get(name, {}), **(options or {})}), name
-
-
-def _budget(budget: Budget | int | None, max_tiles: int | None, card: Card) -> Budget:
-    if isinstance(budget, Budget):
-        caps = [cap for cap in (budget.tiles, max_tiles) if cap is not None]
-        return Budget(budget.tokens, min(caps, default=None))
-    return Budget(card.budget if budget is None else budget, max_tiles)
 
 
 def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:

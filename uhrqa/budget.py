@@ -5,6 +5,7 @@ Knows nothing of strategies: `uhrqa.selection` enforces the cap, this module onl
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,6 +37,27 @@ class Budget:
             raise BudgetError(f"a budget of {self.tokens} visual tokens: use 1 or more", least=1)
         if self.tiles is not None and self.tiles < 1:
             raise BudgetError(f"at most {self.tiles} tiles: use 1 or more", least=1)
+
+    @classmethod
+    def of(cls, tokens: Budget | int | str, tiles: int | None = None) -> Budget:
+        """A budget from whatever a caller may write for one.
+
+        Args:
+            tokens: a budget, a number of visual tokens, or text as `parse_tokens` reads it.
+            tiles: cap on tiles; beside a budget that has one, the smaller holds.
+
+        Raises:
+            BudgetError: no such number, or a cap below 1.
+            TypeError: neither a budget, nor a whole number, nor text.
+        """
+        if isinstance(tokens, Budget):
+            caps = [cap for cap in (tokens.tiles, tiles) if cap is not None]
+            return cls(tokens.tokens, min(caps, default=None))
+        if isinstance(tokens, str):
+            return cls(parse_tokens(tokens), tiles)
+        if isinstance(tokens, bool):
+            raise TypeError(f"a budget of {tokens}: give a whole number, '4k' or a Budget")
+        return cls(operator.index(tokens), tiles)
 
 
 def parse_tokens(text: str) -> int:

@@ -17,6 +17,8 @@ from uhrqa.errors import BudgetError, QuestionError
 from uhrqa.scene import Scene
 from uhrqa.tokens import VisualTokens
 
+LONGER = "shorten the question, or use a model with a longer context"
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -73,36 +75,68 @@ def select_within_context(
 ) -> tuple[Selection, Budget, tuple[str, ...]]:
     """Run a strategy under the budget, or under what the model's context has room for if less.
 
+    Args:
+        strategy: what selects.
+        scene: what from; its prompt takes room too.
+        budget: the caps.
+        max_new_tokens: longest answer, which takes room as well.
+
     Returns:
-        The selection, the budget that held, and a note where it was lowered.
+        The selection, the budget that held, and notes: that it was lowered, and the selection's.
 
     Raises:
         QuestionError: the question leaves no room at all.
-        BudgetError: the strategy cannot do with so little.
+        BudgetError: the answer leaves none, or the strategy cannot do with so little.
     """
     if max_new_tokens < 1:
         raise BudgetError(f"{max_new_tokens} new tokens: use 1 or more", least=1)
     context = scene.model.card.context
-    room = context - len(scene.prompt) - max_new_tokens
-    if room < 1:
+    beside = context - len(scene.prompt)  # what image and answer share
+    room = beside - max_new_tokens
+    if beside < 2:
         raise QuestionError(
-            f"the question has {len(scene.prompt)} tokens; with {max_new_tokens} for the answer "
-            f"nothing is left of the model's context of {context}; shorten it"
+            f"the question has {len(scene.prompt)} tokens, which leaves nothing of the model's "
+            f"context of {context}; shorten it"
         )
-    if budget.tokens <= room:
-        return select(strategy, scene, budget), budget, ()
-    lowered = replace(budget, tokens=room)
-    note = f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
+    if room < 1:
+        raise BudgetError(_too_long(scene, budget, max_new_tokens))
+    held = budget if budget.tokens <= room else replace(budget, tokens=room)
     try:
-        return select(strategy, scene, lowered), lowered, (note,)
-    except BudgetError as error:
-        if error.least is None or error.least <= room or "--max-tiles" in str(error):
+        selection = select(strategy, scene, held)
+    except TooFewTokensError as error:
+        if error.least <= room:
             raise
-        raise BudgetError(
-            f"this strategy needs {error.least} visual tokens here, but the model's context of "
-            f"{context} has room for {room}; use another strategy",
-            least=error.least,
-        ) from error
+        raise BudgetError(_beyond_context(scene, error, max_new_tokens), error.least) from error
+    lowered = (
+        f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
+    )
+    return selection, held, () if held is budget else (lowered,)
+
+
+def _too_long(scene: Scene, budget: Budget, max_new_tokens: int) -> str:
+    """Why an answer so long cannot be had, and how long it may be."""
+    context, text = scene.model.card.context, len(scene.prompt)
+    line = (
+        f"--max-new-tokens {max_new_tokens}: too many for the model's context of {context}, "
+        f"of which the question takes {text}"
+    )
+    longest, whole = context - text - 1, context - text - budget.tokens
+    if whole < 1:
+        return f"{line}; use {longest} or less, or shorten the question"
+    return f"{line}; use {whole} or less beside a budget of {budget.tokens} ({longest} at most)"
+
+
+def _beyond_context(scene: Scene, error: TooFewTokensError, max_new_tokens: int) -> str:
+    """Why no budget would do, and what would."""
+    context, text = scene.model.card.context, len(scene.prompt)
+    line = (
+        f"{error.what} needs {error.least} visual tokens, but beside the question ({text} tokens) "
+        f"and --max-new-tokens {max_new_tokens} the model's context of {context} has room for "
+        f"{context - text - max_new_tokens}"
+    )
+    if (longest := context - text - error.least) > 0:
+        return f"{line}; use --max-new-tokens {longest} or less"
+    return f"{line}; {error.instead}"
 
 
 def unscored(tokens: VisualTokens, steps: tuple[str, ...] = ()) -> Selection:
@@ -110,15 +144,39 @@ def unscored(tokens: VisualTokens, steps: tuple[str, ...] = ()) -> Selection:
     return Selection(tokens, torch.full((len(tokens),), torch.nan), steps)
 
 
-def require(needed: int, budget: Budget, what: str) -> None:
+class TooFewTokensError(BudgetError):
+    """A budget of visual tokens is less than a strategy can do with.
+
+    Args:
+        budget: what there is.
+        least: visual tokens that are needed.
+        what: the thing that needs them, as the subject of a sentence.
+        instead: what to do where the model's context has no room for so many.
+    """
+
+    least: int
+
+    def __init__(self, budget: Budget, least: int, what: str, instead: str) -> None:
+        super().__init__(
+            f"budget of {budget.tokens} visual tokens: {what} needs {least}; "
+            f"use -b {least} or more",
+            least=least,
+        )
+        self.what = what
+        self.instead = instead
+
+
+def require(needed: int, budget: Budget, what: str, instead: str = LONGER) -> None:
     """Refuse a budget that is too small.
 
+    Args:
+        needed: visual tokens.
+        budget: what there is.
+        what: the thing that needs them, as the subject of a sentence.
+        instead: what to do where the model's context has no room for so many.
+
     Raises:
-        BudgetError: `needed` is more than the budget.
+        TooFewTokensError: `needed` is more than the budget.
     """
     if needed > budget.tokens:
-        raise BudgetError(
-            f"budget of {budget.tokens} visual tokens: {what} needs {needed}; "
-            f"use -b {needed} or more",
-            least=needed,
-        )
+        raise TooFewTokensError(budget, needed, what, instead)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from uhrqa.tokens import VisualTokens
 
 LEVEL_DOC = "pyramid level the tokens come from"
+UNPRUNED = (
+    "the image does not fit this model unpruned: use a strategy that prunes, such as -s rfm-dip"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Full:
         level = _level(scene, self.level)
         scene.require_tiles((scene.pyramid.thumbnail, level))
         needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
-        require(needed, budget, f"all of level {level.index} with the thumbnail")
+        require(needed, budget, f"all of level {level.index} with the thumbnail", UNPRUNED)
         return _whole(scene, level, scene.tokens(scene.pyramid.thumbnail))
 
 
