@@ -161,7 +161,10 @@ def guard(command: Callable[[], int]) -> int:
 def _usage_message(error: TyperException) -> str:
     message = error.format_message()
     context = getattr(error, "ctx", None)
-    return f"{message} See '{context.command_path} --help'." if message and context else message
+    if not message or not context:
+        return message
+    stop = "" if message[-1] in ".?!" else "."
+    return f"{message}{stop} See '{context.command_path} --help'."
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

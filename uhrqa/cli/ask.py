@@ -29,9 +29,7 @@ def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
         str,
-        typer.Argument(
-            metavar="QUESTION", help="`-` reads stdin; `--` before one with a dash."
-        ),
+        typer.Argument(metavar="QUESTION", help="`-` reads stdin; `--` before one with a dash."),
     ],
     given: opt.Given,
 ) -> None:

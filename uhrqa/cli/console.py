@@ -9,7 +9,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +58,19 @@ def print_result(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         raise OutputError(f"the result cannot be written to stdout: {error.strerror}") from error
+
+
+def fold(line: str, indent: int) -> str:
+    """A line of a result folded to the terminal, its rest indented; whole where there is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_note(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.cli.console import dump_json, fold, print_note, print_result
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
@@ -82,4 +82,4 @@ def _describe(card: Card) -> str:
         f"  default -s {card.strategy} -b {card.budget}; licence: {card.licence}",
         f"  {card.paper}" if card.paper else "",
     ]
-    return "\n".join(line for line in lines if line) + "\n"
+    return "\n".join(fold(line, 2) for line in lines if line) + "\n"

@@ -11,6 +11,8 @@ from uhrqa.cli.report import Unit, bytes_text, flops_texts, make_table, unit_for
 from uhrqa.config import Settings
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from uhrqa.answer import Answer
     from uhrqa.cost import Cost
     from uhrqa.plan import Plan
@@ -25,11 +27,8 @@ STAGES = {  # column to parts of the cost
     "decode": ("decode",),
     "total": ("total",),
 }
-NARROWER = (  # columns left out until the rest fits the terminal; then lines fold
-    (),
-    ("read", "answer"),
-    ("read", "answer", *(name for name in STAGES if name != "total")),
-)
+DISPENSABLE = ("read", "answer", "decode", "prefill", "relevance", "vision")
+"""Columns left out one after the other until the rest fits the terminal; then lines fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +128,31 @@ def _print_text(table: Table, model: str) -> None:
     """Title and table, without the columns that the terminal has no room for."""
     unit = unit_for(row.flops().get("total", 0) for row in table.rows)
     columns = _columns(table.rows, unit)
-    console = open_console(stderr=False, wide=True)
-    width = open_console(stderr=False).width
-    for left_out in NARROWER:
-        titles = [title for title in columns if title not in left_out]
-        drawn = make_table(titles, list(zip(*(columns[title] for title in titles), strict=True)))
-        if console.measure(drawn).maximum <= width:
-            break
-    stages = [title for title in titles if title in STAGES]
+    drawn, left_out = _fitting(columns)
+    stages = [title for title in columns if title in STAGES and title not in left_out]
     lines = [table.title, f"model {model}; {', '.join(stages)} in {unit.name}"]
     if table.assumed:
         lines.append(
             "assumed: {question_tokens} text tokens in the prompt, "
             "{decode_steps} decoding steps".format(**table.assumed)
         )
+    if left_out:
+        lines.append(f"left out on this narrow terminal: {', '.join(left_out)}; --json has all")
     print_result("\n".join(lines))
-    console.print(drawn)
+    open_console(stderr=False, wide=True).print(drawn)
+
+
+def _fitting(columns: dict[str, list[str]]) -> tuple[RichTable, tuple[str, ...]]:
+    """As much of a table as the terminal has room for, and the titles that are left out."""
+    console = open_console(stderr=False, wide=True)
+    width = open_console(stderr=False).width
+    order = [title for title in DISPENSABLE if title in columns]
+    for count in range(len(order) + 1):
+        titles = [title for title in columns if title not in order[:count]]
+        drawn = make_table(titles, list(zip(*(columns[title] for title in titles), strict=True)))
+        if console.measure(drawn).maximum <= width:
+            break
+    return drawn, tuple(order[:count])
 
 
 def _columns(rows: list[Row], unit: Unit) -> dict[str, list[str]]:

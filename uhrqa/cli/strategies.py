@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.console import dump_json, print_result
+from uhrqa.cli.console import dump_json, fold, print_result
 
 app = typer.Typer(add_completion=False)
 
@@ -51,5 +51,8 @@ def _as_typed(summary: str, entries: list[Entry]) -> tuple[str, list[Entry]]:
 
 def _describe(name: str, summary: str, entries: list[Entry]) -> str:
     width = max((len(f"{key}={default}") for key, default, _ in entries), default=0)
-    lines = [f"  {f'{key}={default}':{width}}  {meaning}" for key, default, meaning in entries]
-    return "\n".join([f"{name}: {summary}", *lines, ""])
+    lines = [
+        fold(f"  {f'{key}={default}':{width}}  {meaning}", width + 4)
+        for key, default, meaning in entries
+    ]
+    return "\n".join([fold(f"{name}: {summary}", 2), *lines, ""])
