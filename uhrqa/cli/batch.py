@@ -81,11 +81,11 @@ def batch(
     """Answer a file of questions; continues where it was stopped.
 
     Each line is an object with `image`, `question` and perhaps `id`; image paths are relative to
-    the file. Stopped at any point, the same command continues. Where an image was replaced since
-    (another size or time of change), its questions are asked again and the old answers go; damaged
-    lines of the output make way in the same manner, with a warning. Questions of one image share
-    its encoded tiles, so answers come image by image. A line or an image that cannot be used
-    becomes a line with `error`, and the exit code is 1.
+    the file. Stopped at any point, the same command continues. Questions about an image that was
+    replaced since (another size or time of change) are asked again, and so are those whose line in
+    the output is damaged; the old lines go. Questions of one image share its encoded tiles, so
+    answers come image by image. A line or an image that cannot be used becomes a line with `error`,
+    and the exit code is 1.
     """
     settings = opt.resolve(
         quiet=quiet,
