@@ -57,7 +57,7 @@ def profile(
     else:
         table = _run(*_subject(image, question, given), choices, given)
     print_table(table, given.settings, given.quiet)
-    if all(row.refused for row in table.rows):
+    if table.is_refused:
         raise BudgetError(str(table.rows[0].refused))
 
 

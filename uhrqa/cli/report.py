@@ -191,7 +191,9 @@ def make_table(
 
 def unit_for(totals: Iterable[float]) -> Unit:
     """The unit in which the largest of some numbers of FLOPs is 1 or more."""
-    most = max(totals, default=0)
+    most = max(totals, default=0.0)
+    if not most:
+        return UNITS[0]
     return next((unit for unit in UNITS if most >= unit.flops), UNITS[-1])
 
 

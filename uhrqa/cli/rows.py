@@ -75,6 +75,11 @@ class Table:
     rows: list[Row]
     assumed: dict[str, int] | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether no row could be had; the first one's reason then ends the command."""
+        return all(row.refused for row in self.rows)
+
 
 def planned_row(choice: Choice, plan: Plan) -> Row:
     """A row from a plan's counts and cost."""
@@ -121,7 +126,7 @@ def print_table(table: Table, settings: Settings, quiet: bool) -> None:
         )
     else:
         _print_text(table, settings.model)
-    _print_notes([] if quiet else table.rows)
+    _print_notes([] if quiet else table.rows[1:] if table.is_refused else table.rows)
 
 
 def _print_text(table: Table, model: str) -> None:
