@@ -141,6 +141,7 @@ def completions(*words: str) -> list[str]:
         (("ask", "-s", "region-merge", "-o", "it"), ["iterations="]),
         (("ask", "-o", "zoom"), ["zoom_ratio="]),
         (("profile", "-s", "full,uniform", "-o", ""), ["level="]),
+        (("batch", "-s", "uniform", "--option", ""), ["level="]),
         (("ask", "-s", "nosuch", "-o", ""), []),
         (("ask", "--dtype", "bf"), ["bfloat16"]),
         (("ask", "--form"), ["--format"]),

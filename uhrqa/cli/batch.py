@@ -26,6 +26,7 @@ from uhrqa.batch import (
 from uhrqa.cli import options as opt
 from uhrqa.cli.app import OUT_OF_MEMORY, is_out_of_memory
 from uhrqa.cli.choice import Choice, choose, load
+from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
 from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
@@ -46,6 +47,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
+@opt.share(*opt.ANSWERING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -54,20 +56,16 @@ def batch(
         list[str],
         typer.Option("--output", "-o", metavar="FILE", help="JSON lines; `-` is stdout."),
     ],
-    model: opt.Model = None,
-    strategy: opt.Strategy = None,
-    budget: opt.Budget = None,
+    *,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="Of the strategy; repeatable."),
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="Of the strategy; repeatable.",
+            autocompletion=complete_option,
+        ),
     ] = None,
-    rfm: opt.Rfm = None,
-    device: opt.Device = None,
-    dtype: opt.Dtype = None,
-    attention: opt.Attention = None,
-    seed: opt.Seed = None,
-    max_new_tokens: opt.MaxNewTokens = None,
-    max_tiles: opt.MaxTiles = None,
     evidence: Annotated[bool, typer.Option("--evidence", help="Keep the boxes too.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")
@@ -75,8 +73,7 @@ def batch(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what the output holds.")
     ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = 0,
+    given: opt.Given,
 ) -> None:
     """Answer a file of questions; continues where it was stopped.
 
@@ -87,19 +84,7 @@ def batch(
     answers come image by image. A line or an image that cannot be used becomes a line with `error`,
     and the exit code is 1.
     """
-    settings = opt.resolve(
-        quiet=quiet,
-        verbose=verbose,
-        model=model,
-        strategy=strategy,
-        budget=budget,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        seed=seed,
-        max_new_tokens=max_new_tokens,
-        max_tiles=max_tiles,
-    )
+    settings, rfm, quiet = given.settings, given.rfm, given.quiet
     output = _read_output(outputs)
     choice = choose(settings, opt.read_pairs(option), rfm=rfm)
     entries = _read_questions(questions, output)
