@@ -47,6 +47,35 @@ def test_an_answer_says_what_was_asked_what_it_cost_and_where_it_looked(vlm, ima
         assert 0 <= y0 < y1 <= 420
 
 
+@pytest.mark.parametrize(
+    ("options", "ran"),
+    [
+        ({}, ("rfm", 1)),
+        ({"relevance": "llm"}, ("llm", 2)),
+        ({"relevance": "llm", "layer": -1}, ("llm", 3)),
+    ],
+)
+def test_an_answer_records_what_was_asked_and_which_attention_was_read(
+    vlm, image, options, ran
+) -> None:
+    answer = ask(image, "how many?", model=vlm, budget=100, options=options, max_new_tokens=1)
+    record = json.loads(json.dumps(answer.to_dict()))
+    asked = record["strategy"]["options"]
+    assert (asked["relevance"], asked["layer"]) == (
+        options.get("relevance", "auto"), options.get("layer"),
+    )  # fmt: skip
+    assert {(entry["source"], entry["layer"]) for entry in record["relevance"]} == {ran}
+    assert len(record["relevance"]) == record["counts"]["relevance_passes"]
+    plain = ask(image, "how many?", model=vlm, strategy="thumbnail", max_new_tokens=1).to_dict()
+    assert (plain["relevance"], plain["limits"]) == ([], [])
+
+
+def test_an_answer_says_which_options_left_the_budget_unused(vlm, image) -> None:
+    answer = ask(image, "how many?", model=vlm, budget=4000, options={"max_tiles": 1})
+    assert answer.to_dict()["limits"] == ["keep_ratio", "max_tiles"]
+    assert any("keep_ratio=0.25 and max_tiles=1 allow no more" in note for note in answer.notes)
+
+
 def test_counts_add_up_and_the_cost_follows_from_them(vlm, image) -> None:
     answer = ask(image, "how many?", model=vlm, budget=100)
     counts, dims = answer.counts, vlm.card.dims

@@ -19,6 +19,7 @@ from uhrqa.cost import Cost
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
+from uhrqa.ledger import RelevancePass
 from uhrqa.raster import Array, Raster, open_raster
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, select_within_context
@@ -52,7 +53,31 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, where it looked and what it cost."""
+    """An answer, where it looked and what it cost.
+
+    Attributes:
+        text: what the model wrote.
+        question: as it was asked.
+        image: path of the raster, or what stands for one.
+        size: (h, w) of the image in pixels.
+        model: the name its card goes by.
+        strategy: its registered name, or its class where it has none.
+        options: all of the strategy's options, as they were asked for.
+        relevance: every reading of attention, so also what `auto` and a default layer came to.
+        limits: options that, and not the budget, decided how many tokens were kept.
+        seed: of every random choice.
+        device: where it was computed.
+        dtype: in which precision.
+        counts: tiles and tokens, level by level.
+        cost: FLOPs by stage.
+        seconds: wall time by stage.
+        bytes_read: encoded bytes taken from storage.
+        peak_memory: most resident bytes of the process so far.
+        device_memory: most bytes on the GPU during the question; None on a CPU.
+        evidence: the kept tokens, in the order of the prompt, separators left out.
+        steps: the strategy's decisions, a line each.
+        notes: what the user should know, such as a lowered budget.
+    """
 
     text: str
     question: str
@@ -61,6 +86,8 @@ class Answer:
     model: str
     strategy: str
     options: Mapping[str, Any]
+    relevance: tuple[RelevancePass, ...]
+    limits: tuple[str, ...]
     seed: int
     device: str
     dtype: str
@@ -89,6 +116,8 @@ class Answer:
             "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},
+            "relevance": [pass_dict(entry) for entry in self.relevance],
+            "limits": list(self.limits),
             "seed": self.seed,
             "device": self.device,
             "dtype": self.dtype,
@@ -162,6 +191,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         model=loaded.card.name,
         strategy=name,
         options=asdict(chosen) if is_dataclass(chosen) else {},
+        relevance=tuple(scene.ledger.passes),
+        limits=selection.limits,
         seed=seed,
         device=str(sequence.embeds.device),
         dtype=str(sequence.embeds.dtype).removeprefix("torch."),
@@ -214,6 +245,17 @@ def entry_dict(entry: Evidence) -> dict[str, Any]:
         "level": entry.level,
         "relevance": entry.relevance,
         "weight": entry.weight,
+    }
+
+
+def pass_dict(entry: RelevancePass) -> dict[str, Any]:
+    """One reading of attention, JSON-ready; the layer is that of the RFM or of the decoder."""
+    return {
+        "source": entry.source,
+        "layer": entry.full_layers,  # those before it ran in full
+        "rows": entry.rows,
+        "seen": entry.seen,
+        "scored": entry.columns,
     }
 
 

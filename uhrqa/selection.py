@@ -17,6 +17,7 @@ from uhrqa.errors import BudgetError, QuestionError
 from uhrqa.scene import Scene
 from uhrqa.tokens import VisualTokens
 
+MUCH = 0.5  # a share of the budget; who keeps less is told why
 LONGER = "shorten the question, or use a model with a longer context"
 
 
@@ -28,11 +29,13 @@ class Selection:
         tokens: N tokens, separators among them.
         relevance: `[N]` float32 where the strategy scored them; NaN where it did not.
         steps: one line for each decision, for people.
+        limits: the strategy's options that, and not the budget, decided how many tokens are kept.
     """
 
     tokens: VisualTokens
     relevance: Tensor
     steps: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):
@@ -67,6 +70,7 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
         tokens=selection.tokens.take(kept),
         relevance=selection.relevance[kept],
         steps=(*selection.steps, note),
+        limits=(),
     )
 
 
@@ -110,7 +114,21 @@ def select_within_context(
     lowered = (
         f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
     )
-    return selection, held, () if held is budget else (lowered,)
+    notes = (lowered if held is not budget else None, _unused(strategy, selection, held))
+    return selection, held, tuple(note for note in notes if note)
+
+
+def _unused(strategy: Strategy, selection: Selection, budget: Budget) -> str | None:
+    """Which of the strategy's options left much of the budget unused, if any did."""
+    kept = len(selection.tokens)
+    if not selection.limits or kept >= MUCH * budget.tokens:
+        return None
+    caps = " and ".join(f"{name}={getattr(strategy, name)}" for name in selection.limits)
+    allow, them = ("allow", "them") if len(selection.limits) > 1 else ("allows", "it")
+    return (
+        f"kept {kept} of {budget.tokens} tokens: {caps} {allow} no more; "
+        f"raise {them} with -o KEY=VALUE"
+    )
 
 
 def _too_long(scene: Scene, budget: Budget, max_new_tokens: int) -> str:
@@ -137,6 +155,21 @@ def _beyond_context(scene: Scene, error: TooFewTokensError, max_new_tokens: int)
     if (longest := context - text - error.least) > 0:
         return f"{line}; use --max-new-tokens {longest} or less"
     return f"{line}; {error.instead}"
+
+
+def behind_thumbnail(
+    thumbnail: VisualTokens, tokens: VisualTokens, scores: Tensor | None = None
+) -> Selection:
+    """A selection of the thumbnail, which nobody scored, and tokens behind it.
+
+    Args:
+        thumbnail: tokens of level 0.
+        tokens: N tokens, separators among them.
+        scores: `[N]` float32; None where nobody scored them.
+    """
+    blank = torch.full((len(thumbnail),), torch.nan)
+    scored = torch.full((len(tokens),), torch.nan) if scores is None else scores
+    return Selection(VisualTokens.cat([thumbnail, tokens]), torch.cat([blank, scored]))
 
 
 def unscored(tokens: VisualTokens, steps: tuple[str, ...] = ()) -> Selection:

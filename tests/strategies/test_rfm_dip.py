@@ -9,7 +9,7 @@ from uhrqa.geometry import Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
-from uhrqa.selection import Selection, select
+from uhrqa.selection import Selection, select, select_within_context
 from uhrqa.strategies.rfm_dip import RfmDip, rank_tiles
 from uhrqa.tokens import VisualTokens
 
@@ -102,6 +102,41 @@ def test_a_token_points_to_every_tile_its_box_touches_by_area() -> None:
     tokens = VisualTokens(torch.zeros(2, 1), boxes, ones, ones, ones, ones)
     ranked = rank_tiles(tokens, torch.tensor([0.4, 0.3]), level)
     assert ranked == [Tile(5, 5), Tile(0, 0), Tile(0, 1)]  # 0.3, then 0.2 each
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({"zoom_ratio": 0.3, "max_tiles": 3}, ("keep_ratio", "max_tiles")),
+        ({"zoom_ratio": 0.3, "max_tiles": 3, "keep_ratio": 1.0}, ("max_tiles",)),
+        ({"zoom_ratio": 0.01}, ("keep_ratio",)),
+        ({"zoom_ratio": 0.01, "keep_ratio": 1.0}, ()),  # it looked where the question points
+        ({"zoom_ratio": 1.0, "max_tiles": 1000, "keep_ratio": 1.0}, ()),
+        ({"zoom_ratio": 1.0, "max_tiles": 4, "overflow": "stop"}, ("keep_ratio", "max_tiles")),
+        ({"mass": 0.3}, ("mass",)),
+    ],
+)
+def test_options_that_keep_fewer_tokens_than_the_budget_are_named(vlm, options, limits) -> None:
+    assert run(scene_of(vlm), budget=100_000, **options).limits == limits
+    assert run(scene_of(vlm), budget=18, **options).limits == ()  # here the budget decides
+
+
+def test_a_cap_on_the_whole_questions_tiles_is_no_option_of_the_strategy(vlm) -> None:
+    first = scene_of(vlm).pyramid[1].tile_count + 1
+    selection = run(scene_of(vlm, max_tiles=first + 2), budget=100_000, zoom_ratio=0.05)
+    assert selection.limits == ("keep_ratio",)
+
+
+def test_who_asks_is_told_what_leaves_much_of_the_budget_unused(vlm) -> None:
+    def notes(budget: int) -> tuple[str, ...]:
+        dip = RfmDip(zoom_ratio=0.3, max_tiles=3)
+        return select_within_context(dip, scene_of(vlm), Budget(budget), 8)[2]
+
+    (note,) = notes(1000)
+    kept = int(note.split()[1])
+    assert note.startswith(f"kept {kept} of 1000 tokens: keep_ratio=0.25 and max_tiles=3 allow no")
+    assert notes(2 * kept) == ()
+    assert len(notes(2 * kept + 1)) == 1
 
 
 @pytest.mark.parametrize(

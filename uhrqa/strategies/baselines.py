@@ -76,9 +76,11 @@ class Uniform:
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""
+        from uhrqa.selection import behind_thumbnail
+
         thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
         rows, cols = scene.token_grid(_level(scene, self.level))
-        return _with_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
+        return behind_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,11 @@ class Random:
         """See `Strategy.select`."""
         import torch
 
+        from uhrqa.selection import behind_thumbnail
+
         thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
         picks = torch.randperm(len(tokens), generator=scene.generator())[:room].sort().values
-        return _with_thumbnail(thumbnail, tokens.take(picks))
+        return behind_thumbnail(thumbnail, tokens.take(picks))
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,12 @@ class AttentionTopK:
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""
+        from uhrqa.selection import behind_thumbnail
+
         thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
         scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
         picks = scores.argsort(descending=True, stable=True)[:room].sort().values
-        return _with_thumbnail(thumbnail, tokens.take(picks), scores[picks])
+        return behind_thumbnail(thumbnail, tokens.take(picks), scores[picks])
 
 
 def even_grid(rows: int, cols: int, count: int) -> Tensor:
@@ -182,16 +188,3 @@ def _thumbnail_and(
     scene.require_tiles((scene.pyramid.thumbnail, level))
     thumbnail = scene.tokens(scene.pyramid.thumbnail)
     return thumbnail, scene.tokens(level), budget.tokens - spent
-
-
-def _with_thumbnail(
-    thumbnail: VisualTokens, tokens: VisualTokens, scores: Tensor | None = None
-) -> Selection:
-    import torch
-
-    from uhrqa.selection import Selection
-    from uhrqa.tokens import VisualTokens
-
-    scored = torch.full((len(tokens),), torch.nan) if scores is None else scores
-    blank = torch.full((len(thumbnail),), torch.nan)
-    return Selection(VisualTokens.cat([thumbnail, tokens]), torch.cat([blank, scored]))

@@ -60,7 +60,8 @@ class RfmDip:
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
-        from uhrqa.selection import require
+        from uhrqa.selection import behind_thumbnail, require
+        from uhrqa.tokens import end_rows, fit_rows
 
         pyramid = scene.pyramid
         spent = scene.token_count(pyramid.thumbnail)
@@ -70,61 +71,74 @@ class RfmDip:
         scene.require_tiles(pyramid.levels[:2])
         thumbnail = scene.tokens(pyramid.thumbnail)
         steps: list[str] = []
+        limits: tuple[str, ...] = ()
         tokens = scene.tokens(pyramid[1])
         for level in pyramid.levels[1:]:  # line 2
             scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
             if level is pyramid.finest:
                 break  # lines 15-17
             finer = pyramid[level.index + 1]
-            tiles, note = self._zoom(scene, tokens, scores, finer)  # lines 5-8
-            steps.append(f"level {level.index}: {len(tokens)} tokens, {note}")
-            if not tiles:
+            zoom = self._zoom(scene, tokens, scores, finer)  # lines 5-8
+            limits = zoom.limits
+            steps.append(f"level {level.index}: {len(tokens)} tokens, {zoom.note}")
+            if not zoom.tiles:
                 break  # lines 9-10
-            tokens = scene.tokens(finer, tiles)  # lines 12-13
+            tokens = scene.tokens(finer, zoom.tiles)  # lines 12-13
         steps.append(f"level {int(tokens.level[0])}: {len(tokens)} tokens, answers from here")
-        return self._prune(thumbnail, tokens, scores, budget, newline, steps)
-
-    def _zoom(
-        self, scene: Scene, tokens: VisualTokens, scores: Tensor, finer: Level
-    ) -> tuple[list[Tile], str]:
-        """Tiles of the next level that the most relevant tokens lie in; none means stop."""
-        key = most_relevant(scores, self.zoom_ratio, self.mass)
-        ranked = rank_tiles(tokens.take(key), scores[key], finer)
-        room = self.max_tiles
-        left = scene.tiles_left
-        if left is not None and left < min(room, len(ranked)):
-            room = left
-            if room < 1:
-                return [], "no tiles left under --max-tiles"
-        if len(ranked) <= room:
-            return ranked, f"{len(ranked)} tiles hit"
-        if self.overflow == "stop":
-            return [], f"{len(ranked)} tiles hit, more than {room}"
-        return ranked[:room], f"{len(ranked)} tiles hit, the best {room} taken"
-
-    def _prune(
-        self,
-        thumbnail: VisualTokens,
-        tokens: VisualTokens,
-        scores: Tensor,
-        budget: Budget,
-        newline: Tensor | None,
-        steps: list[str],
-    ) -> Selection:
-        import torch
-
-        from uhrqa.selection import Selection
-        from uhrqa.tokens import VisualTokens, end_rows, fit_rows
-
         order = most_relevant(scores, self.keep_ratio, self.mass)
         kept = fit_rows(tokens, order, budget.tokens - len(thumbnail), newline)
         ended = end_rows(tokens.take(kept), newline)
-        scored = torch.full((len(ended),), torch.nan)
-        scored[~ended.is_separator] = scores[kept]
-        blank = torch.full((len(thumbnail),), torch.nan)
-        return Selection(
-            VisualTokens.cat([thumbnail, ended]), torch.cat([blank, scored]), tuple(steps)
+        limits = (*self._shares_that_cut(len(order), len(scores)), *limits)
+        return replace(
+            behind_thumbnail(thumbnail, ended, _score_ended(ended, scores[kept])),
+            steps=tuple(steps),
+            limits=limits if len(kept) == len(order) else (),
         )
+
+    def _zoom(self, scene: Scene, tokens: VisualTokens, scores: Tensor, finer: Level) -> _Zoom:
+        """Tiles of the next level that the most relevant tokens lie in; none means stop."""
+        key = most_relevant(scores, self.zoom_ratio, self.mass)
+        ranked = rank_tiles(tokens.take(key), scores[key], finer)
+        hit, left = f"{len(ranked)} tiles hit", scene.tiles_left
+        room = self.max_tiles if left is None else min(left, self.max_tiles)
+        limits = ("max_tiles",) if room == self.max_tiles else ()
+        if room < 1:
+            return _Zoom([], "no tiles left under --max-tiles")
+        if len(ranked) <= room:
+            return _Zoom(ranked, hit)
+        if self.overflow == "stop":
+            return _Zoom([], f"{hit}, more than {room}", limits)
+        return _Zoom(ranked[:room], f"{hit}, the best {room} taken", limits)
+
+    def _shares_that_cut(self, count: int, whole: int) -> tuple[str, ...]:
+        """The option that let just `count` of `whole` tokens be the most relevant, if any did."""
+        if count == whole:
+            return ()
+        return ("mass",) if count < max(1, int(whole * self.keep_ratio)) else ("keep_ratio",)
+
+
+@dataclass(frozen=True)
+class _Zoom:
+    """Where to look next.
+
+    Attributes:
+        tiles: of the next level, the most relevant first.
+        note: why these, for people.
+        limits: options that allow no more of them.
+    """
+
+    tiles: list[Tile]
+    note: str
+    limits: tuple[str, ...] = ()
+
+
+def _score_ended(ended: VisualTokens, scores: Tensor) -> Tensor:
+    """Scores of tokens among which separators stand, which have none."""
+    import torch
+
+    scored = torch.full((len(ended),), torch.nan)
+    scored[~ended.is_separator] = scores
+    return scored
 
 
 def rank_tiles(tokens: VisualTokens, scores: Tensor, level: Level) -> list[Tile]:
