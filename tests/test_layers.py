@@ -16,6 +16,7 @@ FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions"),
     ("vlm", "features", "ledger"),
+    ("relevance_pass",),
     ("scene",),
     ("selection",),
     ("strategies", "tally"),

@@ -17,10 +17,11 @@ from uhrqa.config import MOST_SEED
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
-from uhrqa.ledger import Ledger, RelevancePass
+from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
-from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
+from uhrqa.relevance_pass import RelevanceReader
+from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
@@ -62,6 +63,7 @@ class Scene:
             raise ConfigError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
         self.seed = seed
         self.ledger = Ledger()
+        self._reader = RelevanceReader(model, self.prompt, self.ledger)
         self._used: set[tuple[Level, Tile]] = set()
         place = raster.path if Path(raster.path).exists() else id(raster)
         self.features.belong_to((place, raster.size, id(model)))
@@ -227,16 +229,7 @@ class Scene:
         Raises:
             ConfigError: `rfm` where the model has none, or another word.
         """
-        if source == "auto":
-            return "rfm" if self.model.rfm_layers else "llm"
-        if source == "rfm" and not self.model.rfm_layers:
-            raise ConfigError(
-                f"relevance=rfm: {self.model.card.name} has no Region Focus Module; "
-                "use -o relevance=llm"
-            )
-        if source not in ("rfm", "llm"):
-            raise ConfigError(f"relevance={source}: give auto, rfm or llm")
-        return source
+        return self._reader.source(source)
 
     def relevance(
         self,
@@ -247,84 +240,26 @@ class Scene:
         layer: int | None = None,
         rows: str = "last",
     ) -> Tensor:
-        """How much the question attends to each of `tokens`.
+        """How much the question attends to each of `tokens`, in one relevance pass.
 
         Args:
             tokens: N tokens in raster order.
             context: tokens that stand before them in the pass but get no score (the thumbnail).
             source: `rfm`, `llm` or `auto`.
-            layer: decoder layer for `llm`; the card's by default.
+            layer: decoder layer for `llm`, negative from the last one; the card's by default.
             rows: `last` text token, or the mean over all `text` tokens behind the image.
 
         Returns:
             `[N]` float32, softmax over `tokens` alone, mean over heads; sums to 1. Where the pass
             would not fit the model's context, neighbouring tokens are pooled and share a score.
 
+        Raises:
+            ConfigError: an attention the model does not have, or another word.
+            BudgetError: question and `context` leave no room in the model's context.
+
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
-        source = self.relevance_source(source)
-        factor = self._pool_factor(tokens, context)
-        if factor == 1:
-            return self._attend(tokens, context, source, layer, rows)
-        pooled, group = pool(tokens, factor)
-        scores = self._attend(pooled, context, source, layer, rows)
-        return (scores / pooled.weight)[group]
-
-    def _pool_factor(self, tokens: VisualTokens, context: VisualTokens | None) -> int:
-        """Side of the groups that make a relevance pass fit the context; 1 where it does.
-
-        Raises:
-            BudgetError: not even one token would fit.
-        """
-        spent = len(self.prompt) + (len(context) if context else 0)
-        room = self.model.card.context - spent
-        if room < 2:
-            raise BudgetError(
-                f"question and thumbnail take {spent} tokens of the model's context of "
-                f"{self.model.card.context}; no room is left to read relevance"
-            )
-        factor = max(1, int((len(tokens) / room) ** 0.5))
-        while pooled_length(tokens, factor, self.newline is not None) > room:
-            factor += 1
-        return factor
-
-    def _attend(
-        self,
-        tokens: VisualTokens,
-        context: VisualTokens | None,
-        source: str,
-        layer: int | None,
-        rows: str,
-    ) -> Tensor:
-        ended = end_rows(tokens, self.newline)
-        parts = [ended] if context is None else [context, ended]
-        with self.ledger.stage("relevance"):
-            sequence = self.model.assemble(self.prompt, VisualTokens.cat(parts))
-            scored = torch.zeros(len(sequence.visual), dtype=torch.bool)
-            scored[len(sequence.visual) - len(ended) :] = ~ended.is_separator
-            depth = self._probe_depth(source, layer)
-            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
-            scores = self.model.attend(
-                sequence,
-                layer=None if source == "rfm" else depth,
-                rows=asking,
-                columns=sequence.visual[scored.to(sequence.visual.device)],
-            )
-        length, seen = sequence.embeds.shape[1], len(sequence.visual)
-        self.ledger.passes.append(
-            RelevancePass(source, depth, length, seen, len(asking), len(scores))
-        )
-        return scores
-
-    def _probe_depth(self, source: str, layer: int | None) -> int:
-        if source == "rfm":
-            return self.model.rfm_layers - 1
-        layers = self.model.card.dims.decoder.layers
-        depth = self.model.card.relevance_layer if layer is None else layer
-        depth = layers // 2 if depth is None else depth
-        if not -layers <= depth < layers:
-            raise ConfigError(f"layer={depth}: the decoder has layers 0 to {layers - 1}")
-        return depth % layers
+        return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""

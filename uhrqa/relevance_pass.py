@@ -1,0 +1,122 @@
+"""Relevance passes: the model reads question and visual tokens, and answers nothing.
+
+Chooses whose attention is read and where, makes the pass fit the model's context, and notes it in
+the ledger. Knows nothing of rasters, pyramids or strategies; the reading itself is in
+`uhrqa.relevance`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.ledger import Ledger, RelevancePass
+from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
+from uhrqa.vlm import Prompt, VisionLanguageModel
+
+
+class RelevanceReader:
+    """Scores visual tokens for one question.
+
+    Args:
+        model: whose attention is read.
+        prompt: the question.
+        ledger: where passes and their time are noted.
+    """
+
+    def __init__(self, model: VisionLanguageModel, prompt: Prompt, ledger: Ledger) -> None:
+        self._model = model
+        self._prompt = prompt
+        self._ledger = ledger
+
+    def source(self, wanted: str) -> str:
+        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+
+        Raises:
+            ConfigError: `rfm` where the model has none, or another word.
+        """
+        if wanted == "auto":
+            return "rfm" if self._model.rfm_layers else "llm"
+        if wanted == "rfm" and not self._model.rfm_layers:
+            raise ConfigError(
+                f"relevance=rfm: {self._model.card.name} has no Region Focus Module; "
+                "use -o relevance=llm"
+            )
+        if wanted not in ("rfm", "llm"):
+            raise ConfigError(f"relevance={wanted}: give auto, rfm or llm")
+        return wanted
+
+    def read(
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None,
+        *,
+        source: str,
+        layer: int | None,
+        rows: str,
+    ) -> Tensor:
+        """The pass behind `Scene.relevance`: arguments, result and errors are explained there."""
+        source = self.source(source)
+        factor = self._pool_factor(tokens, context)
+        if factor == 1:
+            return self._attend(tokens, context, source, layer, rows)
+        pooled, group = pool(tokens, factor)
+        scores = self._attend(pooled, context, source, layer, rows)
+        return (scores / pooled.weight)[group]
+
+    def _pool_factor(self, tokens: VisualTokens, context: VisualTokens | None) -> int:
+        """Side of the groups that make a relevance pass fit the context; 1 where it does.
+
+        Raises:
+            BudgetError: not even one token would fit.
+        """
+        spent = len(self._prompt) + (len(context) if context else 0)
+        room = self._model.card.context - spent
+        if room < 2:
+            raise BudgetError(
+                f"question and thumbnail take {spent} tokens of the model's context of "
+                f"{self._model.card.context}; no room is left to read relevance"
+            )
+        factor = max(1, int((len(tokens) / room) ** 0.5))
+        while pooled_length(tokens, factor, self._model.newline is not None) > room:
+            factor += 1
+        return factor
+
+    def _attend(
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None,
+        source: str,
+        layer: int | None,
+        rows: str,
+    ) -> Tensor:
+        ended = end_rows(tokens, self._model.newline)
+        parts = [ended] if context is None else [context, ended]
+        with self._ledger.stage("relevance"):
+            sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
+            scored = torch.zeros(len(sequence.visual), dtype=torch.bool)
+            scored[len(sequence.visual) - len(ended) :] = ~ended.is_separator
+            depth = self._probe_depth(source, layer)
+            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
+            scores = self._model.attend(
+                sequence,
+                layer=None if source == "rfm" else depth,
+                rows=asking,
+                columns=sequence.visual[scored.to(sequence.visual.device)],
+            )
+        length, seen = sequence.embeds.shape[1], len(sequence.visual)
+        self._ledger.passes.append(
+            RelevancePass(source, depth, length, seen, len(asking), len(scores))
+        )
+        return scores
+
+    def _probe_depth(self, source: str, layer: int | None) -> int:
+        if source == "rfm":
+            return self._model.rfm_layers - 1
+        layers = self._model.card.dims.decoder.layers
+        depth = self._model.card.relevance_layer if layer is None else layer
+        depth = layers // 2 if depth is None else depth
+        if not -layers <= depth < layers:
+            raise ConfigError(f"layer={depth}: the decoder has layers 0 to {layers - 1}")
+        return depth % layers
