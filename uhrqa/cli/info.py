@@ -40,7 +40,10 @@ def info(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            "--budget", "-b", metavar="TOKENS", help="Budgets to compare; repeatable, or commas."
+            "--budget",
+            "-b",
+            metavar="TOKENS",
+            help="Budgets to compare; repeatable, or with commas.",
         ),
     ] = None,
     given: opt.Given,

@@ -37,7 +37,6 @@ UNITS = (Unit("TFLOPs", 1e12), Unit("GFLOPs", 1e9), Unit("MFLOPs", 1e6))
 DECIMALS = 3  # at most, of FLOPs
 VIEWED = ("region-merge",)  # strategies whose levels are views
 LEAST_SECONDS = 0.0005  # less reads 0.000
-MUCH = 0.5  # share of a budget that is worth a note when left unused
 
 
 def print_report(answer: Answer, *, loading: float | None = None, verbose: bool = False) -> None:
@@ -56,9 +55,8 @@ def print_report(answer: Answer, *, loading: float | None = None, verbose: bool 
         console.print(levels_table(answer, every=verbose))
         console.print(stages_table(answer, every=verbose))
     print_note(totals(answer))
-    for note in (*answer.notes, unused_note(answer)):
-        if note:
-            print_note(f"uhrqa: note: {note}")
+    for note in answer.notes:
+        print_note(f"uhrqa: note: {note}")
 
 
 def caption(answer: Answer, loading: float | None = None) -> str:
@@ -83,25 +81,6 @@ def totals(answer: Answer) -> str:
         f"{count_text(counts.answer_tokens, 'answer token')} · "
         f"{passes} over {seen}\n"
         f"{bytes_text(answer.bytes_read)} read · peak memory {memory}"
-    )
-
-
-def unused_note(answer: Answer) -> str | None:
-    """Which option of the strategy, and not the image, left much of the budget unused."""
-    counts, options = answer.counts, answer.options
-    share, cap = options.get("keep_ratio"), options.get("max_tiles")
-    if not isinstance(share, float) or counts.kept > MUCH * counts.budget:
-        return None
-    last = counts.levels[-1]
-    if share >= 1 or last.kept != max(1, int(last.seen * share)):
-        return None
-    caps = [f"keep_ratio={share:g}"]
-    if isinstance(cap, int) and last.encoded + last.reused == cap < last.tiles:
-        caps.append(f"max_tiles={cap}")
-    allow, them = ("allows", "it") if len(caps) == 1 else ("allow", "them")
-    return (
-        f"kept {counts.kept} of {counts.budget} tokens: {' and '.join(caps)} {allow} no more; "
-        f"raise {them} with -o KEY=VALUE"
     )
 
 
