@@ -27,6 +27,7 @@ def make_view(kind: str = "fine") -> View:
     asked += [Question("is it rural?", "rural", "rural/urban", ())]
     return View(
         features=np.random.default_rng(0).normal(size=(68, 6)).astype(np.float16),
+        tempting=np.zeros(68, np.float32),
         level=level,
         row=np.concatenate([[0, 0, 1, 1], rows]),
         col=np.concatenate([[0, 1, 0, 1], cols]),

@@ -14,17 +14,19 @@ from torch import nn
 from tests.training.makers import build_squares
 from uhrqa.rfm import from_layers, load_rfm
 from uhrqa.tokens import VisualTokens
+from uhrqa.training.batches import make_batch
 from uhrqa.training.checkpoint import save_checkpoint
 from uhrqa.training.decoder import Learner, forward
-from uhrqa.training.language import language_step, make_batch, score
+from uhrqa.training.language import language_step, make_optimizer, score
 from uhrqa.training.layout import arrange
+from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import pack
 from uhrqa.training.progress import Stage
 from uhrqa.training.rfm import LAYERS, distillation_loss, rfm_step, save_rfm
 from uhrqa.training.shape import Shape, encode, standardise, vision_tower
 from uhrqa.training.supply import Supply
 from uhrqa.training.views import View, ViewMaker
-from uhrqa.training.vision import PatchHeads, draw_tiles, vision_step
+from uhrqa.training.vision import PatchHeads, draw_tiles, tower_optimizer, vision_step
 from uhrqa.training.vocabulary import learn_tokenizer
 from uhrqa.vlm.card import card_of_directory
 from uhrqa.vlm.llava_next import LlavaNext
@@ -41,19 +43,20 @@ def learner() -> Learner:
 @pytest.fixture(scope="module")
 def views(learner: Learner) -> list[View]:
     torch.manual_seed(0)
-    maker = ViewMaker(vision_tower(SMALL).eval(), learner.tokenizer, SMALL, 0)
+    tower, heads = vision_tower(SMALL).eval(), PatchHeads(SMALL.width)
+    maker = ViewMaker(tower, heads, learner.tokenizer, SMALL, 0)
     made = [maker(index) for index in range(5)]
     return [view for view in made if view.asked]
 
 
 def stage_in(folder: Path) -> Stage:
-    return Stage(folder / "x.pt", 10.0, {}, used=60.0)
+    return Stage(folder / "x.pt", 100, {}, step=10)
 
 
 def test_the_tower_learns_to_label_patches(tmp_path: Path) -> None:
     torch.manual_seed(0)
     tower, heads = vision_tower(SMALL), PatchHeads(SMALL.width)
-    optimizer = torch.optim.AdamW([*tower.parameters(), *heads.parameters()])
+    optimizer = tower_optimizer(tower, heads)
     batch = draw_tiles(0, SMALL, 8)
     losses = [vision_step(tower, heads, optimizer, stage_in(tmp_path), batch) for _ in range(20)]
     assert losses[-1] < 0.8 * losses[0]
@@ -62,9 +65,9 @@ def test_the_tower_learns_to_label_patches(tmp_path: Path) -> None:
 def test_the_decoder_learns_to_answer_look_and_count(
     tmp_path: Path, learner: Learner, views: list[View]
 ) -> None:
-    optimizer = torch.optim.AdamW(learner.parameters())
-    batch = make_batch(learner, views[:4], np.random.default_rng(0), dilute=0.0)
-    found = [language_step(learner, optimizer, stage_in(tmp_path), batch) for _ in range(20)]
+    optimizer = make_optimizer(learner)
+    batch = make_batch(views[:4], np.random.default_rng(0), learner.assistant, dilute=0.0)
+    found = [language_step(learner, optimizer, stage_in(tmp_path), batch) for _ in range(40)]
     assert found[-1]["answer"] < 0.8 * found[0]["answer"]
     assert found[-1]["ground"] < 0.95 * found[0]["ground"]
     assert found[-1]["count"] < 0.9 * found[0]["count"]
@@ -76,8 +79,8 @@ def test_the_module_learns_to_attend_like_its_teacher(
 ) -> None:
     rfm = from_layers(learner.decoder, LAYERS)
     rfm.requires_grad_(True)
-    optimizer = torch.optim.AdamW(rfm.parameters())
-    batch = make_batch(learner, views[:4], np.random.default_rng(0), dilute=0.0)
+    optimizer = LayerOptimizer([rfm])
+    batch = make_batch(views[:4], np.random.default_rng(0), learner.assistant, dilute=0.0)
     losses = [rfm_step(rfm, learner, optimizer, stage_in(tmp_path), batch) for _ in range(20)]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -118,28 +121,27 @@ def test_a_projector_starts_with_standard_features() -> None:
 
 def test_a_stage_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     layer = nn.Linear(2, 2)
-    stage = Stage(tmp_path / "stage.pt", 5.0, {"layer": layer})
+    stage = Stage(tmp_path / "stage.pt", 300, {"layer": layer})
     stage.step, stage.used = 41, 120.0
     assert stage.tick()
     stage.save()
     fresh = nn.Linear(2, 2)
-    again = Stage(tmp_path / "stage.pt", 5.0, {"layer": fresh})
+    again = Stage(tmp_path / "stage.pt", 300, {"layer": fresh})
     assert again.resume()
     assert again.step == 42
     assert again.used == pytest.approx(120, abs=1)
     assert torch.equal(fresh.weight, layer.weight)
-    again.used = 299.9999
-    assert again.share < 1 < again.used / 299
+    again.step = 299
+    assert again.share < 1
 
 
-def test_a_stage_ends_on_time_and_its_rate_falls(tmp_path: Path) -> None:
-    stage = Stage(tmp_path / "stage.pt", 1.0, {})
-    rates = []
-    for used in (0.0, 2.0, 30.0, 59.0):
-        stage.used = used
-        rates.append(stage.rate(1.0))
-    assert rates[0] < rates[1] > rates[2] > rates[3]
-    stage.used = 61.0
+def test_a_stage_ends_after_its_steps_and_its_pace_falls(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "stage.pt", 100, {})
+    paces = []
+    for step in (0, 3, 50, 99):
+        stage.step = step
+        paces.append(stage.pace)
+    assert paces[0] < paces[1] > paces[2] > paces[3] > 0
     assert not stage.tick()
     assert (tmp_path / "stage.pt").exists()
 
@@ -154,7 +156,8 @@ def test_a_supply_starts_at_the_index_it_is_told() -> None:
 
 def test_a_view_depends_on_its_index_alone(learner: Learner, views: list[View]) -> None:
     torch.manual_seed(0)
-    maker = ViewMaker(vision_tower(SMALL).eval(), learner.tokenizer, SMALL, 0)
+    tower, heads = vision_tower(SMALL).eval(), PatchHeads(SMALL.width)
+    maker = ViewMaker(tower, heads, learner.tokenizer, SMALL, 0)
     maker(5)
     again = maker(0)
     assert np.array_equal(again.features, views[0].features)

@@ -10,38 +10,32 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from uhrqa.training.batches import VIEWS, Batches, Course, make_batch, view_maker
 from uhrqa.training.decoder import Learner, forward
-from uhrqa.training.layout import arrange, readable
-from uhrqa.training.packing import Batch, pack
+from uhrqa.training.layout import readable
+from uhrqa.training.optimizer import LayerOptimizer
+from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape, standardise, vision_tower
-from uhrqa.training.supply import Maker, Supply
-from uhrqa.training.views import View, ViewMaker
+from uhrqa.training.shape import Shape, standardise
+from uhrqa.training.views import View
 from uhrqa.training.vocabulary import tokenizer_in
 
 log = logging.getLogger(__name__)
 
-PEAK_RATE = 1.5e-3
 PROJECTOR_PACE = 0.15  # of the learning rate
-VIEWS = 16
-QUESTIONS = 12
-POOL = 6000
 HELD_OUT = 160
 GROUND = {1: (0, 1, 2), 2: (0, 1)}  # layer -> heads that look at what is asked about
 COUNT = {2: (2, 3)}  # layer -> heads that weigh objects against the first token
 WEIGHTS = {"answer": 1.0, "early": 0.3, "ground": 0.5, "count": 0.6}
-LONG_FROM, LONG_BATCHES = 0.6, 0.1  # then, that share of batches keeps every token
-DILUTED_FROM = 0.35  # share of the stage after which half of the samples are diluted
-HELD_OUT_FROM = 10**9
+FIRST_VIEW, HELD_OUT_FROM = 0, 10**9
 
 
 def divergence(target: Tensor, logits: Tensor) -> Tensor:
@@ -82,18 +76,6 @@ def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     return found
 
 
-def make_batch(
-    learner: Learner,
-    views: list[View],
-    rng: np.random.Generator,
-    long: float = 0.0,
-    dilute: float = 0.5,
-) -> Batch:
-    """A random arrangement of some views."""
-    layouts = [arrange(view, rng, QUESTIONS, long, dilute) for view in views]
-    return pack(views, layouts, learner.assistant)
-
-
 @torch.inference_mode()
 def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float]:
     """Share of questions answered right, by kind of view and by category; readable ones only."""
@@ -101,7 +83,7 @@ def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float
     tally: dict[str, list[float]] = defaultdict(list)
     for start in range(0, len(views), VIEWS):
         part = views[start : start + VIEWS]
-        batch = make_batch(learner, part, rng, long=0.3)
+        batch = make_batch(part, rng, learner.assistant, long=0.3)
         with torch.autocast("cpu", torch.bfloat16):
             trace = forward(learner, batch)
             b, at = batch.answers.T
@@ -118,46 +100,13 @@ def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float
     return {name: round(float(np.mean(hits)), 3) for name, hits in sorted(tally.items())}
 
 
-def view_maker(folder: Path, shape: Shape, seed: int) -> Maker:
-    """What makes views with the tower in `folder`; for a process of its own."""
-    torch.set_num_threads(1)
-    tower = vision_tower(shape)
-    saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
-    tower.load_state_dict(saved["tower"])
-    return ViewMaker(tower.eval(), tokenizer_in(folder, seed, shape.vocabulary), shape, seed)
-
-
-class ViewPool:
-    """Views that came so far; each is used soon after it comes, and again later."""
-
-    def __init__(self, supply: Supply, size: int = POOL) -> None:
-        self.supply = supply
-        self.size = size
-        self.views: list[View] = []
-        self.came = 0
-
-    def draw(self, rng: np.random.Generator, count: int) -> list[View]:
-        """`count` views: what has just come first, then random earlier ones."""
-        fresh: list[View] = []
-        least = 2 if len(self.views) > 400 else count  # the renderer may lag; training goes on
-        while len(fresh) < count and (len(fresh) < least or self.supply.ready() > 0):
-            view = self.supply.take()
-            self.came += 1
-            if view.asked:
-                fresh.append(view)
-        old = count - len(fresh) if self.views else 0
-        again = [self.views[int(rng.integers(len(self.views)))] for _ in range(old)]
-        self.views = (self.views + fresh)[-self.size :]
-        return fresh + again
-
-
-def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Learner:
+def train_language(folder: Path, shape: Shape, steps: int, seed: int) -> Learner:
     """Train the decoder, or go on where a run in `folder` stopped.
 
     Args:
         folder: holds `vision.pt`; takes this stage's checkpoint.
         shape: sizes.
-        minutes: time limit.
+        steps: of `VIEWS` views each.
         seed: of weights, scenes and arrangements.
     """
     learner = Learner.fresh(shape, seed, tokenizer_in(folder, seed, shape.vocabulary))
@@ -167,7 +116,7 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
     state: dict[str, Any] = {
         "model": learner.model, "placement": learner.placement, "optimizer": optimizer
     }  # fmt: skip
-    stage = Stage(folder / "language.pt", minutes, state)
+    stage = Stage(folder / "language.pt", steps, state)
     resumed = stage.resume()
     if stage.share >= 1.0:
         return learner
@@ -175,21 +124,20 @@ def train_language(folder: Path, shape: Shape, minutes: float, seed: int) -> Lea
     if not resumed:
         sample = torch.cat([torch.from_numpy(view.features).float() for view in held_out[:40]])
         standardise(learner.model.model.multi_modal_projector, sample)
-    build = partial(view_maker, folder, shape, seed)
-    supply = Supply(build, first=stage.step * VIEWS, ahead=64)
+    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW), stage.step)
     try:
-        _fit(learner, optimizer, stage, ViewPool(supply), held_out)
+        _fit(learner, optimizer, stage, batches, held_out)
     finally:
-        supply.close()
+        batches.close()
     return learner
 
 
-def make_optimizer(learner: Learner) -> torch.optim.Optimizer:
-    """AdamW; the projector learns slowly, or its output drowns the placement added to it."""
+def make_optimizer(learner: Learner) -> LayerOptimizer:
+    """The projector learns slowly, or its output drowns the placement added to it."""
     slow = list(learner.model.model.multi_modal_projector.parameters())
-    fast = [p for p in learner.parameters() if all(p is not q for q in slow)]
-    groups = [{"params": fast, "pace": 1.0}, {"params": slow, "pace": PROJECTOR_PACE}]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
+    inner = {id(p) for p in learner.decoder.layers.parameters()}
+    others = [p for p in learner.parameters() if id(p) not in inner]
+    return LayerOptimizer([learner.decoder.layers], others, slow, PROJECTOR_PACE)
 
 
 def held_out_views(folder: Path, shape: Shape, seed: int, count: int = HELD_OUT) -> list[View]:
@@ -201,45 +149,34 @@ def held_out_views(folder: Path, shape: Shape, seed: int, count: int = HELD_OUT)
 
 def _fit(
     learner: Learner,
-    optimizer: torch.optim.Optimizer,
+    optimizer: LayerOptimizer,
     stage: Stage,
-    pool: ViewPool,
+    batches: Batches,
     held_out: list[View],
 ) -> None:
-    rng = np.random.default_rng([4, stage.step])
     running: dict[str, float] = {}
-    scored = stage.used
     while True:
-        # A batch is as long as its longest sample, so whole batches are long.
-        long = float(stage.share > LONG_FROM and rng.random() < LONG_BATCHES)
-        dilute = 0.5 * min(1.0, stage.share / DILUTED_FROM)
-        batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long, dilute)
+        batch = batches.take()
         found = language_step(learner, optimizer, stage, batch)
         for name, value in found.items():
             running[name] = 0.97 * running.get(name, value) + 0.03 * value
         if stage.step % 50 == 0:
             text = "  ".join(f"{name} {value:.3f}" for name, value in running.items())
-            log.info("language %5d  %4.0f s  %s  views %d  length %d", stage.step, stage.used, text,
-                     pool.came, batch.position.shape[1])  # fmt: skip
-        if stage.used - scored > 150:
+            log.info("language %5d  %4.0f s  %s  length %d", stage.step, stage.used, text,
+                     batch.position.shape[1])  # fmt: skip
+        if stage.step % 300 == 299:
             log.info("language right: %s", score(learner, held_out))
-            scored = stage.used
         if not stage.tick():
             break
     log.info("language right: %s", score(learner, held_out))
 
 
 def language_step(
-    learner: Learner, optimizer: torch.optim.Optimizer, stage: Stage, batch: Batch
+    learner: Learner, optimizer: LayerOptimizer, stage: Stage, batch: Batch
 ) -> dict[str, float]:
     """One optimiser step; gives the losses."""
-    for group in optimizer.param_groups:
-        group["lr"] = stage.rate(PEAK_RATE) * group.get("pace", 1.0)
     with torch.autocast("cpu", torch.bfloat16):
         found = losses(learner, batch)
     total = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
-    optimizer.zero_grad()
-    total.backward()
-    nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-    optimizer.step()
+    optimizer.step(total, stage.pace)
     return {name: float(value.detach()) for name, value in found.items()}

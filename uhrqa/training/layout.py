@@ -15,8 +15,9 @@ import numpy as np
 from uhrqa.synth.questions import DETAIL, Question
 from uhrqa.training.views import View
 
-SINK_WEIGHT = 2.0  # attention a count leaves on the first token, in objects
+SINK_WEIGHT = 4.0  # attention a count leaves on the first token, in objects
 UNREADABLE = 0.12  # weight of an answer that can only be guessed
+TEMPTING = 0.15  # from here on a token is not one of the many that look like nothing
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
 SHORT = 95  # tokens: shorter samples get row separators, which may double their length
 _ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.4,
@@ -53,7 +54,7 @@ class Layout:
 
 
 def arrange(
-    view: View, rng: np.random.Generator, most: int, long: float = 0.0, dilute: float = 0.5
+    view: View, rng: np.random.Generator, most: int, share: float = 0.1, dilute: float = 0.5
 ) -> Layout:
     """A random arrangement of a view.
 
@@ -61,18 +62,18 @@ def arrange(
         view: tokens and questions.
         rng: of every choice.
         most: questions at most.
-        long: share of arrangements that keep every token.
-        dilute: share in which the tokens kept stand for all.
+        share: of the tokens that show nothing asked about, how many are kept.
+        dilute: share of arrangements in which the tokens kept stand for all.
     """
     chosen = _choose(view, rng, most)
-    kept = _keep(view, rng, [view.asked[index] for index in chosen], long)
+    kept = _keep(view, rng, [view.asked[index] for index in chosen], share)
     order = np.nonzero(kept)[0]
     order = order[np.lexsort((view.col[order], view.row[order], view.level[order]))]
     hit = np.zeros(len(view.level), bool)
     hit[view.thing_hits[:, 1]] = True
     merging = view.kind == "views" and rng.random() < 0.6
     groups = _group(view, rng, order, hit, merging)
-    wanted = len(groups) < SHORT if long == 0.0 else rng.random() < 0.5
+    wanted = len(groups) < SHORT if share < 1 else rng.random() < 0.5
     groups, newline = _with_newlines(view, groups, wanted and not merging)
     mix = np.zeros((len(groups), len(view.level)), np.float32)
     for index, members in enumerate(groups):
@@ -81,7 +82,11 @@ def arrange(
     first = np.array([members[0] if len(members) else 0 for members in groups])
     visual = ~newline & (view.level[first] > 0)
     bias, position, start = _dilute(
-        view, rng, first, single & visual & ~hit[first], not merging and rng.random() < dilute
+        view,
+        rng,
+        first,
+        single & visual & ~hit[first] & (view.tempting[first] < TEMPTING),
+        not merging and rng.random() < dilute,
     )
     spot = np.full(len(view.level), -1)
     spot[first[single]] = np.nonzero(single)[0]
@@ -102,14 +107,15 @@ def _choose(view: View, rng: np.random.Generator, most: int) -> list[int]:
 
 
 def _keep(
-    view: View, rng: np.random.Generator, asked: Sequence[Question], long: float
+    view: View, rng: np.random.Generator, asked: Sequence[Question], share: float
 ) -> np.ndarray:
     """All tokens of the objects asked about, most of the others' and a random share of the rest."""
     kept = np.zeros(len(view.level), bool)
     rest = np.nonzero(view.level > 0)[0]
     rest = np.setdiff1d(rest, view.thing_hits[:, 1])
-    share = 1.0 if rng.random() < long else math.exp(rng.uniform(math.log(0.04), math.log(0.35)))
-    kept[rest[rng.random(len(rest)) < share]] = True
+    # A strategy keeps what looks like the object asked for, so that must be learnt from.
+    tempting = (view.tempting[rest] > TEMPTING) * rng.choice([share, 0.5, 0.9])
+    kept[rest[rng.random(len(rest)) < np.maximum(share, tempting)]] = True
     if rng.random() < (0.15 if view.kind == "views" else THUMBNAIL_SHARE):
         kept[view.level == 0] = True
     wanted = {thing for question in asked for thing in question.things}

@@ -1,4 +1,4 @@
-"""A training stage with a time limit that survives being killed."""
+"""A training stage of so many steps that survives being killed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ WARM_UP = 0.03  # share of a stage
 
 @dataclass
 class Stage:
-    """Clock, learning-rate schedule and checkpoint of one stage.
-
-    The schedule follows the time used, not steps, so that the stage ends on time on any machine.
+    """Step counter, learning-rate schedule and checkpoint of one stage.
 
     Attributes:
         file: its checkpoint.
-        minutes: how long it may train.
+        steps: how many it takes.
         state: what is saved with it; values with `state_dict` are restored in place.
+        step: steps taken.
+        used: seconds they took.
     """
 
     file: Path
-    minutes: float
+    steps: int
     state: dict[str, Any]
     step: int = 0
     used: float = 0.0
@@ -50,14 +50,15 @@ class Stage:
 
     @property
     def share(self) -> float:
-        """Share of the time that is used, in 0..1."""
-        return min(1.0, self.used / max(1e-9, 60 * self.minutes))
+        """Share of the steps that is done, in 0..1."""
+        return min(1.0, self.step / max(1, self.steps))
 
-    def rate(self, peak: float) -> float:
-        """Learning rate now: linear warm-up, then cosine to 2 % of the peak."""
+    @property
+    def pace(self) -> float:
+        """Share of the peak learning rate: linear warm-up, then cosine to 2 %."""
         if self.share < WARM_UP:
-            return peak * max(0.05, self.share / WARM_UP)
-        return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.share)))
+            return max(0.05, self.share / WARM_UP)
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.share))
 
     def tick(self) -> bool:
         """Count a step; save when it is time. False when the stage is over."""

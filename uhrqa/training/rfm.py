@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uhrqa.rfm import FORMAT, from_layers
+from uhrqa.training.batches import VIEWS, Batches, Course, make_batch
 from uhrqa.training.decoder import Learner, attention_bias, forward, run_layers
-from uhrqa.training.language import VIEWS, ViewPool, held_out_views, make_batch, view_maker
+from uhrqa.training.language import held_out_views
+from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Shape
-from uhrqa.training.supply import Supply
 from uhrqa.training.views import View
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 LAYERS = (0, 2)  # decoder layers it starts from; the last one is also the teacher
 LAMBDA_HR, LAMBDA_MSE = 2.0, 1.0
 MSE_SCALE = 0.02  # logits reach some 10: brings the squared error to the size of the divergences
-PEAK_RATE = 8e-4
+PEAK = 0.5  # of the decoder's learning rates
 FIRST_VIEW = 5 * 10**8  # scenes of its own
+WHOLE = 0.3  # share of batches that keep every token
 
 
 def focus_rows(rfm: nn.Module, learner: Learner, batch: Batch) -> Tensor:
@@ -86,7 +87,7 @@ def recall(rfm: nn.Module | None, learner: Learner, views: list[View], share: fl
     rng = np.random.default_rng(6)
     found: list[float] = []
     for start in range(0, len(views), VIEWS):
-        batch = make_batch(learner, views[start : start + VIEWS], rng, long=1.0)
+        batch = make_batch(views[start : start + VIEWS], rng, learner.assistant, long=1.0)
         if rfm is None:
             rows = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
         else:
@@ -101,29 +102,28 @@ def recall(rfm: nn.Module | None, learner: Learner, views: list[View], share: fl
     return float(np.mean(found))
 
 
-def train_rfm(folder: Path, shape: Shape, learner: Learner, minutes: float, seed: int) -> nn.Module:
+def train_rfm(folder: Path, shape: Shape, learner: Learner, steps: int, seed: int) -> nn.Module:
     """Distil a module, or go on where a run in `folder` stopped.
 
     Args:
         folder: holds `vision.pt`; takes this stage's checkpoint.
         shape: sizes.
         learner: the trained model, which stays as it is.
-        minutes: time limit.
+        steps: of `VIEWS` views each.
         seed: of scenes and arrangements.
     """
     rfm = from_layers(learner.decoder, LAYERS)
     rfm.requires_grad_(True)
-    optimizer = torch.optim.AdamW(rfm.parameters(), lr=PEAK_RATE, weight_decay=0.01)
-    stage = Stage(folder / "rfm.pt", minutes, {"rfm": rfm, "optimizer": optimizer})
+    optimizer = LayerOptimizer([rfm], peak=PEAK)
+    stage = Stage(folder / "rfm.pt", steps, {"rfm": rfm, "optimizer": optimizer})
     stage.resume()
     if stage.share >= 1.0:
         return rfm
-    build = partial(view_maker, folder, shape, seed)
-    supply = Supply(build, first=FIRST_VIEW + stage.step * VIEWS, ahead=64)
+    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW, WHOLE), stage.step)
     try:
-        _fit(rfm, learner, optimizer, stage, ViewPool(supply))
+        _fit(rfm, learner, optimizer, stage, batches)
     finally:
-        supply.close()
+        batches.close()
     views = held_out_views(folder, shape, seed)
     for share in (0.05, 0.25):
         found = recall(None, learner, views, share), recall(rfm, learner, views, share)
@@ -134,15 +134,13 @@ def train_rfm(folder: Path, shape: Shape, learner: Learner, minutes: float, seed
 def _fit(
     rfm: nn.Module,
     learner: Learner,
-    optimizer: torch.optim.Optimizer,
+    optimizer: LayerOptimizer,
     stage: Stage,
-    pool: ViewPool,
+    batches: Batches,
 ) -> None:
-    rng = np.random.default_rng([7, stage.step])
     running = 0.0
     while True:
-        batch = make_batch(learner, pool.draw(rng, VIEWS), rng, long=0.3)
-        loss = rfm_step(rfm, learner, optimizer, stage, batch)
+        loss = rfm_step(rfm, learner, optimizer, stage, batches.take())
         running = loss if not running else 0.97 * running + 0.03 * loss
         if stage.step % 50 == 0:
             log.info("rfm %5d  %4.0f s  loss %.3f", stage.step, stage.used, running)
@@ -153,13 +151,11 @@ def _fit(
 def rfm_step(
     rfm: nn.Module,
     learner: Learner,
-    optimizer: torch.optim.Optimizer,
+    optimizer: LayerOptimizer,
     stage: Stage,
     batch: Batch,
 ) -> float:
     """One optimiser step; gives the loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = stage.rate(PEAK_RATE)
     with torch.autocast("cpu", torch.bfloat16):
         with torch.no_grad():
             teacher = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
@@ -167,10 +163,7 @@ def rfm_step(
     visual = _visual_rows(batch, student.shape[-1])
     kept = visual.any(-1)
     loss = distillation_loss(student[kept], teacher[kept], visual[kept])
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(rfm.parameters(), 1.0)
-    optimizer.step()
+    optimizer.step(loss, stage.pace)
     return float(loss.detach())
 
 

@@ -1,8 +1,8 @@
 """Train the embedded model: `python -m uhrqa.training.tiny --out models/tiny`.
 
-Three stages, each with a time limit: vision, language, region focus module. A run that was killed
-goes on from its last checkpoint in `--work`; finished stages are not repeated. Needs two cores: one
-trains, one draws.
+Three stages of so many steps: vision, language, region focus module. The same seed gives the same
+losses on the same machine. A run that was killed goes on from its last checkpoint in `--work`;
+finished stages are not repeated. Needs two cores: one trains, one draws.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from uhrqa.training.rfm import train_rfm
 from uhrqa.training.shape import Shape
 from uhrqa.training.vision import train_vision
 
-VISION_SHARE, LANGUAGE_SHARE, RFM_SHARE = 0.37, 0.55, 0.08  # of the time
+VISION_STEPS, LANGUAGE_STEPS, RFM_STEPS = 11000, 2000, 150
 
 
-def train(out: Path, work: Path, minutes: float, seed: int) -> None:
+def train(out: Path, work: Path, scale: float, seed: int) -> None:
     """Run the stages that are not done yet, and write the checkpoint.
 
     Args:
         out: directory of the checkpoint.
         work: directory of the stages' own checkpoints and the log.
-        minutes: time limit of all stages together; held-out scoring comes on top.
+        scale: multiplies the steps of every stage.
         seed: of weights and scenes.
     """
     shape = Shape()
-    train_vision(work, shape, VISION_SHARE * minutes, seed)
-    learner = train_language(work, shape, LANGUAGE_SHARE * minutes, seed)
+    train_vision(work, shape, round(scale * VISION_STEPS), seed)
+    learner = train_language(work, shape, round(scale * LANGUAGE_STEPS), seed)
     save_checkpoint(learner, None, out)
-    rfm = train_rfm(work, shape, learner, RFM_SHARE * minutes, seed)
+    rfm = train_rfm(work, shape, learner, round(scale * RFM_STEPS), seed)
     save_checkpoint(learner, rfm, out)
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/tiny"))
     parser.add_argument("--work", type=Path, default=Path(".cache/train-tiny"))
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the steps")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def main() -> None:
     ]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
     torch.set_num_threads(1)
-    train(args.out, args.work, args.minutes, args.seed)
+    train(args.out, args.work, args.scale, args.seed)
 
 
 if __name__ == "__main__":

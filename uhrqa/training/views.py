@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import CLIPVisionModel, PreTrainedTokenizerFast
 
 from uhrqa.geometry import Box, Size
@@ -22,7 +23,7 @@ from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
-from uhrqa.training.vision import disturb
+from uhrqa.training.vision import PatchHeads, disturb
 
 LEVEL1_SIDE = 896
 VIEW_SIDES = (224, 448, 896, 1344)
@@ -38,6 +39,7 @@ class View:
 
     Attributes:
         features: `[S, D]` float16 vision features.
+        tempting: `[S]` in [0, 1]: how much a token looks like an object or a site's ground.
         level: `[S]`; 0 is the thumbnail.
         row: `[S]` in the level's token grid.
         col: `[S]`.
@@ -55,6 +57,7 @@ class View:
     """
 
     features: np.ndarray
+    tempting: np.ndarray
     level: np.ndarray
     row: np.ndarray
     col: np.ndarray
@@ -74,9 +77,10 @@ class View:
 class ViewMaker:
     """Makes the view of an index; each index is another scene."""
 
-    def __init__(self, tower: CLIPVisionModel, tokenizer: PreTrainedTokenizerFast, shape: Shape,
-                 seed: int) -> None:  # fmt: skip
+    def __init__(self, tower: CLIPVisionModel, heads: PatchHeads,
+                 tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> None:  # fmt: skip
         self.tower = tower
+        self.heads = heads
         self.tokenizer = tokenizer
         self.shape = shape
         self.seed = seed
@@ -140,7 +144,9 @@ class ViewMaker:
         ]
         batch = torch.from_numpy(disturb(exposure, np.stack(pixels)))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            features = encode(self.tower, batch).half().flatten(0, 1).numpy()
+            encoded = encode(self.tower, batch)
+            tempting = temptation(self.heads(encoded)).flatten().numpy()
+            features = encoded.half().flatten(0, 1).numpy()
         columns: list[np.ndarray] = []
         hit: list[tuple[int, int]] = []
         middle: list[tuple[int, int]] = []
@@ -155,12 +161,13 @@ class ViewMaker:
                     hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
                     middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
         table = np.concatenate(columns)
-        kept, hit, middle = _thin(rng, scene, table, hit, middle)
+        kept, hit, middle = _thin(rng, tempting, table, hit, middle)
         finest = max(level.index for level, _ in chosen)
         covered = {t for t, token in middle if table[kept[token], 0] == finest}
         table = table[kept]
         view = View(
             features=features[kept],
+            tempting=tempting[kept],
             level=table[:, 0].astype(np.int64),
             row=table[:, 1].astype(np.int64),
             col=table[:, 2].astype(np.int64),
@@ -225,22 +232,25 @@ def _places(level: Level, tile: Tile, grid: int) -> np.ndarray:
     return np.stack([constant * level.index, rows, cols, x, y, constant * depth, inside], -1)
 
 
+def temptation(logits: dict[str, Tensor]) -> Tensor:
+    """`[T, n]`: chance that a patch is an object, plus a third of that of a site's ground."""
+    thing, site = (1 - logits[name].float().softmax(-1)[..., 0] for name in ("kind", "site"))
+    return torch.maximum(thing, site / 3)
+
+
 def _thin(
     rng: np.random.Generator,
-    scene: SceneTruth,
+    tempting: np.ndarray,
     table: np.ndarray,
     hit: list[tuple[int, int]],
     middle: list[tuple[int, int]],
 ) -> tuple[np.ndarray, list[tuple[int, int]], list[tuple[int, int]]]:
-    """Drop padding, and other tokens down to `MOST_TOKENS`; tokens near objects stay longest."""
+    """Drop padding, and other tokens down to `MOST_TOKENS`; what may mislead stays longest."""
     inside = table[:, 6] > 0
     needed = np.zeros(len(table), bool)
     needed[[token for _, token in hit + middle]] = True
     needed |= table[:, 0] == 0
-    wish = rng.random(len(table))
-    for site in scene.sites:  # half of the others come from the sites, where mistakes are made
-        far = np.hypot(table[:, 3] * scene.size.w - site.x, table[:, 4] * scene.size.h - site.y)
-        wish[far < 1.7 * site.radius] *= 0.35  # its edges mislead more than its ground
+    wish = rng.random(len(table)) * (1.0 - 0.9 * tempting)
     order = np.argsort(wish + ~inside * 10 - needed * 10)
     count = min(len(table), MOST_TOKENS, int(inside.sum()))
     kept = np.sort(order[: max(count, int((needed & inside).sum()))])

@@ -22,15 +22,15 @@ from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.labels import HEADS, Footprints, label_tile
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
+from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Shape, encode, vision_tower
 from uhrqa.training.supply import Maker, Supply
 
 log = logging.getLogger(__name__)
 
-PEAK_RATE = 1.4e-3
-TILES = 64
-TILES_A_SCENE = 8
+TILES = 32
+TILES_A_SCENE = 4
 SHAPELESS_SKIPPED = 0.6  # scenes without pools and houses: outlines are the hardest label
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
 WEIGHTS = {
@@ -137,11 +137,16 @@ def patch_loss(logits: dict[str, Tensor], labels: Tensor) -> Tensor:
     return total
 
 
+def rounded(shares: dict[str, float]) -> dict[str, float]:
+    """For a log."""
+    return {name: round(share, 3) for name, share in shares.items()}
+
+
 @torch.inference_mode()
 def measure(
     tower: CLIPVisionModel, heads: PatchHeads, shape: Shape, count: int
 ) -> dict[str, float]:
-    """Share of patches labelled right on fresh tiles, where there is something to label."""
+    """Share of patches, and of tiles' counts, that are right where there is something to see."""
     tiles, labels = draw_tiles(999_999_999, shape, count)
     logits = heads(encode(tower, torch.from_numpy(tiles)))
     truth = torch.from_numpy(labels)
@@ -150,26 +155,28 @@ def measure(
         target = truth[:, index]
         kept = target > 0 if name != "zone" else target >= 0
         found[name] = float((scores.argmax(-1)[kept] == target[kept]).float().mean())
+    held, some = truth[:, 3].sum(-1), truth[:, 3].sum(-1) > 0
+    felt = (logits["centres"].softmax(-1) * torch.arange(HEADS["centres"])).sum((-1, -2))
+    found["tiles counted"] = float((felt.round() == held)[some].float().mean())
     kind = logits["kind"].argmax(-1)
     found["false alarms"] = float((kind[truth[:, 0] == 0] > 0).float().mean())
     return found
 
 
-def train_vision(folder: Path, shape: Shape, minutes: float, seed: int) -> CLIPVisionModel:
+def train_vision(folder: Path, shape: Shape, steps: int, seed: int) -> CLIPVisionModel:
     """Train a tower, or go on where a run in `folder` stopped.
 
     Args:
         folder: for its checkpoint.
         shape: sizes.
-        minutes: time limit.
+        steps: of `TILES` tiles each.
         seed: of weights and scenes.
     """
     torch.manual_seed(seed)
     tower, heads = vision_tower(shape), PatchHeads(shape.width)
-    weights = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = tower_optimizer(tower, heads)
     stage = Stage(
-        folder / "vision.pt", minutes, {"tower": tower, "heads": heads, "optimizer": optimizer}
+        folder / "vision.pt", steps, {"tower": tower, "heads": heads, "optimizer": optimizer}
     )
     stage.resume()
     if stage.share >= 1.0:
@@ -180,33 +187,36 @@ def train_vision(folder: Path, shape: Shape, minutes: float, seed: int) -> CLIPV
         while True:
             loss = vision_step(tower, heads, optimizer, stage, supply.take())
             running = loss if not running else 0.98 * running + 0.02 * loss
-            if stage.step % 100 == 0:
+            if stage.step % 200 == 0:
                 log.info("vision %5d  %4.0f s  loss %.3f", stage.step, stage.used, running)
-            if stage.step % 1000 == 999:
-                log.info("vision right: %s", measure(tower, heads, shape, 256))
+            if stage.step % 2000 == 1999:
+                log.info("vision right: %s", rounded(measure(tower, heads, shape, 256)))
             if not stage.tick():
                 break
     finally:
         supply.close()
-    log.info("vision right: %s", measure(tower, heads, shape, 768))
+    log.info("vision right: %s", rounded(measure(tower, heads, shape, 768)))
     return tower.eval()
+
+
+def tower_optimizer(tower: CLIPVisionModel, heads: PatchHeads) -> LayerOptimizer:
+    """Muon inside the tower, AdamW at its ends."""
+    encoder = tower.encoder.layers
+    inner = {id(p) for p in encoder.parameters()}
+    ends = [p for p in (*tower.parameters(), *heads.parameters()) if id(p) not in inner]
+    return LayerOptimizer([encoder], ends)
 
 
 def vision_step(
     tower: CLIPVisionModel,
     heads: PatchHeads,
-    optimizer: torch.optim.Optimizer,
+    optimizer: LayerOptimizer,
     stage: Stage,
     batch: tuple[np.ndarray, np.ndarray],
 ) -> float:
     """One optimiser step; gives the loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = stage.rate(PEAK_RATE)
     tiles, labels = (torch.from_numpy(part) for part in batch)
     with torch.autocast("cpu", torch.bfloat16):
         loss = patch_loss(heads(encode(tower, tiles)), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
-    optimizer.step()
+    optimizer.step(loss, stage.pace)
     return float(loss.detach())
