@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
 import warnings
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
+import zarr.codecs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -405,6 +408,82 @@ def test_zarr_chunks_too_large_to_decode(tmp_path: Path):
         store=str(path), shape=(100_000, 100_000), chunks=(100_000, 100_000), dtype="uint8"
     )
     assert "each chunk is 100000 x 100000 px" in refusal(path)
+
+
+def endless_zstd(blocks: int) -> bytes:
+    """A zstd frame that announces no size: blocks that repeat one byte 2**17 times."""
+    block = (2**17 << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
+    last = (1 << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\0"
+    return b"\x28\xb5\x2f\xfd\x00\x58" + block * blocks + last
+
+
+ZEROS = bytes(10**7)
+BOMBS = {
+    "zstd": (zarr.codecs.ZstdCodec(), numcodecs.Zstd().encode(ZEROS)),
+    "zstd without a size": (zarr.codecs.ZstdCodec(), endless_zstd(100)),
+    "zstd behind a harmless frame": (
+        zarr.codecs.ZstdCodec(),
+        numcodecs.Zstd().encode(bytes(3072)) + numcodecs.Zstd().encode(ZEROS),
+    ),
+    "blosc": (zarr.codecs.BloscCodec(), bytes(numcodecs.Blosc().encode(ZEROS))),
+    "gzip": (zarr.codecs.GzipCodec(), gzip.compress(ZEROS)),
+    "gzip behind a harmless member": (
+        zarr.codecs.GzipCodec(),
+        gzip.compress(ZEROS) + gzip.compress(bytes(3072)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_zarr_chunk_that_unpacks_to_far_more_than_its_pixels(tmp_path: Path, name: str):
+    codec, bomb = BOMBS[name]
+    array = zarr.create_array(
+        store=str(tmp_path / "a.zarr"),
+        shape=(40, 40, 3),
+        chunks=(32, 32, 3),
+        dtype="uint8",
+        compressors=[codec, zarr.codecs.Crc32cCodec()] if name == "zstd" else [codec],
+    )
+    array[...] = noise_raster(40, 40)
+    read_all(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / "c" / "1" / "0" / "0").write_bytes(bomb)
+    assert "a chunk of 3072 bytes that unpacks to more than 8 times" in refusal(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [numcodecs.Zstd(), numcodecs.Blosc(), numcodecs.GZip(), numcodecs.Zlib(), numcodecs.LZ4()],
+)
+def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, codec: object):
+    path = tmp_path / "a.zarr"
+    options = {"shape": (40, 40, 3), "chunks": (32, 32, 3), "dtype": "uint8"}
+    array = zarr.create_array(store=str(path), zarr_format=2, compressors=codec, **options)
+    array[...] = noise_raster(40, 40)
+    read_all(path)
+    (path / "1.0.0").write_bytes(bytes(codec.encode(ZEROS)))
+    assert "a chunk of 3072 bytes that unpacks" in refusal(path)
+
+
+@pytest.mark.parametrize("place", ["start", "end"])
+def test_a_chunk_inside_a_shard_that_unpacks_to_far_more(tmp_path: Path, place: str):
+    path = tmp_path / "a.zarr"
+    array = zarr.create_array(
+        store=str(path),
+        shape=(100, 70, 3),
+        shards={"shape": (64, 64, 3), "index_location": place},
+        chunks=(32, 32, 3),
+        dtype="uint8",
+        compressors=zarr.codecs.ZstdCodec(),
+    )
+    array[...] = noise_raster(100, 70)
+    read_all(path)
+    shard = path / "c" / "1" / "1" / "0"  # one chunk alone is inside the image
+    data = bytearray(shard.read_bytes())
+    start = data.index(b"\x28\xb5\x2f\xfd")
+    bomb = numcodecs.Zstd().encode(ZEROS)
+    data[start : start + len(bomb)] = bomb
+    shard.write_bytes(data)
+    assert "a chunk of 3072 bytes that unpacks" in refusal(path)
 
 
 def test_a_zarr_group_without_arrays(tmp_path: Path):

@@ -9,31 +9,24 @@ chunk that was never written reads as the array's fill value.
 
 from __future__ import annotations
 
-import itertools
-import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, first_bands
-from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter
-from uhrqa.raster.guard import check_block, check_size, guarded
+from uhrqa.raster.blocks import BlockCache, Meter
+from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.zarr_chunks import Layout, ZarrChunks
 
-Array = NDArray[np.uint8]
-Interval = tuple[int, int]
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
 LEAST_RATIO = 1.2  # between the sides of neighbouring levels of a group without metadata
 MAX_LISTED = 8  # arrays that a message lists
-READ_SIDE = 512  # small chunks are read together: each call costs a millisecond
 OVERVIEWS = "add reduced levels, for example as OME-NGFF multiscales"
 
 
@@ -84,22 +77,6 @@ def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
         inside = ", ".join(sorted(name for name, _ in group.groups())[:5]) or "nothing"
         raise RasterError(f"{path}: a Zarr group without an array (it holds: {inside}); name one")
     return arrays, isinstance(scales, list)
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which axes of an array are rows, columns and bands; all others have length 1."""
-
-    y: int
-    x: int
-    band: int | None
-    size: Size
-    bands: int
-
-    @property
-    def shown(self) -> int:
-        """Bands that are shown."""
-        return 3 if self.bands >= 3 else 1
 
 
 def _layout(path: str, array: Any) -> Layout:  # noqa: ANN401 - zarr's type has free parameters
@@ -201,78 +178,3 @@ def _listed(found: Sequence[tuple[Any, Layout]]) -> str:
     names = [f"{array.basename}: {' x '.join(map(str, array.shape))}" for array, _ in found]
     more = len(names) - MAX_LISTED
     return ", ".join(names[:MAX_LISTED]) + (f", and {more} more" if more > 0 else "")
-
-
-class ZarrChunks:
-    """The chunks of one array.
-
-    Bytes read are the lengths of the chunk files a read touches; of a shard, the share of its area
-    that is read. Metadata is not counted.
-    """
-
-    def __init__(self, path: str, array: Any, layout: Layout, meter: Meter) -> None:  # noqa: ANN401
-        self._path = path
-        self._array = array
-        self._layout = layout
-        self._meter = meter
-        chunk = Size(array.chunks[layout.y], array.chunks[layout.x])
-        if min(array.chunks) > 0:
-            check_block(path, "chunk", *chunk, math.prod(array.chunks) // chunk.area)
-        else:
-            check_block(path, "chunk", 0, 0, 0)
-        self._block = Size(*(side * max(1, READ_SIDE // side) for side in chunk))
-
-    def level(self, cache: BlockCache, index: int) -> BlockLevel:
-        """These chunks as a level."""
-        return BlockLevel(
-            self._layout.size,
-            self._layout.shown,
-            block=self._block,
-            fetch=self._fetch,
-            cache=cache,
-            index=index,
-        )
-
-    def _fetch(self, row: int, col: int) -> Array:
-        layout, size = self._layout, self._layout.size
-        region: list[Interval] = [(0, 1)] * len(self._array.shape)
-        region[layout.y] = row * self._block.h, min(size.h, (row + 1) * self._block.h)
-        region[layout.x] = col * self._block.w, min(size.w, (col + 1) * self._block.w)
-        if layout.band is not None:
-            region[layout.band] = 0, layout.shown
-        where = (
-            f"array '{self._array.path or '/'}', rows {region[layout.y]}, cols {region[layout.x]}"
-        )
-        with guarded(f"{self._path}: {where}: a chunk cannot be decoded"):
-            self._meter.add(self._encoded_bytes(region))
-            values = np.asarray(self._array[tuple(slice(*interval) for interval in region)])
-        axes = (layout.y, layout.x, *(() if layout.band is None else (layout.band,)))
-        others = [axis for axis in range(values.ndim) if axis not in axes]
-        pixels = values.transpose(*axes, *others).reshape(
-            *(values.shape[axis] for axis in axes[:2]), -1
-        )
-        return np.ascontiguousarray(pixels)
-
-    def _encoded_bytes(self, region: Sequence[Interval]) -> int:
-        units = self._array.shards or self._array.chunks
-        touched = (
-            range(start // unit, -(-stop // unit))
-            for (start, stop), unit in zip(region, units, strict=True)
-        )
-        total = 0.0
-        for place in itertools.product(*touched):
-            file = Path(self._path, self._array.path, self._array.metadata.encode_chunk_key(place))
-            if file.is_file():
-                share = self._share(place, region) if self._array.shards else 1.0
-                total += file.stat().st_size * share
-        return round(total)
-
-    def _share(self, place: Sequence[int], region: Sequence[Interval]) -> float:
-        """The part of one shard, as far as it holds image, that a region covers."""
-        share = 1.0
-        for index, (start, stop), unit, length in zip(
-            place, region, self._array.shards, self._array.shape, strict=True
-        ):
-            first, last = index * unit, min(length, (index + 1) * unit)
-            share *= (min(stop, last) - max(start, first)) / (last - first)
-        return share
