@@ -153,7 +153,9 @@ def test_relevance_differs_by_question_source_and_rows(vlm) -> None:
     assert torch.equal(read(source="llm", layer=-1), read(source="llm", layer=3))
 
 
-@pytest.mark.parametrize("how", [{"source": "clip"}, {"source": "llm", "layer": 4}])
+@pytest.mark.parametrize(
+    "how", [{"source": "clip"}, {"source": "llm", "layer": 4}, {"rows": "first"}]
+)
 def test_readings_there_are_not_are_refused(vlm, how) -> None:
     scene = Scene(open_raster(coordinates(60, 60)), vlm, "how many?")
     with pytest.raises(ConfigError):

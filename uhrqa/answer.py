@@ -116,7 +116,7 @@ class Answer:
             "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},
-            "relevance": [pass_dict(entry) for entry in self.relevance],
+            "relevance": [_pass_dict(entry) for entry in self.relevance],
             "limits": list(self.limits),
             "seed": self.seed,
             "device": self.device,
@@ -127,7 +127,7 @@ class Answer:
             "bytes_read": self.bytes_read,
             "peak_memory_bytes": self.peak_memory,
             "device_memory_bytes": self.device_memory,
-            "evidence": [entry_dict(entry) for entry in self.evidence],
+            "evidence": [_entry_dict(entry) for entry in self.evidence],
             "steps": list(self.steps),
             "notes": list(self.notes),
             "versions": package_versions(),
@@ -237,7 +237,7 @@ def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:
     )
 
 
-def entry_dict(entry: Evidence) -> dict[str, Any]:
+def _entry_dict(entry: Evidence) -> dict[str, Any]:
     """One piece of evidence, JSON-ready; box edges to a hundredth of a source pixel."""
     box = [round(edge, 2) for edge in entry.box]
     return {
@@ -248,7 +248,7 @@ def entry_dict(entry: Evidence) -> dict[str, Any]:
     }
 
 
-def pass_dict(entry: RelevancePass) -> dict[str, Any]:
+def _pass_dict(entry: RelevancePass) -> dict[str, Any]:
     """One reading of attention, JSON-ready; the layer is that of the RFM or of the decoder."""
     return {
         "source": entry.source,

@@ -58,6 +58,8 @@ class RelevanceReader:
     ) -> Tensor:
         """The pass behind `Scene.relevance`: arguments, result and errors are explained there."""
         source = self.source(source)
+        if rows not in ("last", "text"):
+            raise ConfigError(f"rows={rows}: give last or text")
         factor = self._pool_factor(tokens, context)
         if factor == 1:
             return self._attend(tokens, context, source, layer, rows)
@@ -91,6 +93,7 @@ class RelevanceReader:
         layer: int | None,
         rows: str,
     ) -> Tensor:
+        """`[N]` scores of `tokens` from one pass, which is noted in the ledger."""
         ended = end_rows(tokens, self._model.newline)
         parts = [ended] if context is None else [context, ended]
         with self._ledger.stage("relevance"):
@@ -105,13 +108,24 @@ class RelevanceReader:
                 rows=asking,
                 columns=sequence.visual[scored.to(sequence.visual.device)],
             )
-        length, seen = sequence.embeds.shape[1], len(sequence.visual)
         self._ledger.passes.append(
-            RelevancePass(source, depth, length, seen, len(asking), len(scores))
+            RelevancePass(
+                source,
+                full_layers=depth,
+                sequence=sequence.embeds.shape[1],
+                seen=len(sequence.visual),
+                rows=len(asking),
+                columns=len(scores),
+            )
         )
         return scores
 
     def _probe_depth(self, source: str, layer: int | None) -> int:
+        """Index of the layer that is read; all before it run in full.
+
+        Raises:
+            ConfigError: the decoder has no such layer.
+        """
         if source == "rfm":
             return self._model.rfm_layers - 1
         layers = self._model.card.dims.decoder.layers

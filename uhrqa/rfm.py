@@ -48,7 +48,15 @@ def empty_rfm(decoder: nn.Module, depth: int) -> nn.Module:
 
 
 def from_layers(decoder: nn.Module, layers: tuple[int, ...]) -> nn.Module:
-    """An RFM that starts as a copy of some decoder layers (the sparse subset m_1 ... m_R)."""
+    """An RFM that starts as a copy of some decoder layers.
+
+    Args:
+        decoder: a transformers text decoder.
+        layers: indices of R of its layers, the sparse subset m_1 ... m_R of the paper.
+
+    Returns:
+        A decoder of R layers whose weights are copies, to be trained.
+    """
     rfm = empty_rfm(decoder, len(layers))
     state: dict[str, Tensor] = {}
     for index, layer in enumerate(layers):

@@ -39,7 +39,11 @@ class Selection:
 
 
 class Strategy(Protocol):
-    """A frozen dataclass whose fields are its options, with defaults and documentation."""
+    """A frozen dataclass whose fields are its options, with defaults and documentation.
+
+    One whose work depends on what it sees may also have `costliest()`: the variant of itself that
+    plans are made with, and whose cost is their upper bound.
+    """
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """Choose at most `budget.tokens` visual tokens of a scene.

@@ -31,7 +31,14 @@ def test_text_is_read_as_the_options_type(name, key, text, value) -> None:
 
 @pytest.mark.parametrize(
     ("key", "text"),
-    [("keep_ratio", "much"), ("keep_ratio", "0"), ("newlines", "3"), ("max_tiles", "2.5")],
+    [
+        ("relevance", "clip"),
+        ("overflow", "never"),
+        ("keep_ratio", "much"),
+        ("keep_ratio", "0"),
+        ("newlines", "3"),
+        ("max_tiles", "2.5"),
+    ],
 )
 def test_values_of_the_wrong_kind_are_refused(key: str, text: str) -> None:
     with pytest.raises(ConfigError, match=f"rfm-dip: {key}={text}"):

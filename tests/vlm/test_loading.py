@@ -183,6 +183,29 @@ def test_an_unknown_key_in_a_card_is_an_error(monkeypatch, tmp_path: Path) -> No
         load_card("odd")
 
 
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("budget: many", "not a number of tokens"),
+        ("budget: 4.5", "budget"),
+        ("min_side: wide", "'wide' is no int | none"),
+        ("options: 3", "3 is no mapping"),
+        ("relevance_layer: [2]", "relevance_layer"),
+        ("stretch_thumbnail: 2", "2 is no bool"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_a_card_is_an_error(copy: Path, line, fault) -> None:
+    copy.with_suffix(".yaml").write_text(f"weights: copy\n{line}\n")
+    with pytest.raises(CardError, match=fault) as caught:
+        load_card(str(copy))
+    assert line.split(":")[0] in str(caught.value)
+
+
+def test_a_cards_budget_is_written_as_on_the_command_line(copy: Path) -> None:
+    copy.with_suffix(".yaml").write_text("weights: copy\nbudget: 1.5k\n")
+    assert load_card(str(copy)).budget == 1500
+
+
 @pytest.mark.parametrize("name", cards.list_cards())
 def test_every_card_gives_the_dimensions_a_plan_needs(name: str) -> None:
     card = load_card(name)

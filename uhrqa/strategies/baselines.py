@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.options import LAYER_DOC, RELEVANCE_DOC, option
+from uhrqa.strategies.options import LAYER_DOC, RELEVANCE, RELEVANCE_DOC, check_choice, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,6 +107,9 @@ class AttentionTopK:
     level: int = option(1, LEVEL_DOC)
     relevance: str = option("auto", RELEVANCE_DOC)
     layer: int | None = option(None, LAYER_DOC)
+
+    def __post_init__(self) -> None:
+        check_choice("relevance", self.relevance, RELEVANCE)
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""

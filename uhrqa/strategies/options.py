@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
+RELEVANCE = ("auto", "rfm", "llm")
 RELEVANCE_DOC = "rfm, llm (the model's own attention), or auto: rfm where the model has one"
 LAYER_DOC = "decoder layer read with relevance=llm; the card's by default"
 NEWLINES_DOC = "end every row that holds a kept token with the model's newline token"
@@ -13,6 +15,17 @@ NEWLINES_DOC = "end every row that holds a kept token with the model's newline t
 def option(default: Any, doc: str) -> Any:  # noqa: ANN401 - a dataclass field of any type
     """A dataclass field with its meaning, as `uhrqa strategies` prints it."""
     return field(default=default, metadata={"doc": doc})
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a word that is none of those allowed.
+
+    Raises:
+        ValueError: another word.
+    """
+    if value not in allowed:
+        *others, last = allowed
+        raise ValueError(f"{name}={value}: give {', '.join(others)} or {last}")
 
 
 def check_share(name: str, value: float) -> None:

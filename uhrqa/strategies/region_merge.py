@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.options import LAYER_DOC, RELEVANCE_DOC, check_count, option
+from uhrqa.strategies.options import (
+    LAYER_DOC,
+    RELEVANCE,
+    RELEVANCE_DOC,
+    check_choice,
+    check_count,
+    option,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,14 +61,10 @@ class RegionMerge:
     layer: int | None = option(None, LAYER_DOC)
 
     def __post_init__(self) -> None:
-        choices = {
-            "partition": ("kmeans", "grid"),
-            "rows": ("auto", "text", "last"),
-            "order": ("priority", "raster"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)}: give {' or '.join(allowed)}")
+        check_choice("partition", self.partition, ("kmeans", "grid"))
+        check_choice("rows", self.rows, ("auto", "text", "last"))
+        check_choice("order", self.order, ("priority", "raster"))
+        check_choice("relevance", self.relevance, RELEVANCE)
         check_count("regions", self.regions)
         check_count("iterations", self.iterations)
         if not self.shares or min(self.shares) < 1:

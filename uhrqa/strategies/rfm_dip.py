@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from uhrqa.strategies.options import (
     LAYER_DOC,
     NEWLINES_DOC,
+    RELEVANCE,
     RELEVANCE_DOC,
+    check_choice,
     check_count,
     check_share,
     option,
@@ -51,8 +53,8 @@ class RfmDip:
         check_share("zoom_ratio", self.zoom_ratio)
         check_share("mass", self.mass)
         check_count("max_tiles", self.max_tiles)
-        if self.overflow not in ("best", "stop"):
-            raise ValueError(f"overflow={self.overflow}: give best or stop")
+        check_choice("overflow", self.overflow, ("best", "stop"))
+        check_choice("relevance", self.relevance, RELEVANCE)
 
     def costliest(self) -> RfmDip:
         """The variant a plan is made with: it never stops early."""

@@ -123,7 +123,15 @@ class VisionLanguageModel(Protocol):
         ...
 
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
-        """Put the visual tokens at the image's place."""
+        """Put the visual tokens at the image's place.
+
+        Args:
+            prompt: what stands before and behind them.
+            tokens: N visual tokens, separators among them, in the order of the prompt.
+
+        Returns:
+            Embeddings of `len(prompt) + N` tokens in the decoder's dtype, and who is where.
+        """
         ...
 
     def attend(
@@ -139,11 +147,19 @@ class VisionLanguageModel(Protocol):
 
         Returns:
             `[N]` mean over heads and rows, float32 on the CPU; sums to 1.
+
+        Raises:
+            ValueError: no such layer, or no Region Focus Module.
         """
         ...
 
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
-        """The greedy answer."""
+        """The greedy answer.
+
+        Args:
+            sequence: visual tokens and question.
+            max_new_tokens: tokens that are written at most, 1 or more.
+        """
         ...
 
 
@@ -160,13 +176,16 @@ def load_model(
     Args:
         name: a card's name, a directory, or a hub id that is in the local cache.
         device: `cpu`, `cuda`, `cuda:1` ...; the first GPU if there is one, when None.
-        dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU, the checkpoint's on a GPU.
+        dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU and the checkpoint's own on a
+            GPU, when None.
         attention: `sdpa`, or `flash_attention_2` where flash-attn is installed and there is a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
 
     Raises:
         UnknownNameError: no such model.
+        CardError: the model's card is not valid.
         CheckpointError: weights are missing, mismatched, pickled or damaged.
+        ConfigError: no such device, dtype or attention backend here.
     """
     import importlib
 

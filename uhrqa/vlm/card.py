@@ -7,6 +7,8 @@ directory or their hub id. A directory with a `config.json` and no card beside i
 from __future__ import annotations
 
 import json
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -15,8 +17,9 @@ from typing import Any
 
 import yaml
 
+from uhrqa.budget import Budget
 from uhrqa.cost import Dims
-from uhrqa.errors import CardError, CheckpointError, UnknownNameError
+from uhrqa.errors import BudgetError, CardError, CheckpointError, UnknownNameError
 from uhrqa.registry import suggest
 from uhrqa.rfm import rfm_depth
 
@@ -237,5 +240,24 @@ def _read_card(file: Path) -> Card:
         raw["config"] = _read_config(Path(raw["weights"]))
     if "config" not in raw:
         raise CardError(f"{file}: a hub id needs 'config' with the model's dimensions")
+    _check_kinds(file, raw)
     raw.setdefault("family", raw["config"].get("model_type"))
     return Card(name=file.stem, **raw)
+
+
+def _check_kinds(file: Path, raw: dict[str, Any]) -> None:
+    """Read the budget as people write it, and hold every other value to its field's type.
+
+    Raises:
+        CardError: a value of another type.
+    """
+    if "budget" in raw:
+        try:
+            raw["budget"] = Budget.of(raw["budget"]).tokens
+        except (BudgetError, TypeError) as error:
+            raise CardError(f"{file}: budget: {error}") from error
+    for key, hint in typing.get_type_hints(Card).items():
+        kind = hint if isinstance(hint, types.UnionType) else typing.get_origin(hint) or hint
+        if key in raw and not isinstance(raw[key], kind):
+            name = str(getattr(kind, "__name__", kind)).lower()
+            raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")

@@ -38,13 +38,23 @@ TILE_BATCH = 32
 
 @dataclass
 class LlavaNext:
-    """A loaded checkpoint. Use `load`."""
+    """A loaded checkpoint. Use `load`.
+
+    Attributes:
+        card: geometry and defaults.
+        model: the weights, in evaluation mode.
+        tokenizer: of the checkpoint.
+        mean: `[3, 1, 1]` of the channels in [0, 1], on the model's device.
+        std: `[3, 1, 1]`, alike.
+        placement: tables of UHR-BAT Eq. 5, where there are any.
+        rfm: the Region Focus Module, where there is one.
+    """
 
     card: Card
     model: LlavaNextForConditionalGeneration
     tokenizer: PreTrainedTokenizerBase
-    mean: Tensor  # [3, 1, 1]
-    std: Tensor  # [3, 1, 1]
+    mean: Tensor
+    std: Tensor
     placement: Placement | None = None
     rfm: nn.Module | None = None
 
