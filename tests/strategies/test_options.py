@@ -59,6 +59,13 @@ def test_every_option_has_a_meaning(name: str) -> None:
     assert all(meaning for _, _, meaning in options)
 
 
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_default_is_described_as_it_is_typed(name: str) -> None:
+    defaults = {key: default for key, default, _ in describe(name)[1]}
+    assert make_strategy(name, defaults) == make_strategy(name)
+    assert not {"None", "True", "False"} & set(defaults.values())
+
+
 def test_describing_all_strategies_imports_no_torch() -> None:
     code = (
         "import sys; from uhrqa.strategies import STRATEGIES, describe; "

@@ -23,7 +23,7 @@ def strategies(given: opt.Given) -> None:
     """
     from uhrqa.strategies import STRATEGIES, describe
 
-    rows = [(name, *_as_typed(*describe(name))) for name in STRATEGIES]
+    rows = [(name, *describe(name)) for name in STRATEGIES]
     if given.settings.format == "json":
         listing = [
             {
@@ -41,12 +41,6 @@ def strategies(given: opt.Given) -> None:
         print_result("\n".join(name for name, *_ in rows))
     else:
         print_result("\n".join(_describe(*row) for row in rows))
-
-
-def _as_typed(summary: str, entries: list[Entry]) -> tuple[str, list[Entry]]:
-    """Defaults as -o takes them."""
-    typed = {"automatic": "auto", "True": "true", "False": "false"}
-    return summary, [(key, typed.get(value, value), meaning) for key, value, meaning in entries]
 
 
 def _describe(name: str, summary: str, entries: list[Entry]) -> str:

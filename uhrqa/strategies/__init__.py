@@ -62,7 +62,9 @@ def make_strategy(name: str, options: Mapping[str, Any] | None = None) -> Strate
 
 
 def describe(name: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """A strategy's summary, and its options as (name, default, meaning).
+    """A strategy's summary, and its options as (name, default, meaning); defaults as text.
+
+    `make_strategy` reads that text back as the same value.
 
     Raises:
         UnknownNameError: no such strategy.
@@ -77,7 +79,9 @@ def _default(entry: Field[Any]) -> str:
         return "required"
     if isinstance(entry.default, tuple):
         return ",".join(map(str, entry.default))
-    return "automatic" if entry.default is None else str(entry.default)
+    if isinstance(entry.default, bool):
+        return str(entry.default).lower()
+    return "auto" if entry.default is None else str(entry.default)
 
 
 def _meaning(entry: Field[Any]) -> str:
