@@ -39,17 +39,19 @@ class Level:
         source: size of the source image.
         size: size of the resized content, without padding.
         tile: side B of a tile, in pixels.
+        is_view: its longer side was asked for; else halving the source led to it.
     """
 
     index: int
     source: Size
     size: Size
     tile: int
+    is_view: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tiles (Eq. 2)."""
-        return math.ceil(self.size.h / self.tile), math.ceil(self.size.w / self.tile)
+        return self.cells(self.tile)
 
     @property
     def tile_count(self) -> int:
@@ -61,6 +63,10 @@ class Level:
     def scale(self) -> tuple[float, float]:
         """Level pixels per source pixel, along y and x."""
         return self.size.h / self.source.h, self.size.w / self.source.w
+
+    def cells(self, cell: int) -> tuple[int, int]:
+        """Rows and columns of a `cell`-pixel grid over the content, padding left out."""
+        return math.ceil(self.size.h / cell), math.ceil(self.size.w / cell)
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles in raster order."""
@@ -162,7 +168,7 @@ class Pyramid:
             if side > GROW_LIMIT * longer and len(levels) > 1:
                 break
             size = _resized(source, side / longer)
-            levels.append(Level(len(levels), source, size, tile))
+            levels.append(Level(len(levels), source, size, tile, is_view=True))
         return cls(tuple(levels))
 
 

@@ -25,6 +25,7 @@ class LevelCount:
 
     Attributes:
         level: its index; 0 is the thumbnail.
+        is_view: it is a view of fixed longer side, not a level of the image pyramid.
         size: of the resized image there.
         tiles: how many there are.
         encoded: how many of them this question encoded; each was read once for it.
@@ -34,6 +35,7 @@ class LevelCount:
     """
 
     level: int
+    is_view: bool
     size: Size
     tiles: int
     encoded: int
@@ -93,6 +95,7 @@ def count_up(
     levels = tuple(
         LevelCount(
             level.index,
+            level.is_view,
             level.size,
             level.tile_count,
             ledger.encoded[level],

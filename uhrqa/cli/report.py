@@ -35,7 +35,6 @@ class Unit:
 
 UNITS = (Unit("TFLOPs", 1e12), Unit("GFLOPs", 1e9), Unit("MFLOPs", 1e6))
 DECIMALS = 3  # at most, of FLOPs
-VIEWED = ("region-merge",)  # strategies whose levels are views
 LEAST_SECONDS = 0.0005  # less reads 0.000
 
 
@@ -93,7 +92,7 @@ def levels_table(answer: Answer, *, every: bool = False) -> Table:
     """
     counts = answer.counts
     reused = every or counts.tiles_reused > 0
-    noun = "view" if answer.strategy in VIEWED else "level"
+    noun = "view" if any(level.is_view for level in counts.levels) else "level"
     levels = [level for level in counts.levels if every or _touched(level)]
     cells = {
         noun: [str(level.level) for level in levels] + ["all"],
