@@ -11,7 +11,7 @@ from uhrqa.budget import Budget
 from uhrqa.cli.console import print_note
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
-from uhrqa.errors import CardError, CheckpointError, ConfigError, UnknownNameError
+from uhrqa.errors import CardError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel
@@ -67,15 +67,12 @@ def choose(
         CardError: the card gives the strategy an option that it does not take.
         CheckpointError: the model's directory or the file of the RFM is none.
     """
+    from uhrqa.rfm import rfm_depth
     from uhrqa.strategies import STRATEGIES, make_strategy
-    from uhrqa.vlm.card import load_card
 
-    try:
-        card = load_card(settings.model)
-    except UnknownNameError as error:
-        raise _traced(error, settings, "model") from error
+    card = choose_card(settings)
     if rfm is not None:
-        card = replace(card, rfm_layers=_rfm_layers(rfm))
+        card = replace(card, rfm_layers=rfm_depth(Path(rfm)))
     name = strategy or settings.strategy or card.strategy
     try:
         STRATEGIES[name]
@@ -91,6 +88,23 @@ def choose(
     except (UnknownNameError, ConfigError) as error:
         raise CardError(f"model card '{card.name}': {error}") from error
     return choice
+
+
+def choose_card(settings: Settings) -> Card:
+    """The card of the model that the settings name.
+
+    Raises:
+        UnknownNameError: no such model.
+        ConfigError: the same, where a file or variable gave the name.
+        CardError: the card is not valid.
+        CheckpointError: the model's directory is none.
+    """
+    from uhrqa.vlm.card import load_card
+
+    try:
+        return load_card(settings.model)
+    except UnknownNameError as error:
+        raise _traced(error, settings, "model") from error
 
 
 def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLanguageModel:
@@ -118,15 +132,6 @@ def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLangu
     if vlm.card.notice and not quiet:
         print_note(f"uhrqa: note: {vlm.card.notice}")
     return vlm
-
-
-def _rfm_layers(file: str) -> int:
-    from uhrqa.rfm import rfm_depth
-
-    depth = rfm_depth(Path(file))
-    if not depth:
-        raise CheckpointError(f"{file}: holds no layers; not a Region Focus Module")
-    return depth
 
 
 def _traced(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from uhrqa.cli import options as opt
+from uhrqa.cli.choice import choose_card
 from uhrqa.cli.console import dump_json, open_console, print_result
 from uhrqa.config import Settings
 from uhrqa.errors import NoOverviewWarning
-from uhrqa.registry import Registry
 
 if TYPE_CHECKING:
     from uhrqa.pyramid import Level
@@ -22,13 +23,6 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
 SCHEMA = "uhrqa.info/1"
-REMEDIES = Registry(
-    "raster format",
-    {
-        "tiff": "uhrqa.raster.tiff:OVERVIEWS",
-        "zarr": "uhrqa.raster.zarr_store:OVERVIEWS",
-    },
-)
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
@@ -49,13 +43,13 @@ def info(
     given: opt.Given,
 ) -> None:
     """Show an image's levels, tiles and tokens, and what budgets buy."""
-    from uhrqa.raster import open_raster
-    from uhrqa.vlm.card import load_card
+    from uhrqa.raster import open_raster, overview_advice
 
-    card = load_card(given.settings.model)
+    card = choose_card(given.settings)
     budgets = opt.read_budgets(opt.split_words(budget)) or _budgets(given.settings, card)
     with open_raster(image) as raster:
-        _warn_of_missing_overviews(raster)
+        if advice := overview_advice(raster):
+            warnings.warn(advice, NoOverviewWarning, stacklevel=1)
         found = _describe(raster, card, sorted(set(budgets)))
     if given.settings.format == "json":
         print_result(dump_json(found))
@@ -67,22 +61,6 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
     """Those worth a look: the default one, and what the model's context has room for."""
     fitting = [tokens for tokens in BUDGETS if tokens < card.context]
     return [*fitting, settings.budget or card.budget]
-
-
-def _warn_of_missing_overviews(raster: Raster) -> None:
-    """Say now what a question would say, and what mends it; nothing is read for it."""
-    from uhrqa.raster import format_of
-    from uhrqa.raster.levels import WINDOW_PIXELS
-
-    coarsest, name = raster.levels[-1], format_of(raster.path)
-    if coarsest.area > WINDOW_PIXELS and name in REMEDIES:
-        remedy = REMEDIES.load(name).format(path=raster.path)
-        warnings.warn(
-            f"{raster.path}: no overview of {coarsest} or less is stored; every question reads "
-            f"all of it once for the coarse views; {remedy}",
-            NoOverviewWarning,
-            stacklevel=2,
-        )
 
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
@@ -117,7 +95,6 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
 
 def _describe_level(level: Level, card: Card) -> dict[str, Any]:
     rows, cols = level.grid
-    cell = card.pixels_per_token
     return {
         "level": level.index,
         "width": level.size.w,
@@ -126,7 +103,7 @@ def _describe_level(level: Level, card: Card) -> dict[str, Any]:
         "rows": rows,
         "cols": cols,
         "tiles": level.tile_count,
-        "tokens": -(-level.size.h // cell) * -(-level.size.w // cell),
+        "tokens": math.prod(level.cells(card.pixels_per_token)),
     }
 
 

@@ -42,6 +42,7 @@ MAGIC = {
     b"\xff\xd8\xff": "jpeg",
 }
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+IN_MEMORY = "array"  # path of every raster over an array
 REMOTE = ("http://", "https://", "ftp://", "s3://", "gs://", "az://")
 
 
@@ -71,7 +72,11 @@ class Pixels:
 
 @runtime_checkable
 class Raster(Protocol):
-    """An image that is read by window, at any scale. Reads may come from several threads."""
+    """An image that is read by window, at any scale. Reads may come from several threads.
+
+    One that knows how its coarse reads could become cheap may also have `overview_advice`, which
+    the function of that name gives.
+    """
 
     @property
     def path(self) -> str:
@@ -127,6 +132,16 @@ def open_raster(source: str | Path | NDArray[np.uint8]) -> Raster:
         raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
     path = str(source)
     return _opened(format_of(path), path)
+
+
+def overview_advice(raster: Raster) -> str | None:
+    """What to tell of a raster whose coarse reads need all of the image; reads nothing.
+
+    Returns:
+        One line with the remedy; None where coarse reads are cheap, or nothing can be done.
+    """
+    advice: str | None = getattr(raster, "overview_advice", None)
+    return advice
 
 
 def format_of(path: str) -> str:

@@ -66,7 +66,7 @@ class LevelRaster:
         levels: finest first.
         meter: counts the bytes that `levels` read.
         close: releases the file.
-        overview_advice: how to add overviews to such a file; None when no warning is due.
+        remedy: how to add overviews to such a file; None when no warning is due.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class LevelRaster:
         *,
         meter: Meter | None = None,
         close: Callable[[], None] | None = None,
-        overview_advice: str | None = None,
+        remedy: str | None = None,
     ) -> None:
         self.path = path
         self.size = levels[0].size
         self.levels = tuple(level.size for level in levels)
         self._meter = meter or Meter()
         self._close = close
-        self._advice = overview_advice
+        self._remedy = remedy
         h, w = self.size
         self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
         self._smaller = _reduced_sizes(levels[-1].size)
@@ -95,6 +95,16 @@ class LevelRaster:
     def bytes_read(self) -> int:
         """Encoded bytes taken from storage so far."""
         return self._meter.total
+
+    @property
+    def overview_advice(self) -> str | None:
+        """See `uhrqa.raster.overview_advice`."""
+        if self._remedy is None or not self._smaller:
+            return None
+        return (
+            f"{self.path}: no overview of {self.levels[-1]} or less is stored; a question reads "
+            f"all of it once for the coarse views; {self._remedy}"
+        )
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
@@ -149,13 +159,8 @@ class LevelRaster:
         """The levels in memory, made when first asked for."""
         with self._making:
             if not self._made:
-                if self._advice is not None:
-                    warnings.warn(
-                        f"{self.path}: no overview of {self.levels[-1]} or less is stored; all of "
-                        f"it is read once for the coarse views; {self._advice}",
-                        NoOverviewWarning,
-                        stacklevel=4,
-                    )
+                if self.overview_advice:
+                    warnings.warn(self.overview_advice, NoOverviewWarning, stacklevel=4)
                 last, skipped = self._stored[-1], len(self._smaller) - keep
                 arrays = reduced_levels(last.level, self._smaller, keep)
                 self._made = [

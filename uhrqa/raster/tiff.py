@@ -69,8 +69,8 @@ def open_tiff(path: str) -> LevelRaster:
     except BaseException:
         close()
         raise
-    advice = OVERVIEWS.format(path=path)
-    return LevelRaster(path, levels, meter=source.meter, close=close, overview_advice=advice)
+    remedy = OVERVIEWS.format(path=path)
+    return LevelRaster(path, levels, meter=source.meter, close=close, remedy=remedy)
 
 
 def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:

@@ -57,7 +57,7 @@ def open_zarr(path: str) -> LevelRaster:
         ZarrChunks(path, array, layout, meter).level(cache, index)
         for index, (array, layout) in enumerate(levels)
     ]
-    return LevelRaster(path, stored, meter=meter, close=cache.clear, overview_advice=OVERVIEWS)
+    return LevelRaster(path, stored, meter=meter, close=cache.clear, remedy=OVERVIEWS)
 
 
 def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
