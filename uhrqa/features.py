@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
+from uhrqa.raster import IN_MEMORY, Raster
 
 FEATURE_BYTES = 2 * 2**30
 
@@ -20,18 +22,21 @@ class FeatureCache:
     def __init__(self, limit: int = FEATURE_BYTES) -> None:
         self.limit = limit
         self.held = 0
-        self._owner: object = None
+        self._raster: Raster | None = None  # held: an address could be given out again
+        self._model: object = None
         self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
 
-    def belong_to(self, owner: object) -> None:
+    def belong_to(self, raster: Raster, model: object) -> None:
         """Bind the cache to an image seen through a model: the first that uses it.
+
+        Rasters that are opened from one file are one image; others are just themselves.
 
         Raises:
             ValueError: it is another's already.
         """
-        if self._owner is None:
-            self._owner = owner
-        if self._owner != owner:
+        if self._raster is None:
+            self._raster, self._model = raster, model
+        if self._model is not model or not _is_one_image(self._raster, raster):
             raise ValueError("this cache holds tiles of another image or model; make a new one")
 
     def get(self, key: TileKey) -> Tensor | None:
@@ -47,3 +52,10 @@ class FeatureCache:
         self.held += features.nbytes
         while self.held > self.limit and len(self._features) > 1:
             self.held -= self._features.popitem(last=False)[1].nbytes
+
+
+def _is_one_image(one: Raster, other: Raster) -> bool:
+    if one is other:
+        return True
+    same_name = one.path == other.path != IN_MEMORY and one.size == other.size
+    return same_name and Path(one.path).exists()

@@ -7,7 +7,6 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,8 +64,7 @@ class Scene:
         self.ledger = Ledger()
         self._reader = RelevanceReader(model, self.prompt, self.ledger)
         self._used: set[tuple[Level, Tile]] = set()
-        place = raster.path if Path(raster.path).exists() else id(raster)
-        self.features.belong_to((place, raster.size, id(model)))
+        self.features.belong_to(raster, model)
 
     @property
     def size(self) -> Size:
@@ -124,7 +122,7 @@ class Scene:
 
     def token_grid(self, level: Level) -> tuple[int, int]:
         """Rows and columns of tokens that show image, padding left out."""
-        return -(-level.size.h // self.cell), -(-level.size.w // self.cell)
+        return level.cells(self.cell)
 
     def token_count(self, level: Level) -> int:
         """Visual tokens of a whole level, without separators."""

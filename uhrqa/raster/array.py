@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
+from uhrqa.raster import IN_MEMORY
 from uhrqa.raster.guard import check_size
 from uhrqa.raster.levels import ArrayLevel, LevelRaster
 
@@ -25,5 +26,5 @@ def open_array(array: NDArray[np.uint8]) -> LevelRaster:
         raise RasterError(
             f"array of shape {array.shape} and type {array.dtype}: give [h, w] or [h, w, 3] uint8"
         )
-    check_size("array", *array.shape[:2])
-    return LevelRaster("array", [ArrayLevel(array if array.ndim == 3 else array[:, :, None])])
+    check_size(IN_MEMORY, *array.shape[:2])
+    return LevelRaster(IN_MEMORY, [ArrayLevel(array if array.ndim == 3 else array[:, :, None])])
