@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uhrqa.budget import MOST_TOKENS, Budget, parse_tokens
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, ConfigError
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,11 @@ def test_a_budget_is_read_as_people_write_it(text: str, tokens: int) -> None:
         ("1.5", "is 1.5 tokens"),
         ("1.2345k", "is 1234.5 tokens"),
         ("9999999999k", "is above"),
+        ("9" * 5000, "not a number of tokens"),  # more digits than int() takes
     ],
 )
 def test_nonsense_is_refused_with_the_way_to_write_it(text: str, reason: str) -> None:
-    with pytest.raises(BudgetError, match=reason):
+    with pytest.raises(ConfigError, match=reason):
         parse_tokens(text)
 
 
@@ -63,10 +64,10 @@ def test_every_whole_number_reads_as_itself(tokens: int) -> None:
 
 
 @given(st.text(max_size=8))
-def test_any_text_is_a_budget_or_a_budget_error(text: str) -> None:
+def test_any_text_is_a_budget_or_written_wrongly(text: str) -> None:
     try:
         assert parse_tokens(text) >= 1
-    except BudgetError as error:
+    except ConfigError as error:
         assert "budget" in str(error)
 
 

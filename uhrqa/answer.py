@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from uhrqa.budget import Budget
+from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.cost import Cost
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
@@ -30,7 +31,6 @@ from uhrqa.vlm.card import Card
 
 SCHEMA = "uhrqa.answer/1"
 PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
-MAX_NEW_TOKENS = 32
 STAGES = ("read", "encode", "relevance", "select")
 
 
@@ -166,7 +166,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         RasterError: the image cannot be opened or read.
         CheckpointError: the model cannot be loaded.
         QuestionError: the question is empty, too long, or holds the image token.
-        BudgetError: no such budget, or the strategy cannot do with so little.
+        BudgetError: a budget below 1, or less than the strategy can do with.
+        ConfigError: a budget, option or seed that is written wrongly.
         UnknownNameError: no such model, strategy or option.
     """
     loaded = load_model(str(model)) if isinstance(model, str | Path) else model

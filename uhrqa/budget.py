@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, ConfigError
 
-_WRITTEN = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>k|K|ki|Ki)?", re.ASCII)
+_WRITTEN = re.compile(r"(?P<number>\d{1,99}(?:\.\d{1,99})?)\s*(?P<unit>k|K|ki|Ki)?", re.ASCII)
 _UNITS = {"": 1, "k": 1000, "ki": 1024}
 MOST_TOKENS = 10**9  # far past any context; keeps a slip of the finger from becoming a number
 
@@ -47,7 +47,8 @@ class Budget:
             tiles: cap on tiles; beside a budget that has one, the smaller holds.
 
         Raises:
-            BudgetError: no such number, or a cap below 1.
+            BudgetError: a cap below 1.
+            ConfigError: text that is no number of tokens.
             TypeError: neither a budget, nor a whole number, nor text.
         """
         if isinstance(tokens, Budget):
@@ -64,17 +65,17 @@ def parse_tokens(text: str) -> int:
     """Read a number of tokens: `4096`, `4k` and `4K` (4000), `4Ki` (4096), `1.5k` (1500).
 
     Raises:
-        BudgetError: not such a number, less than 1, or not a whole number of tokens.
+        ConfigError: not such a number, less than 1, or not a whole number of tokens.
     """
     form = "write a whole number such as 4096, 4k (= 4000) or 4Ki (= 4096)"
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
-        raise BudgetError(f"budget '{text}' is not a number of tokens; {form}")
+        raise ConfigError(f"budget '{text}' is not a number of tokens; {form}")
     tokens = Fraction(match["number"]) * _UNITS[(match["unit"] or "").lower()]
     if tokens == 0:
-        raise BudgetError(f"budget '{text}' leaves no token; use 1 or more", least=1)
+        raise ConfigError(f"budget '{text}' leaves no token; use 1 or more")
     if tokens.denominator != 1:
-        raise BudgetError(f"budget '{text}' is {float(tokens):g} tokens; {form}")
+        raise ConfigError(f"budget '{text}' is {float(tokens):g} tokens; {form}")
     if tokens > MOST_TOKENS:
-        raise BudgetError(f"budget '{text}' is above {MOST_TOKENS} tokens; {form}")
+        raise ConfigError(f"budget '{text}' is above {MOST_TOKENS} tokens; {form}")
     return int(tokens)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.budget import parse_tokens
-from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.errors import ConfigError
 from uhrqa.registry import suggest
 
 ENV_PREFIX = "UHRQA_"
@@ -24,6 +24,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 ATTENTION = ("sdpa", "flash_attention_2")
 FORMATS = ("text", "json")
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
+MAX_NEW_TOKENS = 32  # of an answer, unless more are asked for
 
 
 def _text(text: str) -> str:
@@ -78,7 +79,7 @@ class Settings:
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
     attention: str = _setting("sdpa", _one_of(ATTENTION), "sdpa or flash_attention_2")
     seed: int = _setting(0, _whole(0, MOST_SEED), "seed of everything random")
-    max_new_tokens: int = _setting(32, _whole(1), "longest answer, in tokens")
+    max_new_tokens: int = _setting(MAX_NEW_TOKENS, _whole(1), "longest answer, in tokens")
     max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")
     format: str = _setting("text", _one_of(FORMATS), "text or json")
     cache: str | None = _setting(None, _text, "where the example scene is kept; none: user's cache")
@@ -111,8 +112,7 @@ def load_settings(
         directory: where `uhrqa.yaml` is looked for (the working directory by default).
 
     Raises:
-        ConfigError: an unknown key or a bad value; the message names the file or variable.
-        BudgetError: a `--budget` that is none.
+        ConfigError: an unknown key or a bad value; the message names the flag, file or variable.
     """
     environ = os.environ if environ is None else environ
     given = {name: value for name, value in (flags or {}).items() if value is not None}
@@ -179,9 +179,7 @@ def _read_value(name: str, value: object, where: str) -> object:
             kind = type(value).__name__
             raise ValueError(f"expected a text or a whole number, not a {kind}")  # noqa: TRY004
         return READERS[name](str(value))
-    except BudgetError as error:
-        if where.startswith("--"):
-            raise
+    except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{where}: bad value {value!r} for '{name}': {error}") from error

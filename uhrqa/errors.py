@@ -6,7 +6,7 @@ UhrqaError
 ├── CardError              a model card in `models/` is not valid
 ├── BudgetError            a budget cannot be met
 ├── QuestionError          a question or a file of questions cannot be used
-├── ConfigError            a setting in a file or the environment is not valid
+├── ConfigError            a setting, an option or a number of tokens is written wrongly
 ├── OutputError            a result cannot be written
 └── UnknownNameError       no model, strategy or option has that name
 
@@ -69,7 +69,7 @@ class BudgetError(UhrqaError):
 
 
 class ConfigError(UhrqaError):
-    """A setting in a file or in the environment is not valid."""
+    """A setting, an option or a number of tokens is written wrongly, wherever that was."""
 
 
 class UnknownNameError(UhrqaError, KeyError):

@@ -55,7 +55,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     size: Size,
     card: Card,
     strategy: str,
-    budget: Budget,
+    budget: Budget | int | str,
     *,
     options: Mapping[str, Any] | None = None,
     question_tokens: int = QUESTION_TOKENS,
@@ -67,22 +67,25 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
         size: of the image.
         card: of the model.
         strategy: its name.
-        budget: the caps.
+        budget: the caps, as `ask` takes them.
         options: the strategy's own.
         question_tokens: text tokens of the prompt.
         steps: decoding steps the answer is taken to need.
 
     Raises:
         QuestionError: the question leaves no room in the model's context.
-        BudgetError: the strategy cannot do with so little.
+        BudgetError: a budget below 1, or less than the strategy can do with.
+        ConfigError: a budget or option that is written wrongly.
+        UnknownNameError: no such strategy or option.
     """
+    cap = Budget.of(budget)
     chosen: Any = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
     at_most = hasattr(chosen, "costliest")
     chosen = chosen.costliest() if at_most else chosen
     scene = _PlannedScene(
-        _PlannedRaster(size), _PlannedModel(card, question_tokens), "?", max_tiles=budget.tiles
+        _PlannedRaster(size), _PlannedModel(card, question_tokens), "?", max_tiles=cap.tiles
     )
-    selection, cap, notes = select_within_context(chosen, scene, budget, steps + 1)
+    selection, cap, notes = select_within_context(chosen, scene, cap, steps + 1)
     return Plan(
         count_up(scene, selection, cap, answer_tokens=steps, steps=steps),
         cost_of(scene, selection, steps),

@@ -20,8 +20,7 @@ import typer
 from uhrqa.budget import parse_tokens
 from uhrqa.cli.complete import among, complete_model, complete_option, complete_strategy
 from uhrqa.cli.console import prepare_messages
-from uhrqa.config import ATTENTION, DTYPES, FORMATS, Settings, load_settings
-from uhrqa.errors import BudgetError, ConfigError
+from uhrqa.config import ATTENTION, DTYPES, FORMATS, MAX_NEW_TOKENS, Settings, load_settings
 
 IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
 DEVICES = ("auto", "cpu", "cuda")
@@ -105,7 +104,7 @@ Attention = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed (0).")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(metavar="N", help="Longest answer in tokens (32).")
+    int | None, typer.Option(metavar="N", help=f"Longest answer in tokens ({MAX_NEW_TOKENS}).")
 ]
 MaxTiles = Annotated[
     int | None,
@@ -231,10 +230,7 @@ def resolve(
     prepare_messages(verbose, quiet)
     if as_json:
         flags["format"] = "json"
-    try:
-        return load_settings(flags)
-    except BudgetError as error:
-        raise ConfigError(str(error)) from error  # of the command line, not of a strategy
+    return load_settings(flags)
 
 
 def read_budgets(words: list[str]) -> list[int]:
@@ -243,10 +239,7 @@ def read_budgets(words: list[str]) -> list[int]:
     Raises:
         ConfigError: one of them is none.
     """
-    try:
-        return [parse_tokens(word) for word in words]
-    except BudgetError as error:
-        raise ConfigError(str(error)) from error
+    return [parse_tokens(word) for word in words]
 
 
 def read_pairs(pairs: list[str] | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ import yaml
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Dims
-from uhrqa.errors import BudgetError, CardError, CheckpointError, UnknownNameError
+from uhrqa.errors import BudgetError, CardError, CheckpointError, ConfigError, UnknownNameError
 from uhrqa.registry import suggest
 from uhrqa.rfm import rfm_depth
 
@@ -254,7 +254,7 @@ def _check_kinds(file: Path, raw: dict[str, Any]) -> None:
     if "budget" in raw:
         try:
             raw["budget"] = Budget.of(raw["budget"]).tokens
-        except (BudgetError, TypeError) as error:
+        except (BudgetError, ConfigError, TypeError) as error:
             raise CardError(f"{file}: budget: {error}") from error
     for key, hint in typing.get_type_hints(Card).items():
         kind = hint if isinstance(hint, types.UnionType) else typing.get_origin(hint) or hint
