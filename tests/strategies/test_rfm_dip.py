@@ -6,6 +6,7 @@ import torch
 
 from uhrqa.budget import Budget
 from uhrqa.geometry import Size
+from uhrqa.plan import plan
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
@@ -125,6 +126,17 @@ def test_a_cap_on_the_whole_questions_tiles_is_no_option_of_the_strategy(vlm) ->
     first = scene_of(vlm).pyramid[1].tile_count + 1
     selection = run(scene_of(vlm, max_tiles=first + 2), budget=100_000, zoom_ratio=0.05)
     assert selection.limits == ("keep_ratio",)
+
+
+def test_a_plan_is_an_upper_bound_however_evenly_attention_is_spread(vlm) -> None:
+    class Even(Scene):
+        def relevance(self, tokens, context=None, **_):
+            return torch.full((len(tokens),), 1 / len(tokens))
+
+    options = {"mass": 0.2, "keep_ratio": 1.0, "zoom_ratio": 1.0, "max_tiles": 1000}
+    scene = Even(scene_of(vlm).raster, vlm, "how many?")
+    planned = plan(scene.size, vlm.card, "rfm-dip", 3000, options=options)
+    assert planned.counts.kept >= len(run(scene, budget=3000, **options).tokens)
 
 
 def test_who_asks_is_told_what_leaves_much_of_the_budget_unused(vlm) -> None:

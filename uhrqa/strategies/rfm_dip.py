@@ -57,8 +57,8 @@ class RfmDip:
         check_choice("relevance", self.relevance, RELEVANCE)
 
     def costliest(self) -> RfmDip:
-        """The variant a plan is made with: it never stops early."""
-        return replace(self, overflow="best")
+        """The variant a plan is made with: it never stops early, however attention is spread."""
+        return replace(self, overflow="best", mass=1.0)
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
