@@ -103,11 +103,13 @@ class Dims:
         """The sizes in a LLaVA-NeXT style `config.json`, transformers' defaults filled in.
 
         Raises:
-            CheckpointError: a size is missing and has no default, or is not a whole number.
+            CheckpointError: a size is missing and has no default, or is none.
         """
         decoder = _decoder(config.get("text_config") or {}, bool(config.get("tie_word_embeddings")))
         taken = config.get("vision_feature_layer", -2)
         taken = taken if isinstance(taken, list) else [taken]
+        if not taken or not all(isinstance(layer, int) for layer in taken):
+            raise CheckpointError(f"config.json: vision_feature_layer is {taken}; give numbers")
         drop_first = config.get("vision_feature_select_strategy", "default") == "default"
         vision = _vision(config.get("vision_config") or {}, taken, drop_first)
         inputs = vision.width * len(taken)

@@ -133,10 +133,10 @@ def test_a_plan_is_an_upper_bound_however_evenly_attention_is_spread(vlm) -> Non
         def relevance(self, tokens, context=None, **_):
             return torch.full((len(tokens),), 1 / len(tokens))
 
-    options = {"mass": 0.2, "keep_ratio": 1.0, "zoom_ratio": 1.0, "max_tiles": 1000}
-    scene = Even(scene_of(vlm).raster, vlm, "how many?")
+    options = {"mass": 0.5, "keep_ratio": 1.0}
+    scene = Even(scene_of(vlm, side=168).raster, vlm, "how many?")  # no level to zoom into
     planned = plan(scene.size, vlm.card, "rfm-dip", 3000, options=options)
-    assert planned.counts.kept >= len(run(scene, budget=3000, **options).tokens)
+    assert planned.counts.kept >= len(run(scene, budget=3000, **options).tokens) > 72
 
 
 def test_who_asks_is_told_what_leaves_much_of_the_budget_unused(vlm) -> None:

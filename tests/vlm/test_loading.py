@@ -192,13 +192,49 @@ def test_an_unknown_key_in_a_card_is_an_error(monkeypatch, tmp_path: Path) -> No
         ("options: 3", "3 is no mapping"),
         ("relevance_layer: [2]", "relevance_layer"),
         ("stretch_thumbnail: 2", "2 is no bool"),
+        ("min_side: -5", "-5: give 1 or more"),
+        ("rfm_layers: -1", "-1: give 0 or more"),
+        ("options: {rfm-dip: 3}", "rfm-dip: write `key: value` pairs"),
+        ("weights: 5", "5 is no str"),
+        ("paper: caf\xe9", "not readable as YAML"),
     ],
 )
-def test_a_value_of_the_wrong_kind_in_a_card_is_an_error(copy: Path, line, fault) -> None:
-    copy.with_suffix(".yaml").write_text(f"weights: copy\n{line}\n")
-    with pytest.raises(CardError, match=fault) as caught:
+def test_a_wrong_value_in_a_card_is_an_error(
+    copy: Path, monkeypatch, tmp_path: Path, line, fault
+) -> None:
+    (tmp_path / "odd.yaml").write_bytes(f"weights: copy\n{line}\n".encode("latin-1"))
+    monkeypatch.setattr(cards, "PLACES", (tmp_path,))
+    with pytest.raises(CardError, match=fault):
+        load_card("odd")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"model_type": "qwen2_vl"}, "model_type 'qwen2_vl' is not supported"),
+        ({"model_type": None}, "is not supported; supported: llava_next"),
+        ({"text_config": None}, "no text_config"),
+        ({"text_config": 5}, "no text_config"),
+        ({"vision_config": [1]}, "no vision_config"),
+        ({"vision_feature_layer": "last"}, "vision_feature_layer"),
+        ({"vision_feature_layer": []}, "vision_feature_layer"),
+        ({"text_config": {"max_position_embeddings": "long"}}, "max_position_embeddings is long"),
+        ({"vision_config": {"image_size": 384, "patch_size": 14}}, "is no multiple of patch_size"),
+        ({"vision_config": {"image_size": 14, "patch_size": 28}}, "is no multiple of patch_size"),
+    ],
+)
+def test_a_configuration_nothing_can_be_planned_with_is_one_line(
+    copy: Path, monkeypatch, change, fault
+) -> None:
+    config = json.loads((copy / "config.json").read_text()) | change
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=fault):
         load_card(str(copy))
-    assert line.split(":")[0] in str(caught.value)
+    in_card = json.dumps({"weights": "hub:some/model", "config": config})  # JSON is YAML, too
+    copy.with_name("own.yaml").write_text(in_card)
+    monkeypatch.setattr(cards, "PLACES", (copy.parent,))
+    with pytest.raises(CheckpointError, match=fault):
+        load_card("own")
 
 
 def test_a_cards_budget_is_written_as_on_the_command_line(copy: Path) -> None:

@@ -64,7 +64,7 @@ def choose(
     Raises:
         UnknownNameError: no such model, strategy or option.
         ConfigError: the same, where a file or variable gave the name; or a bad option value.
-        CardError: the card gives the strategy an option that it does not take.
+        CardError: the card is not valid, or names a strategy or option that there is not.
         CheckpointError: the model's directory or the file of the RFM is none.
     """
     from uhrqa.rfm import rfm_depth
@@ -79,6 +79,8 @@ def choose(
     except UnknownNameError as error:
         if strategy is not None:
             raise
+        if settings.strategy is None:
+            raise CardError(f"model card '{card.name}': {error}") from error
         raise _traced(error, settings, "strategy") from error
     make_strategy(name, options)  # first without the card's options: a mistake here is the user's
     tokens = budget or settings.budget or card.budget

@@ -103,7 +103,12 @@ class Card:
         """Longest sequence the decoder was made for."""
         text = self.config["text_config"]
         usual = CONTEXTS.get(text.get("model_type", "llama"), 4096)
-        return int(text.get("max_position_embeddings") or usual)
+        longest = text.get("max_position_embeddings") or usual
+        if not isinstance(longest, int) or longest < 1:
+            raise CheckpointError(
+                f"config.json: max_position_embeddings is {longest}; give a whole number above 0"
+            )
+        return longest
 
     @property
     def directory(self) -> Path | None:
@@ -164,21 +169,19 @@ def card_of_directory(path: Path, name: str) -> Card:
         CheckpointError: no config.json, unreadable, or of a family that is not supported.
     """
     config = _read_config(path)
-    family = str(config.get("model_type", "none"))
-    if family not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise CheckpointError(f"{name}: model_type '{family}' is not supported; supported: {known}")
     extras = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
     found = {key: file for key, file in extras.items() if (path / file).is_file()}
-    return Card(
+    card = Card(
         name=name,
-        family=family,
+        family=str(config.get("model_type", "none")),
         weights=str(path),
         config=config,
         rfm=found.get("rfm"),
         rfm_layers=rfm_depth(path / found["rfm"]) if "rfm" in found else 0,
         placement=found.get("placement"),
     )
+    _check_config(card)
+    return card
 
 
 def _card_beside(directory: Path, name: str) -> Card | None:
@@ -218,16 +221,13 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{file}: not a JSON object")
-    for part in ("vision_config", "text_config"):
-        if config.get("model_type") in FAMILIES and not isinstance(config.get(part), dict):
-            raise CheckpointError(f"{file}: no {part}")
     return config
 
 
 def _read_card(file: Path) -> Card:
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise CardError(f"{file}: not readable as YAML ({error})") from error
     known = {entry.name for entry in fields(Card)} - {"name"}
     for key in raw if isinstance(raw, dict) else ():
@@ -235,21 +235,23 @@ def _read_card(file: Path) -> Card:
             raise CardError(f"{file}: unknown key '{key}'{suggest(key, known)}")
     if not isinstance(raw, dict) or "weights" not in raw:
         raise CardError(f"{file}: needs at least 'weights'")
+    _check_values(file, raw)
     if not str(raw["weights"]).startswith("hub:"):
         raw["weights"] = str(file.parent / raw["weights"])
         raw["config"] = _read_config(Path(raw["weights"]))
     if "config" not in raw:
         raise CardError(f"{file}: a hub id needs 'config' with the model's dimensions")
-    _check_kinds(file, raw)
-    raw.setdefault("family", raw["config"].get("model_type"))
-    return Card(name=file.stem, **raw)
+    raw.setdefault("family", str(raw["config"].get("model_type", "none")))
+    card = Card(name=file.stem, **raw)
+    _check_config(card)
+    return card
 
 
-def _check_kinds(file: Path, raw: dict[str, Any]) -> None:
+def _check_values(file: Path, raw: dict[str, Any]) -> None:
     """Read the budget as people write it, and hold every other value to its field's type.
 
     Raises:
-        CardError: a value of another type.
+        CardError: a value of another type, or out of range.
     """
     if "budget" in raw:
         try:
@@ -261,3 +263,34 @@ def _check_kinds(file: Path, raw: dict[str, Any]) -> None:
         if key in raw and not isinstance(raw[key], kind):
             name = str(getattr(kind, "__name__", kind)).lower()
             raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")
+    for key, least in (("min_side", 1), ("rfm_layers", 0)):
+        if (raw.get(key) or least) < least:
+            raise CardError(f"{file}: {key}: {raw[key]}: give {least} or more")
+    for strategy, options in raw.get("options", {}).items():
+        if not isinstance(options, Mapping):
+            raise CardError(f"{file}: options: {strategy}: write `key: value` pairs")
+
+
+def _check_config(card: Card) -> None:
+    """Refuse a configuration that lacks what every command needs to know.
+
+    Raises:
+        CheckpointError: a family that is not supported, or sizes that are missing or impossible.
+    """
+    if card.family not in FAMILIES:
+        raise CheckpointError(
+            f"{card.name}: model_type '{card.family}' is not supported; "
+            f"supported: {', '.join(FAMILIES)}"
+        )
+    for part in ("vision_config", "text_config"):
+        if not isinstance(card.config.get(part), Mapping):
+            raise CheckpointError(f"{card.name}: config.json: no {part}")
+    try:
+        cell, _ = card.pixels_per_token, card.context
+    except CheckpointError as error:
+        raise CheckpointError(f"{card.name}: {error}") from error
+    if card.tile % cell:  # tokens would not lie where their boxes say
+        raise CheckpointError(
+            f"{card.name}: config.json: image_size {card.tile} is no multiple of patch_size "
+            f"{cell}; such a model is not supported"
+        )
