@@ -1,8 +1,8 @@
 """Stage 2: projector, placement and decoder learn to answer from selected tokens.
 
 The tower stays as stage 1 left it. Besides the answers, some heads learn where to look: those of
-`GROUND` share their attention among the objects asked about, those of `COUNT` give each object's
-centre an equal part beside a fixed part for the first token, so that the mass tells the number.
+`GROUND` share their attention among the objects asked about, those of `COUNT` give each object
+an equal part beside a fixed part for the first token, so that the mass tells the number.
 The answer is asked for after the layers that look, too, or what they find would be read late.
 """
 

@@ -30,6 +30,7 @@ VIEW_SIDES = (224, 448, 896, 1344)
 MOST_TILES = 16
 MOST_TOKENS = 300
 FILL = 115  # the grey that normalises to zero, which pads tiles
+LEAST_PART = 0.04  # share of an object's area from which a token shows a part of it
 DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
 
 
@@ -50,6 +51,8 @@ class View:
         kind: "fine", "coarse" or "views".
         thing_hits: `[K, 2]` (object, token) pairs.
         centres: `[C, 2]` (object, token of its centre) pairs.
+        parts: `[P, 2]` (object, token that shows a part of it) pairs.
+        part_share: `[P]` share of the object's area in the token.
         site_hits: `[M, 2]` (site, token) pairs.
         length: `[T]` of objects, source pixels.
         asked: questions the tokens can answer.
@@ -68,6 +71,8 @@ class View:
     kind: str
     thing_hits: np.ndarray
     centres: np.ndarray
+    parts: np.ndarray
+    part_share: np.ndarray
     site_hits: np.ndarray
     length: np.ndarray
     asked: list[Question] = field(default_factory=list)
@@ -150,6 +155,7 @@ class ViewMaker:
         columns: list[np.ndarray] = []
         hit: list[tuple[int, int]] = []
         middle: list[tuple[int, int]] = []
+        parts: dict[tuple[int, int], float] = {}
         for level, tiles in chosen:
             for tile in tiles:
                 box = level.box(tile)
@@ -159,11 +165,17 @@ class ViewMaker:
                     shares, own = coverage(prints, box, grid)
                     seen = hits(prints, shares, box.w * box.h / grid**2)
                     hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
+                    parts |= {
+                        (t, start + c): float(shares[t, c])
+                        for t, c in np.argwhere(shares >= LEAST_PART).tolist()
+                    }
                     middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
         table = np.concatenate(columns)
         kept, hit, middle = _thin(rng, tempting, table, hit, middle)
         finest = max(level.index for level, _ in chosen)
         covered = {t for t, token in middle if table[kept[token], 0] == finest}
+        new = {int(old): index for index, old in enumerate(kept)}
+        shown = {(t, new[token]): share for (t, token), share in parts.items() if token in new}
         table = table[kept]
         view = View(
             features=features[kept],
@@ -178,6 +190,8 @@ class ViewMaker:
             kind=kind,
             thing_hits=np.array(hit, dtype=np.int64).reshape(-1, 2),
             centres=np.array(middle, dtype=np.int64).reshape(-1, 2),
+            parts=np.array(list(shown), dtype=np.int64).reshape(-1, 2),
+            part_share=np.array(list(shown.values()), np.float32),
             site_hits=_site_hits(scene, table),
             length=prints.length,
         )
