@@ -567,6 +567,14 @@ def test_an_output_behind_a_link_stays_behind_it(half_failed, tmp_path: Path, wa
     assert [entry.name for entry in (tmp_path / "elsewhere").iterdir()] == ["real"]
 
 
+def test_a_rewrite_leaves_every_other_file_alone(half_failed, tmp_path: Path) -> None:
+    path, entries = half_failed
+    (tmp_path / "out.tmp").write_text("mine")
+    run(path, entries, FakeImages(), retry_failed=True)
+    assert (tmp_path / "out.tmp").read_text() == "mine"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"out", "out.tmp"}
+
+
 def test_a_rewritten_file_is_still_locked(half_failed) -> None:
     path, entries = half_failed
     with AnswerFile(path, RUN, entries, retry_failed=True) as sink:

@@ -13,8 +13,10 @@ import json
 import os
 import stat
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -180,14 +182,14 @@ class AnswerFile:
     def _rewrite(self) -> None:
         """Put the lines that stay in the place of the file, all at once."""
         target = self.path.resolve()
-        fresh = target.with_name(target.name + ".tmp")
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-        descriptor = os.open(fresh, flags, 0o666)
+        descriptor, name = tempfile.mkstemp(".tmp", f"{target.name}.", target.parent)
+        fresh = Path(name)
         try:
             self._lock(descriptor)
             os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             self._copy(descriptor)
             fresh.replace(target)
+            _sync_directory(target.parent)  # else a power cut could bring the old file back
         except BaseException:
             os.close(descriptor)
             fresh.unlink(missing_ok=True)
@@ -214,6 +216,16 @@ class AnswerFile:
 
 def _line(record: Mapping[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _sync_directory(path: Path) -> None:
+    """Put the names of a directory on the disk, where its file system can do so."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
