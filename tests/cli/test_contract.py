@@ -189,6 +189,17 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert process.returncode == -13  # SIGPIPE; a shell says 141
 
 
+@pytest.mark.parametrize("args", [["--help"], ["strategies"], ["strategies", "--json"]])
+def test_letters_that_stdout_cannot_show_are_no_error(args: list[str], monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = start(*args)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "?" in out
+    if "--json" in args:
+        assert json.loads(out)
+
+
 def test_what_a_terminal_might_obey_is_stripped() -> None:
     assert console.strip_controls("a\x1b[31mred\x1b[0m\x07\x9b2J\u202eb\nc\td") == "ared2Jb\nc\td"
     assert console.strip_controls("\x1b]0;title\x07x\ud800") == "x?"

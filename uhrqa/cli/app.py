@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -114,7 +115,7 @@ def main() -> NoReturn:
     from uhrqa.cli.signals import prepare_signals
 
     prepare_signals()
-    fill_streams()
+    prepare_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -183,8 +184,12 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def fill_streams() -> None:
-    """Where a standard stream is closed, let no file that is opened later take its number."""
+def prepare_streams() -> None:
+    """Let no output fail for its stream's sake.
+
+    Where a standard stream is closed, no file that is opened later takes its number; letters that
+    stdout's encoding lacks become `?`.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -194,3 +199,5 @@ def fill_streams() -> None:
         from uhrqa.cli.console import mute_stderr
 
         mute_stderr()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
