@@ -297,6 +297,15 @@ def test_options_count_by_what_they_mean(uhrqa, monkeypatch, questions, checkpoi
     assert uhrqa(*args).code == 6
 
 
+def test_another_precision_is_another_run(uhrqa, monkeypatch, questions, checkpoint) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    assert "4 done before" in uhrqa(*args, "--dtype", "float32", "--device", "cpu").err
+    assert uhrqa(*args, "--dtype", "bfloat16").code == 6
+    monkeypatch.setattr("uhrqa.vlm.device.choose_device", lambda _: torch.device("cuda"))
+    assert uhrqa(*args).code == 6  # there the checkpoint's own would hold
+
+
 def test_another_rfm_is_another_run(uhrqa, questions, checkpoint) -> None:
     args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
     uhrqa(*args)

@@ -29,15 +29,17 @@ def identity(
     """Everything that decides what a line of the output says, JSON-ready.
 
     Args:
-        settings: device, precision, seed and length of the answer.
+        settings: seed, length of the answer, and the precision that device and dtype come to.
         choice: model, strategy and budget.
         rfm: file of a Region Focus Module, instead of the card's.
         evidence: whether a line holds the boxes.
 
     Raises:
         CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
+        ConfigError: a device that this machine does not have.
     """
     from uhrqa.strategies import make_strategy
+    from uhrqa.vlm.device import choose_device, choose_dtype
 
     strategy: Any = make_strategy(choice.strategy, choice.all_options)
     return {
@@ -49,7 +51,7 @@ def identity(
         "tiles": choice.budget.tiles,
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
-        "dtype": settings.dtype,
+        "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
         "attention": settings.attention,
         "evidence": evidence,
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},

@@ -22,15 +22,8 @@ from uhrqa.rfm import load_rfm
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
-from uhrqa.vlm.loading import (
-    choose_attention,
-    choose_device,
-    choose_dtype,
-    load_strictly,
-    load_tokenizer,
-    read_normalisation,
-    weights_of,
-)
+from uhrqa.vlm.device import choose_attention, choose_device, choose_dtype
+from uhrqa.vlm.loading import load_strictly, load_tokenizer, read_normalisation, weights_of
 from uhrqa.vlm.placement import Placement
 
 TILE_BATCH = 32
