@@ -75,6 +75,15 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownNameError: no such name; the message suggests the nearest.
+            ConfigError: an installed package gave the name, and cannot be imported.
         """
         module, _, attribute = self[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            if name in self._builtin:
+                raise
+            raise ConfigError(
+                f"{self.kind} '{name}': {self[name]} cannot be imported ({error}); "
+                "mend or uninstall the package it comes from"
+            ) from error

@@ -41,7 +41,7 @@ class RelevanceReader:
         if wanted == "rfm" and not self._model.rfm_layers:
             raise ConfigError(
                 f"relevance=rfm: {self._model.card.name} has no Region Focus Module; "
-                "use -o relevance=llm"
+                "use --option relevance=llm"
             )
         if wanted not in ("rfm", "llm"):
             raise ConfigError(f"relevance={wanted}: give auto, rfm or llm")

@@ -131,7 +131,7 @@ def _unused(strategy: Strategy, selection: Selection, budget: Budget) -> str | N
     allow, them = ("allow", "them") if len(selection.limits) > 1 else ("allows", "it")
     return (
         f"kept {kept} of {budget.tokens} tokens: {caps} {allow} no more; "
-        f"raise {them} with -o KEY=VALUE"
+        f"raise {them} with --option KEY=VALUE"
     )
 
 
