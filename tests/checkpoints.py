@@ -74,7 +74,7 @@ def make_checkpoint(path: Path, decoder: str = "qwen2", context: int = 4096) -> 
     config = LlavaNextConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.vocab["<image>"],
         image_grid_pinpoints=[[112, 112], [112, 56], [56, 112], [112, 168]],
         vision_feature_layer=-2,
     )

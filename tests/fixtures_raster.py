@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -48,7 +49,7 @@ def level_raster(
             _write_level(tif, overview, value, subfiletype=1)
 
 
-def _write_level(tif: tifffile.TiffWriter, size: Size, value: int, **options: object) -> None:
+def _write_level(tif: tifffile.TiffWriter, size: Size, value: int, **options: Any) -> None:
     tif.write(
         np.full((*size, 3), value, np.uint8),
         photometric="rgb",
@@ -59,7 +60,7 @@ def _write_level(tif: tifffile.TiffWriter, size: Size, value: int, **options: ob
     )
 
 
-def _tiff(**options: object) -> Callable[[Path, Array], Path]:
+def _tiff(**options: Any) -> Callable[[Path, Array], Path]:
     def write(folder: Path, array: Array) -> Path:
         path = folder / "image.tif"
         planar = options.get("planarconfig") == "separate"
@@ -71,7 +72,7 @@ def _tiff(**options: object) -> Callable[[Path, Array], Path]:
     return write
 
 
-def _zarr(*, bands_first: bool = False, **options: object) -> Callable[[Path, Array], Path]:
+def _zarr(*, bands_first: bool = False, **options: Any) -> Callable[[Path, Array], Path]:
     def write(folder: Path, array: Array) -> Path:
         path = folder / "image.zarr"
         stored = np.moveaxis(array, 2, 0)[None] if bands_first else array

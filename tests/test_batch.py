@@ -224,7 +224,7 @@ def test_bad_lines_bad_images_and_our_own_mistakes_become_records(tmp_path: Path
     summary = run(tmp_path / "out", entries, FakeImages())
     found = {record["id"]: record.get("error") for record in records_of(tmp_path / "out")}
     assert found["x"] == "bad.tif: not an image"
-    assert found["line-2"].startswith("line 2: not JSON: Expecting value")
+    assert str(found["line-2"]).startswith("line 2: not JSON: Expecting value")
     assert found["y"] == "ZeroDivisionError: division by zero"
     assert found["z"] is None
     assert (summary.answered, summary.failed) == (1, 3)

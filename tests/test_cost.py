@@ -236,7 +236,7 @@ class Subject:
         with self.fake:
             self.model = Model(config).eval()
         self.dims = Dims.from_config(config.to_dict())
-        self.width = config.text_config.hidden_size
+        self.width = config.get_text_config().hidden_size
 
     def count(self, run: Callable[[Model], object]) -> int:
         """FLOPs of `run(model)` as FlopCounterMode sees them."""
@@ -315,7 +315,8 @@ def test_decoding_agrees_with_the_counter_step_by_step(subject: Subject) -> None
             model(inputs_embeds=torch.empty(1, 1, subject.width), past_key_values=cache)
 
     assert subject.count(run) == decode_flops(subject.dims.decoder, context, steps)
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    layers: list[Any] = cache.layers
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
     assert held == kv_bytes(subject.dims.decoder, context + steps, bytes_per_value=4)
 
 

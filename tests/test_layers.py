@@ -40,12 +40,13 @@ def part_of(path: Path) -> str:
 def imported_parts(source: str) -> Iterator[tuple[int, str]]:
     """Line and part of every import of ours, those inside functions too."""
     for node in ast.walk(ast.parse(source)):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write absolute imports"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
         for name in names:
             if name.startswith("uhrqa."):
                 yield node.lineno, name.split(".")[1]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def uhrqa(capsys, monkeypatch, tmp_path: Path) -> Callable[..., Outcome]:
     return call
 
 
-def start(*args: object, **options: object) -> subprocess.Popen[str]:
+def start(*args: object, **options: Any) -> subprocess.Popen[str]:
     """Start a command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", "from uhrqa.cli import main; main()", *map(str, args)],

@@ -8,6 +8,7 @@ import os
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numcodecs
 import numpy as np
@@ -25,13 +26,13 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import image, open_raster
 
 
-def read_all(source: object) -> None:
+def read_all(source: Any) -> None:
     with open_raster(source) as raster:
         raster.read(Box.whole(raster.size), Size(64, 64))
         raster.read(Box.whole(raster.size), raster.size)
 
 
-def refusal(source: object) -> str:
+def refusal(source: Any) -> str:
     """The one line with which a source is refused, at opening or at reading all of it."""
     with pytest.raises(RasterError) as caught:
         read_all(source)
@@ -41,7 +42,7 @@ def refusal(source: object) -> str:
     return line
 
 
-def save_tiff(path: Path, array: np.ndarray, **options: object) -> Path:
+def save_tiff(path: Path, array: np.ndarray, **options: Any) -> Path:
     options = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib", **options}
     tifffile.imwrite(path, array, metadata=None, **options)
     return path
@@ -454,9 +455,9 @@ def test_a_zarr_chunk_that_unpacks_to_far_more_than_its_pixels(tmp_path: Path, n
     "codec",
     [numcodecs.Zstd(), numcodecs.Blosc(), numcodecs.GZip(), numcodecs.Zlib(), numcodecs.LZ4()],
 )
-def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, codec: object):
+def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, codec: Any):
     path = tmp_path / "a.zarr"
-    options = {"shape": (40, 40, 3), "chunks": (32, 32, 3), "dtype": "uint8"}
+    options: Any = {"shape": (40, 40, 3), "chunks": (32, 32, 3), "dtype": "uint8"}
     array = zarr.create_array(store=str(path), zarr_format=2, compressors=codec, **options)
     array[...] = noise_raster(40, 40)
     read_all(path)
@@ -467,10 +468,11 @@ def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, code
 @pytest.mark.parametrize("place", ["start", "end"])
 def test_a_chunk_inside_a_shard_that_unpacks_to_far_more(tmp_path: Path, place: str):
     path = tmp_path / "a.zarr"
+    shards: Any = {"shape": (64, 64, 3), "index_location": place}
     array = zarr.create_array(
         store=str(path),
         shape=(100, 70, 3),
-        shards={"shape": (64, 64, 3), "index_location": place},
+        shards=shards,
         chunks=(32, 32, 3),
         dtype="uint8",
         compressors=zarr.codecs.ZstdCodec(),

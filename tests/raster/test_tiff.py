@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_a_later_image_that_is_not_marked_as_reduced_is_no_overview(tmp_path: Pa
         assert raster.levels == (Size(200, 300),)
 
 
-def save_pages(path: Path, *sizes: tuple[int, int], **options: object) -> Path:
+def save_pages(path: Path, *sizes: tuple[int, int], **options: Any) -> Path:
     """Pages that are not marked as reduced, each flat: 10, 20, ..."""
     with tifffile.TiffWriter(path) as tif:
         for index, size in enumerate(sizes):
@@ -264,7 +265,7 @@ def test_a_tile_that_was_never_written_is_black(tmp_path: Path):
         path, shape=(128, 128, 3), dtype="uint8", photometric="rgb", tile=(64, 64), metadata=None
     )
     with tifffile.TiffFile(path, mode="r+") as tif:
-        tags = tif.pages[0].tags
+        tags = tif.pages.first.tags
         tags["TileOffsets"].overwrite([0, 0, 0, 0])
         tags["TileByteCounts"].overwrite([0, 0, 0, 0])
     with open_raster(path) as raster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import ExtraBandsWarning, open_raster
 
 
-def save(path: Path, values: np.ndarray, chunks: tuple, **options: object) -> Path:
+def save(path: Path, values: np.ndarray, chunks: tuple, **options: Any) -> Path:
     array = zarr.create_array(
         store=str(path), shape=values.shape, chunks=chunks, dtype=values.dtype, **options
     )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import LlavaNextForConditionalGeneration, LlavaNextProcessor
+from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration, LlavaNextProcessor
 from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
 )
@@ -27,11 +28,11 @@ SHAPES = [(112, 112), (56, 112), (112, 56), (112, 168)]
 
 def stock_inputs(path: Path, image: np.ndarray) -> dict[str, torch.Tensor]:
     tokenizer = make_tokenizer()
-    config = LlavaNextForConditionalGeneration.config_class.from_pretrained(path)
+    config = LlavaNextConfig.from_pretrained(path)
     images = LlavaNextImageProcessorPil(
         size={"shortest_edge": TILE},
         crop_size={"height": TILE, "width": TILE},
-        image_grid_pinpoints=config.image_grid_pinpoints,
+        image_grid_pinpoints=config.image_grid_pinpoints or [],
         image_mean=[0.5, 0.4, 0.2],
         image_std=[0.5, 0.6, 0.7],
     )
@@ -44,9 +45,8 @@ def stock_inputs(path: Path, image: np.ndarray) -> dict[str, torch.Tensor]:
         chat_template=tokenizer.chat_template,
     )
     parts = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": parts}], tokenize=False, add_generation_prompt=True
-    )
+    chat: Any = [{"role": "user", "content": parts}]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     return processor(images=Image.fromarray(image), text=text, return_tensors="pt")
 
 

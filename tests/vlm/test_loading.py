@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,7 +125,7 @@ def test_damaged_companions_of_the_weights_are_refused(copy: Path, name, content
 
 
 def test_a_template_for_text_content_works_too(copy: Path) -> None:
-    model = load_model(str(copy), device="cpu")
+    model: Any = load_model(str(copy), device="cpu")
     model.tokenizer.chat_template = "{% for m in messages %}{{ '[INST] ' + m.content }}{% endfor %}"
     before = model.tokenizer.decode(model.build_prompt("how many?").before)
     assert before.startswith("[INST] ")
@@ -134,7 +135,7 @@ def test_a_template_beside_the_tokenizer_is_found(copy: Path) -> None:
     template = (copy / "chat_template.jinja").read_text()
     (copy / "chat_template.jinja").unlink()
     (copy / "chat_template.json").write_text(json.dumps({"chat_template": template}))
-    model = load_model(str(copy), device="cpu")
+    model: Any = load_model(str(copy), device="cpu")
     assert "im_start" in model.tokenizer.decode(model.build_prompt("how many?").before)
 
 
