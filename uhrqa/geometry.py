@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 
@@ -58,8 +57,3 @@ class Box(NamedTuple):
     def scale(self, sx: float, sy: float) -> Box:
         """The same rectangle after stretching both axes."""
         return Box(self.x0 * sx, self.y0 * sy, self.x1 * sx, self.y1 * sy)
-
-    def round_out(self) -> Box:
-        """The least box with whole edges that holds this one."""
-        x0, y0 = float(math.floor(self.x0)), float(math.floor(self.y0))
-        return Box(x0, y0, float(math.ceil(self.x1)), float(math.ceil(self.y1)))
