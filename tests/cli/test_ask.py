@@ -82,7 +82,7 @@ def test_levels_of_region_merge_are_called_views(ask) -> None:
 
 def test_an_option_that_leaves_much_of_the_budget_unused_is_named(ask) -> None:
     few = ("-b", "4k", "-o", "keep_ratio=0.01")
-    assert "of 4000 tokens: keep_ratio=0.01 allows no more; raise it with -o" in ask(*few).err
+    assert "of 4000 tokens: keep_ratio=0.01 allows no more; raise it with --option" in ask(*few).err
     assert "and max_tiles=1 allow no more; raise them" in ask(*few, "-o", "max_tiles=1").err
     assert "no more" not in ask("-b", "4k", "-o", "keep_ratio=1").err  # the image has no more
     assert "no more" not in ask("-o", "keep_ratio=0.9").err  # the budget is used
