@@ -120,7 +120,15 @@ def test_raster_order_sorts_by_level_then_row(vlm, image) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"partition": "sam"}, {"rows": "first"}, {"order": "up"}, {"shares": ()}, {"scales": (0,)}],
+    [
+        {"partition": "sam"},
+        {"rows": "first"},
+        {"order": "up"},
+        {"shares": ()},
+        {"scales": (0,)},
+        {"scales": ()},
+        {"scales": (10**8,)},
+    ],
 )
 def test_options_out_of_range_are_refused(wrong) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SIDE_TILES = (2, 4, 8, 12)  # 672, 1344, 2688, 4032 px for 336 px tiles
 REGIONS = 600  # granularity of the paper's Table 7, where results are flat
+MOST_PIXELS = 100_000  # of a view's longer side: all its tiles are encoded
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ class RegionMerge:
         check_count("iterations", self.iterations)
         if not self.shares or min(self.shares) < 1:
             raise ValueError(f"shares={self.shares}: give whole numbers above 0")
-        if self.scales is not None and (not self.scales or min(self.scales) < 1):
-            raise ValueError(f"scales={self.scales}: give pixels above 0")
+        if self.scales is not None and not all(1 <= side <= MOST_PIXELS for side in self.scales):
+            raise ValueError(f"scales={self.scales}: give pixels from 1 to {MOST_PIXELS}")
+        if self.scales == ():
+            raise ValueError("scales: give at least one")
         if self.scales is not None and len(self.scales) > len(self.shares):
             raise ValueError(
                 f"scales={self.scales}: {len(self.scales)} views but {len(self.shares)} shares; "
