@@ -20,7 +20,7 @@ UNREADABLE = 0.12  # weight of an answer that can only be guessed
 TEMPTING = 0.15  # from here on a token is not one of the many that look like nothing
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
 SHORT = 95  # tokens: shorter samples get row separators, which may double their length
-ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.4,
+_ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.4,
                 "position": 1.3, "category": 1.2, "reasoning": 1.2}  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def arrange(
 
 
 def _choose(view: View, rng: np.random.Generator, most: int) -> list[int]:
-    odds = np.array([ASKED_MORE.get(question.category, 1.0) for question in view.asked])
+    odds = np.array([_ASKED_MORE.get(question.category, 1.0) for question in view.asked])
     keys = rng.random(len(odds)) ** (1.0 / odds)
     return np.argsort(-keys)[:most].tolist()
 

@@ -1,7 +1,7 @@
 """Train the embedded model: `python -m uhrqa.training.tiny --out models/tiny`.
 
-Four stages of so many steps: vision, language, region focus module, practice. The same seed gives
-the same losses on the same machine. A run that was killed goes on from its last checkpoint in
+Three stages of so many steps: vision, language, region focus module. The same seed gives the same
+losses on the same machine. A run that was killed goes on from its last checkpoint in
 `--work`; finished stages are not repeated. Needs two cores: one trains, one draws.
 """
 
@@ -16,13 +16,11 @@ import torch
 
 from uhrqa.training.checkpoint import save_checkpoint
 from uhrqa.training.language import train_language
-from uhrqa.training.practice import train_practice
 from uhrqa.training.rfm import train_rfm
 from uhrqa.training.shape import Shape
 from uhrqa.training.vision import train_vision
 
-VISION_STEPS, LANGUAGE_STEPS, RFM_STEPS, PRACTICE_STEPS = 11000, 2000, 150, 450
-CARD = Path("models/tiny.yaml")
+VISION_STEPS, LANGUAGE_STEPS, RFM_STEPS = 11000, 1400, 150
 
 
 def train(out: Path, work: Path, scale: float, seed: int) -> None:
@@ -38,7 +36,6 @@ def train(out: Path, work: Path, scale: float, seed: int) -> None:
     train_vision(work, shape, round(scale * VISION_STEPS), seed)
     learner = train_language(work, shape, round(scale * LANGUAGE_STEPS), seed)
     rfm = train_rfm(work, shape, learner, round(scale * RFM_STEPS), seed)
-    train_practice(work, CARD, learner, rfm, round(scale * PRACTICE_STEPS), seed)
     save_checkpoint(learner, rfm, out)
 
 

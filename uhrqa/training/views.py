@@ -93,7 +93,7 @@ class ViewMaker:
     def __call__(self, index: int) -> View:
         """The view of an index."""
         rng = np.random.default_rng([3, self.seed, index])
-        scene = draw_any(rng)
+        scene = _draw(rng)
         kind = str(rng.choice(["fine", "coarse", "views"], p=[0.55, 0.2, 0.25]))
         sites = rng.permutation(len(scene.sites)).tolist()
         chosen = [
@@ -198,8 +198,7 @@ class ViewMaker:
         return view, covered
 
 
-def draw_any(rng: np.random.Generator) -> SceneTruth:
-    """A scene of any size the model is meant for."""
+def _draw(rng: np.random.Generator) -> SceneTruth:
     side = round(math.exp(rng.uniform(math.log(1000), math.log(16384))))
     aspect = float(rng.choice([1.0, 0.75, rng.uniform(0.5, 1.0)], p=[0.6, 0.2, 0.2]))
     return draw_scene(int(rng.integers(2**31)), side, aspect)
