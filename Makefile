@@ -44,7 +44,7 @@ format: setup ## let ruff mend what it can
 bench: setup ## bytes read, seconds and memory on images from 4k to 16k
 	$(BIN)/python -m benchmarks.reading
 
-train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 cores
+train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 free cores
 	$(BIN)/python -m uhrqa.training.tiny
 
 eval-tiny: setup ## the embedded model on held-out scenes, per strategy and budget

@@ -13,7 +13,7 @@ from uhrqa.synth.scene import SceneTruth
 SIDES = (1024, 1448, 2048, 2896, 4096, 5792, 8192)
 HELD_OUT_SEED = 2**33  # training draws scene seeds below 2**31
 DEMO_SIDE = 8192
-DEMO_SEED = 7
+DEMO_SEED = 4
 
 
 def held_out(count: int, seed: int = 0) -> list[tuple[SceneTruth, list[Question]]]:
@@ -47,8 +47,9 @@ def demo_scene(seed: int = DEMO_SEED) -> tuple[SceneTruth, list[Question]]:
     """An 8192 px scene and three questions: a count, a colour and a yes/no about a tiny car.
 
     Args:
-        seed: other seeds give other scenes of the same kind. The default was picked because the
-            embedded model is right about it; its counts rarely are (models/tiny/README.md).
+        seed: other seeds give other scenes of the same kind. The default is the first whose three
+            answers the embedded model gets right: it counts rightly in about 4 of 10 of them
+            (models/tiny/README.md).
     """
     for attempt in range(1000):
         own = HELD_OUT_SEED * 2 + seed * 1000 + attempt

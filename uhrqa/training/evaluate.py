@@ -210,10 +210,10 @@ def main() -> None:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--scenes", type=int, default=42)
+    parser.add_argument("--scenes", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
-    parser.add_argument("--budgets", nargs="+", type=int, default=[128, 256, 512, 1024])
+    parser.add_argument("--budgets", nargs="+", type=int, default=[128, 512])
     parser.add_argument("--demos", type=int, default=0, help="demonstration scenes to try")
     parser.add_argument("--json", type=Path, help="file for the rows")
     args = parser.parse_args()
