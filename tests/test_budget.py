@@ -20,6 +20,8 @@ from uhrqa.errors import BudgetError, ConfigError
         ("4Ki", 4096),
         ("4ki", 4096),
         ("1.5k", 1500),
+        ("1M", 1_000_000),
+        ("1Mi", 2**20),
         ("0.5Ki", 512),
         (" 12 ", 12),
         ("1", 1),
@@ -42,7 +44,7 @@ def test_a_budget_is_read_as_people_write_it(text: str, tokens: int) -> None:
         ("k", "not a number of tokens"),
         ("four", "not a number of tokens"),
         ("4kb", "not a number of tokens"),
-        ("4M", "not a number of tokens"),
+        ("4G", "not a number of tokens"),
         ("1e3", "not a number of tokens"),
         ("4_096", "not a number of tokens"),
         ("٤", "not a number of tokens"),  # a digit, but not one of ours

@@ -12,8 +12,8 @@ from fractions import Fraction
 
 from uhrqa.errors import BudgetError, ConfigError
 
-_WRITTEN = re.compile(r"(?P<number>\d{1,99}(?:\.\d{1,99})?)\s*(?P<unit>k|K|ki|Ki)?", re.ASCII)
-_UNITS = {"": 1, "k": 1000, "ki": 1024}
+_WRITTEN = re.compile(r"(?P<number>\d{1,99}(?:\.\d{1,99})?)\s*(?P<unit>k|K|ki|Ki|M|Mi)?", re.ASCII)
+_UNITS = {"": 1, "k": 1000, "ki": 1024, "m": 10**6, "mi": 2**20}
 MOST_TOKENS = 10**9  # far past any context; keeps a slip of the finger from becoming a number
 
 
@@ -62,7 +62,7 @@ class Budget:
 
 
 def parse_tokens(text: str) -> int:
-    """Read a number of tokens: `4096`, `4k` and `4K` (4000), `4Ki` (4096), `1.5k` (1500).
+    """Read a number of tokens: `4096`, `4k` and `4K` (4000), `4Ki` (4096), `1.5k`, `1M`, `1Mi`.
 
     Raises:
         ConfigError: not such a number, less than 1, or not a whole number of tokens.

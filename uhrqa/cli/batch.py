@@ -200,7 +200,8 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
 def _print_summary(summary: Summary, sink: Sink) -> None:
     """How the run ended, and what to do about failures."""
     done, failed = summary.skipped - sink.failed, summary.failed + sink.failed
-    print_note(f"uhrqa: {summary.answered} answered, {done} done before, {failed} failed")
+    before = f" ({sink.failed} of them before)" if sink.failed else ""
+    print_note(f"uhrqa: {summary.answered} answered, {done} done before, {failed} failed{before}")
     _print_reasons(summary.reasons)
     if failed and isinstance(sink, AnswerFile):
         print_note(f"uhrqa: see the error key in {sink.path}; --retry-failed asks again")
