@@ -174,6 +174,7 @@ def train_vision(folder: Path, shape: Shape, steps: int, seed: int) -> CLIPVisio
     """
     torch.manual_seed(seed)
     tower, heads = vision_tower(shape), PatchHeads(shape.width)
+    tower.set_attn_implementation("eager")  # 65 tokens: 1.6 times as fast as sdpa on a CPU
     optimizer = tower_optimizer(tower, heads)
     stage = Stage(
         folder / "vision.pt", steps, {"tower": tower, "heads": heads, "optimizer": optimizer}
