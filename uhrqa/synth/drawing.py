@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from uhrqa.geometry import Size
-from uhrqa.synth.kinds import BY_NAME, KINDS, PLACES, ZONES, Kind
-from uhrqa.synth.scene import FIELD, Clutter, SceneTruth, Site, Thing
+from uhrqa.synth.clutter import AT_SEA, ON_LAND
+from uhrqa.synth.kinds import BY_NAME, KINDS, PLACES, SEASONS, ZONES, Kind
+from uhrqa.synth.land import zone_map
+from uhrqa.synth.scene import FIELD, Clutter, Light, SceneTruth, Site
+from uhrqa.synth.stock import draw_things
 
 SITE_SHARE = 0.021  # a site's radius / the scene's longer side: some 40 px wide at level 1
+TWIN_SHARE = 0.14  # sites that repeat a kind
 EMPTY_SHARE = 0.16  # sites that hold nothing
-TWIN_SHARE = 0.12  # sites that repeat a kind
+TRIES = 10  # places tried for a site before its cell is given to ships, or left alone
+MAP = 64  # points along a side of the map that tells land from sea
+CAR_METRES = 4.6  # what a car's length tells about the ground sample distance
 
 
 def draw_scene(seed: int, side: int, aspect: float = 1.0, unit: float | None = None) -> SceneTruth:
@@ -27,13 +34,28 @@ def draw_scene(seed: int, side: int, aspect: float = 1.0, unit: float | None = N
     rng = np.random.default_rng([seed, side, round(aspect * 1000)])
     size = Size(max(1, round(side * aspect)), side)
     if unit is None:
-        unit = math.exp(rng.uniform(math.log(11.0), math.log(24.0)))
+        unit = math.exp(rng.uniform(math.log(8.0), math.log(24.0)))
     unit = min(unit, side / 60)
     zones, fields, shares = _draw_zones(rng)
-    sites, things = _draw_sites(rng, size, unit)
-    clutter = _draw_clutter(rng, size, unit, sites)
-    return SceneTruth(
-        seed, size, unit, zones, fields, shares, sites, things, clutter, _draw_roads(rng, size)
+    light = _draw_light(rng, unit)
+    bare = SceneTruth(seed, size, unit, light, zones, fields, shares, (), (), (), ())
+    water = _is_sea(bare)
+    placed = _draw_sites(rng, bare, water)
+    return replace(
+        placed,
+        clutter=_draw_clutter(rng, placed, water),
+        roads=_draw_roads(rng, size, water),
+    )
+
+
+def _draw_light(rng: np.random.Generator, unit: float) -> Light:
+    return Light(
+        season=str(rng.choice(list(SEASONS))),
+        sun=rng.uniform(0, 2 * math.pi),
+        reach=math.exp(rng.uniform(math.log(0.4), math.log(1.5))),
+        haze=float(rng.choice([0.0, rng.uniform(0, 0.2)])),
+        tint=(rng.uniform(0.95, 1.05), rng.uniform(0.97, 1.03), rng.uniform(0.94, 1.06)),
+        gsd=round(CAR_METRES / (BY_NAME["car"].length * unit), 3),
     )
 
 
@@ -43,144 +65,118 @@ def _draw_zones(
     """One land cover that leads and up to two others, as smooth fields."""
     count = int(rng.integers(1, 4))
     zones = tuple(rng.permutation(list(ZONES))[:count].tolist())
-    if zones[0] == "sea":  # land leads, or roads and car parks would swim
+    if zones[0] == "sea":  # land leads
         zones = (*zones[1:], "sea") if count > 1 else ("farm",)
     grid = np.stack(np.meshgrid(np.linspace(0, 1, FIELD), np.linspace(0, 1, FIELD)), -1)
     fields = np.empty((count, FIELD, FIELD), np.float32)
     for index in range(count):
         centre = rng.uniform(0, 1, 2)
         reach = -np.linalg.norm(grid - centre, axis=-1) * 1.4 + 0.25 * (index == 0)
-        fields[index] = reach + rng.normal(0, 0.16, (FIELD, FIELD))
+        fields[index] = reach + rng.normal(0, 0.12, (FIELD, FIELD))
     covered = np.bincount(fields.argmax(0).ravel(), minlength=count) / FIELD**2
     return zones, fields, dict(zip(zones, covered.tolist(), strict=True))
 
 
-def _draw_sites(
-    rng: np.random.Generator, size: Size, unit: float
-) -> tuple[tuple[Site, ...], tuple[Thing, ...]]:
+def _is_sea(scene: SceneTruth) -> np.ndarray:
+    """Which points of a coarse map are water: `[MAP, MAP]` bool."""
+    if "sea" not in scene.zones:
+        return np.zeros((MAP, MAP), bool)
+    across, down = ((np.arange(MAP) + 0.5) / MAP * side for side in (scene.size.w, scene.size.h))
+    return np.asarray(zone_map(scene, across, down) == scene.zones.index("sea"))
+
+
+def _water_share(water: np.ndarray, size: Size, x: float, y: float, reach: float) -> float:
+    """Share of the map's points within a square that is water."""
+    spans = []
+    for at, side in ((y, size.h), (x, size.w)):
+        low, high = (math.floor((at + sign * reach) / side * MAP) for sign in (-1, 1))
+        spans.append(slice(max(0, low), max(0, low, min(MAP - 1, high)) + 1))
+    part = water[spans[0], spans[1]]
+    return float(part.mean()) if part.size else 0.0
+
+
+def _draw_sites(rng: np.random.Generator, scene: SceneTruth, water: np.ndarray) -> SceneTruth:
     """One to five sites, each in a cell of its own so that "top left" names one."""
     cells = rng.permutation(9)[: int(rng.integers(1, 6))]
-    kinds = rng.permutation(len(KINDS)).tolist()
-    sites: list[Site] = []
-    things: list[Thing] = []
+    kinds = [KINDS[index] for index in rng.permutation(len(KINDS)).tolist()]
     for cell in cells.tolist():
-        if sites and rng.random() < TWIN_SHARE:
-            kind = BY_NAME[sites[0].kind]
-        else:
-            kind = KINDS[kinds[len(sites)]]
-        site, own = _draw_site(rng, size, unit, kind, cell)
-        own = [Thing(*_fields_of(t), site=len(sites)) for t in own]
-        first = len(things)
-        things += own
-        indices = tuple(range(first, len(things)))
-        sites.append(
-            Site(
-                kind.name,
-                site.place,
-                site.surface,
-                site.x,
-                site.y,
-                site.radius,
-                site.angle,
-                indices,
-            )
+        twin = scene.sites and rng.random() < TWIN_SHARE
+        kind = BY_NAME[scene.sites[0].kind] if twin else kinds[len(scene.sites)]
+        site = _draw_site(rng, scene, kind, cell, water)
+        if site is None:
+            continue
+        first, here = len(scene.things), BY_NAME[site.kind]
+        things = []
+        if rng.random() >= EMPTY_SHARE:
+            room = 0.13 * min(scene.size)
+            site, things = draw_things(rng, scene.unit, here, site, len(scene.sites), room)
+        site = replace(site, things=tuple(range(first, first + len(things))))
+        scene = replace(
+            scene, sites=(*scene.sites, site), things=(*scene.things, *things)
         )
-    return tuple(sites), tuple(things)
-
-
-def _fields_of(thing: Thing) -> tuple[str, str, str, str, float, float, float, float]:
-    t = thing
-    return t.kind, t.colour, t.state, t.shape, t.x, t.y, t.length, t.angle
+    return scene
 
 
 def _draw_site(
-    rng: np.random.Generator, size: Size, unit: float, kind: Kind, cell: int
-) -> tuple[Site, list[Thing]]:
+    rng: np.random.Generator, scene: SceneTruth, kind: Kind, cell: int, water: np.ndarray
+) -> Site | None:
+    """A site in a cell: on land, or at sea for ships; None where neither has room."""
+    size, ship = scene.size, BY_NAME["ship"]
     row, col = divmod(cell, 3)
-    radius = max(5.0 * unit, SITE_SHARE * max(size) * rng.uniform(0.85, 1.35))
+    radius = max(5.0 * scene.unit, SITE_SHARE * max(size) * rng.uniform(0.85, 1.35))
     radius = min(radius, 0.13 * min(size))
     # A margin keeps the site off its cell's edges, where "top left" could be argued.
     margin_x, margin_y = (min(1.25 * radius, 0.16 * side) for side in (size.w, size.h))
-    x = rng.uniform(col * size.w / 3 + margin_x, (col + 1) * size.w / 3 - margin_x)
-    y = rng.uniform(row * size.h / 3 + margin_y, (row + 1) * size.h / 3 - margin_y)
-    surface = str(rng.choice(kind.surfaces))
-    angle = rng.uniform(0, math.pi)
-    site = Site(kind.name, PLACES[cell], surface, x, y, radius, angle, ())
-    if rng.random() < EMPTY_SHARE:
-        return site, []
-    return site, _draw_things(rng, unit, kind, site)
-
-
-def _draw_things(rng: np.random.Generator, unit: float, kind: Kind, site: Site) -> list[Thing]:
-    """Objects of one kind, colour, state and shape, well apart."""
-    odds = np.array([0.30, 0.21, 0.18, 0.14, 0.10, 0.07][: kind.most])
-    count = 1 + int(rng.choice(len(odds), p=odds / odds.sum()))
-    colour = str(rng.choice(kind.colours))
-    state = str(rng.choice(kind.states)) if kind.states else ""
-    shape = str(rng.choice(kind.shapes)) if kind.shapes else ""
-    length = unit * kind.length
-    apart = max(1.55 * length, 30.0 if site.radius > 70 else 1.55 * length)
-    reach = min(0.72 * site.radius, max(2.2 * apart, 7.0 * unit))
-    spots = _spread(rng, count, reach, apart, kind.name == "bridge")
-    heading = rng.uniform(0, 2 * math.pi)
-    things = []
-    for u, v in spots:
-        c, s = math.cos(site.angle), math.sin(site.angle)
-        if kind.name == "bridge":  # it crosses the river, which runs along the site
-            turn = site.angle + math.pi / 2
-        elif kind.name in ("airplane", "ship"):
-            turn = heading + rng.normal(0, 0.5)
-        else:
-            turn = site.angle + (math.pi / 2) * int(rng.integers(0, 2)) + rng.normal(0, 0.06)
-        size = length * rng.uniform(0.92, 1.08)
-        x, y = site.x + u * c - v * s, site.y + u * s + v * c
-        things.append(Thing(kind.name, colour, state, shape, x, y, size, turn, -1))
-    return things
-
-
-def _spread(
-    rng: np.random.Generator, count: int, reach: float, apart: float, on_line: bool
-) -> list[tuple[float, float]]:
-    """Points in the site's own axes, no two nearer than `apart`; fewer when they do not fit."""
-    spots: list[tuple[float, float]] = []
-    for _ in range(40 * count):
-        u, v = rng.uniform(-reach, reach, 2).tolist()
-        spot = (u * 1.3, 0.0) if on_line else (u, v)
-        if all(math.dist(spot, other) >= apart for other in spots):
-            spots.append(spot)
-        if len(spots) == count:
+    angle, x, y, wet = rng.uniform(0, math.pi), 0.0, 0.0, 0.0
+    for _ in range(TRIES):
+        x = rng.uniform(col * size.w / 3 + margin_x, (col + 1) * size.w / 3 - margin_x)
+        y = rng.uniform(row * size.h / 3 + margin_y, (row + 1) * size.h / 3 - margin_y)
+        wet = _water_share(water, size, x, y, 1.2 * radius)
+        if wet == 0.0 or (kind is ship and wet == 1.0):
             break
-    return spots
+    if wet == 1.0 and not any(site.kind == "ship" for site in scene.sites):
+        kind = ship
+    elif wet > 0.0 and not (kind is ship and wet == 1.0):
+        return None
+    surface = str(rng.choice(kind.surfaces))
+    return Site(kind.name, PLACES[cell], surface, x, y, radius, angle, (), at_sea=wet == 1.0)
 
 
 def _draw_clutter(
-    rng: np.random.Generator, size: Size, unit: float, sites: tuple[Site, ...]
+    rng: np.random.Generator, scene: SceneTruth, water: np.ndarray
 ) -> tuple[Clutter, ...]:
-    """Trees and rocks, off the sites; more of them near sites, where they can mislead."""
+    """Trees, rocks and look-alikes off the sites' pads; more of them near, where they mislead."""
     found = []
-    for index in range(int(rng.integers(20, 70))):
-        if sites and index % 3 == 0:
+    size, sites = scene.size, scene.sites
+    for index in range(int(rng.integers(30, 110))):
+        if sites and index % 3 > 0:
             near = sites[int(rng.integers(len(sites)))]
-            turn, far = rng.uniform(0, 2 * math.pi), near.radius * rng.uniform(1.5, 3.0)
+            turn, far = rng.uniform(0, 2 * math.pi), near.radius * rng.uniform(1.4, 3.0)
             x, y = near.x + far * math.cos(turn), near.y + far * math.sin(turn)
         else:
             x, y = rng.uniform(0, size.w), rng.uniform(0, size.h)
-        radius = unit * rng.uniform(0.25, 0.9)
-        if all(math.dist((x, y), (s.x, s.y)) > 1.45 * s.radius + radius for s in sites):
-            found.append(Clutter(x, y, radius, int(rng.integers(0, 3))))
+        length = scene.unit * rng.uniform(0.7, 2.0)
+        if any(math.dist((x, y), (s.x, s.y)) < 1.3 * s.radius + length for s in sites):
+            continue
+        wet = _water_share(water, size, x, y, 0.0) > 0
+        kind = str(rng.choice(AT_SEA if wet else ON_LAND))
+        angle = rng.uniform(0, math.pi)
+        found.append(Clutter(kind, x, y, length, angle, int(rng.integers(0, 4))))
     return tuple(found)
 
 
 def _draw_roads(
-    rng: np.random.Generator, size: Size
+    rng: np.random.Generator, size: Size, water: np.ndarray
 ) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """Up to three gently bent roads from edge to edge."""
+    """Up to three gently bent roads from edge to edge; those that would cross much sea are left."""
     roads = []
     for _ in range(int(rng.integers(0, 4))):
-        along = np.linspace(-0.02, 1.02, 9)
-        across = rng.uniform(0.1, 0.9) + rng.uniform(-0.5, 0.5) * (along - 0.5)
-        across = across + np.cumsum(rng.normal(0, 0.02, 9))
-        pair = (along, across) if rng.random() < 0.5 else (across, along)
-        points = zip((pair[0] * size.w).tolist(), (pair[1] * size.h).tolist(), strict=True)
-        roads.append(tuple(points))
+        along = np.linspace(-0.02, 1.02, 33)
+        bend = np.cumsum(np.convolve(rng.normal(0, 0.012, 33), np.ones(5) / 3, "same"))
+        across = rng.uniform(0.1, 0.9) + rng.uniform(-0.5, 0.5) * (along - 0.5) + bend
+        x, y = (along, across) if rng.random() < 0.5 else (across, along)
+        cells = [np.clip((part * MAP).astype(int), 0, MAP - 1) for part in (y, x)]
+        if water[cells[0], cells[1]].mean() < 0.1:
+            points = zip((x * size.w).tolist(), (y * size.h).tolist(), strict=True)
+            roads.append(tuple(points))
     return tuple(roads)

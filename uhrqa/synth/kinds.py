@@ -29,12 +29,20 @@ SURFACES: dict[str, Colour] = {
     "water": (52, 92, 124),
 }
 
-ZONES: dict[str, Colour] = {
-    "sea": (40, 78, 112),
-    "town": (142, 134, 126),
-    "farm": (146, 140, 84),
-    "forest": (58, 88, 50),
-}
+ZONES = ("sea", "town", "farm", "forest")
+"""What covers the land between sites."""
+
+SEASONS: dict[str, dict[str, Colour]] = {
+    "spring": {"sea": (44, 82, 104), "town": (132, 128, 120), "farm": (118, 132, 76),
+               "forest": (72, 96, 52)},
+    "summer": {"sea": (36, 74, 100), "town": (138, 132, 124), "farm": (140, 136, 88),
+               "forest": (54, 80, 46)},
+    "autumn": {"sea": (46, 74, 92), "town": (128, 122, 116), "farm": (146, 124, 84),
+               "forest": (104, 86, 48)},
+    "dry": {"sea": (50, 88, 106), "town": (156, 146, 130), "farm": (172, 152, 110),
+            "forest": (92, 94, 60)},
+}  # fmt: skip
+"""Mean colour of each zone by season."""
 
 PLACES = (
     "top left",
@@ -60,10 +68,11 @@ class Kind:
         surfaces: names from `SURFACES` its site may have.
         length: longer side, in units of the scene's object size.
         aspect: shorter side / longer side.
-        most: the most objects one site holds.
+        most: the most objects one site holds; kinds that come in crowds have up to `CROWD`.
         states: what `status` may say; empty when it has none.
         shapes: what `shape` may say; empty when it has none.
         purpose: what its site is used for.
+        crowds: whether a site may hold a crowd.
     """
 
     name: str
@@ -73,10 +82,13 @@ class Kind:
     length: float
     aspect: float
     purpose: str
-    most: int = 6
+    most: int = 8
     states: tuple[str, ...] = ()
     shapes: tuple[str, ...] = ()
+    crowds: bool = True
 
+
+CROWD = 40  # the most objects of one kind in a scene
 
 _LAND = ("concrete", "grass", "sand", "asphalt")
 
@@ -94,7 +106,7 @@ KINDS: tuple[Kind, ...] = (
         "storage", states=("open", "closed"),
     ),
     Kind(
-        "bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing", most=3,
+        "bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing", most=3, crowds=False,
     ),
     Kind(
         "tennis court", "tennis courts", ("green", "blue", "red"), ("concrete", "sand", "asphalt"),
@@ -109,10 +121,14 @@ KINDS: tuple[Kind, ...] = (
         "house", "houses", ("red", "gray", "blue", "brown"), ("grass", "sand", "concrete"),
         1.5, 0.7, "housing", shapes=("rectangular", "l-shaped"),
     ),
+    Kind(
+        "stadium", "stadiums", ("white", "gray", "red", "blue"), ("concrete", "asphalt", "grass"),
+        4.2, 0.76, "competition", most=2, shapes=("oval", "rectangular"), crowds=False,
+    ),
 )  # fmt: skip
 
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 STATES: tuple[str, ...] = tuple(
     word for kind in KINDS for word in kind.states
 )  # "moving", "anchored", "open", "closed"
-SHAPES: tuple[str, ...] = ("rectangular", "round", "l-shaped")
+SHAPES: tuple[str, ...] = ("rectangular", "round", "l-shaped", "oval")

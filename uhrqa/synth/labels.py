@@ -18,20 +18,23 @@ KIND_NAMES = ("", *(kind.name for kind in KINDS))
 COLOUR_NAMES = ("", *COLOURS)
 TRAIT_NAMES = ("", *STATES, *SHAPES)
 SURFACE_NAMES = ("", *SURFACES)
-ZONE_NAMES = tuple(ZONES)
-MOST_CENTRES = 4
+ZONE_NAMES = ZONES
 SMALLEST = 1.2  # px: a shorter object is not asked for
+SIZES = 8  # classes of apparent length, half an octave each, from 2 px on
+LEAST_PART = 0.02  # share of an object's area from which a patch shows a part of it
 
 HEADS: dict[str, int] = {
     "kind": len(KIND_NAMES),
     "colour": len(COLOUR_NAMES),
     "trait": len(TRAIT_NAMES),
-    "centres": MOST_CENTRES + 1,
+    "size": SIZES + 1,
     "site": len(KIND_NAMES),
     "surface": len(SURFACE_NAMES),
     "zone": len(ZONE_NAMES),
 }
 """Classes of each label."""
+OF_THINGS = ("colour", "trait", "size")
+"""Labels that only a patch with an object has."""
 
 _STEPS = np.stack(np.meshgrid(np.linspace(-0.45, 0.45, 9), np.linspace(-0.45, 0.45, 7)), -1)
 
@@ -97,38 +100,49 @@ def hits(prints: Footprints, shares: np.ndarray, cell_area: float) -> np.ndarray
     return np.asarray((shares >= 0.15) | (fills >= 0.25))
 
 
-def label_tile(scene: SceneTruth, prints: Footprints, box: Box, grid: int) -> np.ndarray:
-    """The labels of a tile's patches: `[len(HEADS), grid * grid]`, in the order of `HEADS`."""
-    labels = np.zeros((len(HEADS), grid * grid), np.int64)
+def label_tile(
+    scene: SceneTruth, prints: Footprints, box: Box, grid: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a tile's patches show.
+
+    Returns:
+        `[len(HEADS), grid * grid]` classes in the order of `HEADS`, and `[grid * grid]` float32
+        objects to the patch: each object's share in it, so that a tile's sum is its number of
+        objects.
+    """
+    labels = {name: np.zeros(grid * grid, np.int64) for name in HEADS}
+    density = np.zeros(grid * grid, np.float32)
     cell = box.w / grid
     xs = box.x0 + (np.arange(grid) + 0.5) * cell
     ys = box.y0 + (np.arange(grid) + 0.5) * cell
     zones = np.array([ZONE_NAMES.index(name) for name in scene.zones])
-    labels[6] = zones[zone_map(scene, xs, ys)].ravel()
+    labels["zone"] = zones[zone_map(scene, xs, ys)].ravel()
     gx, gy = (axis.ravel() for axis in np.meshgrid(xs, ys))
     for site in scene.sites:
         near = (gx - site.x) ** 2 + (gy - site.y) ** 2 < (site.radius + 0.25 * cell) ** 2
-        labels[4][near] = KIND_NAMES.index(site.kind)
-        labels[5][near] = SURFACE_NAMES.index(site.surface)
+        labels["site"][near] = KIND_NAMES.index(site.kind)
+        labels["surface"][near] = SURFACE_NAMES.index(site.surface)
     if scene.things:
-        _label_things(scene, prints, box, labels)
-    return labels
+        density = _label_things(scene, prints, box, labels)
+    return np.stack(list(labels.values())), density
 
 
-def _label_things(scene: SceneTruth, prints: Footprints, box: Box, labels: np.ndarray) -> None:
-    grid = round(labels.shape[1] ** 0.5)
-    shares, centres = coverage(prints, box, grid)
-    seen = prints.length * (grid * 14 / box.w) >= SMALLEST
-    amount = np.where(
-        hits(prints, shares, box.w * box.h / grid**2) & seen[:, None],
-        shares * prints.area[:, None],
-        0.0,
-    )
+def _label_things(
+    scene: SceneTruth, prints: Footprints, box: Box, labels: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Classes of the patches with objects; gives the density."""
+    grid = round(len(labels["kind"]) ** 0.5)
+    shares, _ = coverage(prints, box, grid)
+    apparent = prints.length * (grid * 14 / box.w)
+    shares = shares * (apparent >= SMALLEST)[:, None]
+    shown = hits(prints, shares, box.w * box.h / grid**2)
+    amount = np.where(shown, shares * prints.area[:, None], 0.0)
     owner = amount.argmax(0)
+    sizes = 1 + np.clip(np.floor(2 * np.log2(apparent / 2.0)), 0, SIZES - 1).astype(np.int64)
     for patch in np.nonzero(amount.max(0) > 0)[0].tolist():
         thing = scene.things[owner[patch]]
-        labels[0, patch] = KIND_NAMES.index(thing.kind)
-        labels[1, patch] = COLOUR_NAMES.index(thing.colour)
-        labels[2, patch] = TRAIT_NAMES.index(thing.state or thing.shape)
-    own = centres[seen & (centres >= 0)]
-    labels[3] = np.minimum(np.bincount(own, minlength=labels.shape[1]), MOST_CENTRES)
+        labels["kind"][patch] = KIND_NAMES.index(thing.kind)
+        labels["colour"][patch] = COLOUR_NAMES.index(thing.colour)
+        labels["trait"][patch] = TRAIT_NAMES.index(thing.state or thing.shape)
+        labels["size"][patch] = sizes[owner[patch]]
+    return np.asarray(np.where(shares >= LEAST_PART, shares, 0.0).sum(0), dtype=np.float32)

@@ -71,6 +71,7 @@ class Site:
         radius: half its width in source pixels.
         angle: its orientation, radians.
         things: indices of its objects in `SceneTruth.things`; none when it is empty.
+        at_sea: it lies off the coast, without quays.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class Site:
     radius: float
     angle: float
     things: tuple[int, ...]
+    at_sea: bool = False
 
     @property
     def box(self) -> Box:
@@ -91,12 +93,44 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Clutter:
-    """Something no question asks about: a tree, a rock, a field edge."""
+    """Something no question asks about: a tree, or what looks like an object and is none.
 
+    Attributes:
+        kind: a word of `uhrqa.synth.clutter.CLUTTER`.
+        x: centre, source pixels.
+        y: centre.
+        length: longer side, source pixels.
+        angle: direction of the longer side, radians.
+        tone: which of its colours.
+    """
+
+    kind: str
     x: float
     y: float
-    radius: float
+    length: float
+    angle: float
     tone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """How and when a scene was taken.
+
+    Attributes:
+        season: a word of `SEASONS`.
+        sun: where shadows fall, radians clockwise from the x axis.
+        reach: a shadow's length / the height of what throws it.
+        haze: share of air light, in 0..1.
+        tint: gains of red, green and blue.
+        gsd: ground sample distance, metres to the pixel.
+    """
+
+    season: str
+    sun: float
+    reach: float
+    haze: float
+    tint: tuple[float, float, float]
+    gsd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +141,7 @@ class SceneTruth:
         seed: what it was drawn from.
         size: of the image, source pixels.
         unit: object size in source pixels: a kind's length is a multiple of it.
+        light: season, sun, haze and ground sample distance.
         zones: names of the land covers, one per field.
         fields: `[Z, FIELD, FIELD]`; the zone with the highest field covers a point.
         shares: area share of each zone name.
@@ -119,6 +154,7 @@ class SceneTruth:
     seed: int
     size: Size
     unit: float
+    light: Light
     zones: tuple[str, ...]
     fields: np.ndarray
     shares: dict[str, float]

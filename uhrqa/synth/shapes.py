@@ -27,12 +27,14 @@ class Brush:
         zoom: canvas pixels per source pixel, along x and y.
         x0: left edge of the canvas in source pixels.
         y0: top edge.
+        shadow: where the shadow of something one unit high ends, in units, along x and y.
     """
 
     draw: ImageDraw.ImageDraw
     zoom: tuple[float, float]
     x0: float
     y0: float
+    shadow: tuple[float, float] = (0.0, 0.0)
 
     def at(self, x: float, y: float, angle: float, size: float) -> Pen:
         """A pen whose axes start at (x, y), turned by `angle`, `size` source px to the unit."""
@@ -73,14 +75,21 @@ class Pen:
         steps = (k * math.pi / 7 for k in range(14))
         self.poly([(u + radius * math.cos(t), v + radius * math.sin(t)) for t in steps], colour)
 
+    def oval(self, a: float, b: float, colour: Colour) -> None:
+        """A filled ellipse around the centre by half axes."""
+        steps = (k * math.pi / 10 for k in range(20))
+        self.poly([(a * math.cos(t), b * math.sin(t)) for t in steps], colour)
+
     @property
     def pixels(self) -> float:
         """Canvas pixels to the unit."""
         return math.hypot(self.c, self.s) * self.brush.zoom[0]
 
-    def shifted(self, dx: float, dy: float) -> Pen:
-        """The same pen moved by source pixels (for shadows)."""
-        return Pen(self.brush, self.x + dx, self.y + dy, self.c, self.s)
+    def shadow(self, height: float) -> Pen:
+        """The same pen at the end of the shadow of something `height` units high."""
+        unit = math.hypot(self.c, self.s) * height
+        dx, dy = self.brush.shadow
+        return Pen(self.brush, self.x + dx * unit, self.y + dy * unit, self.c, self.s)
 
 
 def shade(colour: Colour, by: float) -> Colour:
@@ -89,10 +98,11 @@ def shade(colour: Colour, by: float) -> Colour:
     return r, g, b
 
 
-_DARK: Colour = (34, 36, 40)
-LINE: Colour = (236, 236, 228)
-_HULL = ((-0.5, -0.12), (-0.42, -0.17), (0.2, -0.17), (0.5, 0.0), (0.2, 0.17), (-0.42, 0.17),
-         (-0.5, 0.12))  # fmt: skip
+DARK: Colour = (38, 40, 46)
+LINE: Colour = (228, 228, 220)
+_FOAM: Colour = (196, 208, 214)
+_HULL = ((-0.5, -0.11), (-0.44, -0.16), (0.12, -0.17), (0.36, -0.1), (0.5, 0.0), (0.36, 0.1),
+         (0.12, 0.17), (-0.44, 0.16), (-0.5, 0.11))  # fmt: skip
 _WINGS = ((0.12, 0.0), (-0.12, 0.45), (-0.24, 0.45), (-0.1, 0.0), (-0.24, -0.45), (-0.12, -0.45))
 _TAIL = ((-0.34, 0.0), (-0.44, 0.19), (-0.5, 0.19), (-0.46, 0.0), (-0.5, -0.19), (-0.44, -0.19))
 _BODY = ((0.5, 0.0), (0.4, 0.07), (-0.48, 0.05), (-0.48, -0.05), (0.4, -0.07))
@@ -107,42 +117,53 @@ def draw_thing(brush: Brush, thing: Thing) -> None:
 
 def _ship(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     if thing.state == "moving":
-        pen.poly(((-0.45, 0.06), (-1.5, 0.42), (-1.5, -0.42), (-0.45, -0.06)), (198, 214, 222))
+        pen.poly(((-0.4, 0.08), (-1.5, 0.4), (-1.5, 0.24), (-0.5, 0.0), (-1.5, -0.24),
+                  (-1.5, -0.4), (-0.4, -0.08)), _FOAM)  # fmt: skip
+        pen.rect(-0.85, 0.0, (0.4, 0.07), _FOAM)
+    pen.shadow(0.1).poly(_HULL, DARK)
     pen.poly(_HULL, colour)
     if marked:
-        deck = (90, 92, 96) if thing.colour != "black" else (190, 190, 186)
-        pen.rect(-0.28, 0.0, (0.1, 0.1), deck)
-        pen.rect(0.08, 0.0, (0.14, 0.035), deck)
+        deck = (92, 94, 98) if thing.colour != "black" else (176, 176, 172)
+        pen.rect(-0.3, 0.0, (0.09, 0.1), LINE if thing.colour != "white" else deck)
+        pen.rect(0.06, 0.0, (0.16, 0.04), deck)
+        pen.rect(0.27, 0.0, (0.03, 0.06), shade(colour, 0.7))
 
 
 def _airplane(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    pen.shifted(0.08 * thing.length, 0.08 * thing.length).poly(_WINGS, _DARK)
+    low = pen.shadow(0.1)
+    for part in (_WINGS, _BODY):
+        low.poly(part, DARK)
     for part in (_WINGS, _TAIL, _BODY):
         pen.poly(part, colour)
     if marked:
-        pen.rect(0.4, 0.0, (0.04, 0.04), _DARK)
+        pen.rect(0.4, 0.0, (0.03, 0.045), DARK)
+        for sign in (-1, 1):
+            pen.rect(0.02, 0.2 * sign, (0.06, 0.03), shade(colour, 0.6))
 
 
 def _tank(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    shift = 0.16 * thing.length
-    pen.shifted(shift, shift).disc(0, 0, 0.48, _DARK)
+    pen.shadow(0.3).disc(0, 0, 0.49, DARK)
     pen.disc(0, 0, 0.5, colour)
     if thing.state == "open":  # the floating roof lies low: a dark bowl with the tank's rim
-        pen.disc(0, 0, 0.36, shade(colour, 0.35))
+        pen.disc(0, 0, 0.37, shade(colour, 0.34))
     elif marked:
-        pen.disc(0, 0, 0.1, shade(colour, 0.75))
+        pen.disc(0, 0, 0.36, shade(colour, 1.06))
+        pen.disc(0, 0, 0.09, shade(colour, 0.75))
 
 
 def _bridge(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    pen.shifted(0.06 * thing.length, 0.06 * thing.length).rect(0, 0, (0.5, 0.15), _DARK)
+    pen.shadow(0.14).rect(0, 0, (0.5, 0.15), DARK)
     pen.rect(0, 0, (0.5, 0.16), colour)
     if marked:
-        pen.rect(0, 0, (0.5, 0.03), shade(colour, 0.55))
+        for sign in (-1, 1):
+            pen.rect(0, 0.14 * sign, (0.5, 0.02), shade(colour, 0.6))
+        pen.rect(0, 0, (0.5, 0.012), LINE)
 
 
 def _court(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
     pen.rect(0, 0, (0.5, 0.28), colour)
     if marked:
+        pen.rect(0, 0, (0.4, 0.2), shade(colour, 1.18))
         for sign in (-1, 1):
             pen.rect(0, 0.19 * sign, (0.42, 0.022), LINE)
             pen.rect(0.41 * sign, 0, (0.022, 0.2), LINE)
@@ -150,15 +171,16 @@ def _court(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
 
 
 def _car(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    pen.rect(0, 0, (0.5, 0.25), colour)
+    pen.shadow(0.22).rect(0, 0, (0.48, 0.23), DARK)
+    pen.rect(0, 0, (0.5, 0.24), colour)
     if marked:
-        pen.rect(0.14, 0, (0.08, 0.2), _DARK)
-        pen.rect(-0.32, 0, (0.05, 0.18), _DARK)
+        pen.rect(0.14, 0, (0.07, 0.2), DARK)
+        pen.rect(-0.32, 0, (0.05, 0.18), DARK)
 
 
 def _pool(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    water = (44, 150, 220) if thing.colour == "blue" else (70, 190, 130)
-    rim: Colour = (240, 238, 230)
+    water = (44, 150, 214) if thing.colour == "blue" else (70, 184, 130)
+    rim: Colour = (232, 230, 220)
     if thing.shape == "round":
         pen.disc(0, 0, 0.5, rim)
         pen.disc(0, 0, 0.41, water)
@@ -172,17 +194,36 @@ def _pool(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
 
 
 def _house(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
-    shadow = pen.shifted(0.14 * thing.length, 0.14 * thing.length)
-    dim = shade(colour, 0.68)
+    low, dim = pen.shadow(0.26), shade(colour, 0.68)
     if thing.shape == "l-shaped":
-        shadow.poly(_ELL, _DARK)
+        low.poly(_ELL, DARK)
         pen.poly(_ELL, colour)
         pen.poly(((-0.5, -0.2), (0.5, -0.2), (0.5, 0.0), (0.0, 0.0), (0.0, 0.4), (-0.25, 0.4),
                   (-0.25, -0.2)), dim)  # fmt: skip
     else:
-        shadow.rect(0, 0, (0.5, 0.35), _DARK)
+        low.rect(0, 0, (0.5, 0.35), DARK)
         pen.rect(0, 0, (0.5, 0.35), colour)
         pen.rect(0, 0.175, (0.5, 0.175), dim)
+    if marked:
+        pen.rect(-0.3, -0.2, (0.05, 0.05), shade(colour, 0.5))
+
+
+def _stadium(pen: Pen, thing: Thing, colour: Colour, marked: bool) -> None:
+    """Stands around a track and a pitch."""
+    low, turf = pen.shadow(0.12), (86, 138, 66)
+    if thing.shape == "oval":
+        low.oval(0.5, 0.38, DARK)
+        pen.oval(0.5, 0.38, colour)
+        pen.oval(0.39, 0.26, (170, 96, 72))
+    else:
+        low.rect(0, 0, (0.5, 0.38), DARK)
+        pen.rect(0, 0, (0.5, 0.38), colour)
+        pen.rect(0, 0, (0.4, 0.27), shade(colour, 0.55))
+    pen.rect(0, 0, (0.26, 0.17), turf)
+    if marked:
+        for k in (-2, 0, 2):
+            pen.rect(0.06 * k, 0, (0.03, 0.17), shade(turf, 1.12))
+        pen.rect(0, 0, (0.008, 0.17), LINE)
 
 
 _THINGS = {
@@ -194,4 +235,5 @@ _THINGS = {
     "car": _car,
     "swimming pool": _pool,
     "house": _house,
+    "stadium": _stadium,
 }

@@ -19,7 +19,7 @@ from transformers import CLIPVisionModel
 
 from uhrqa.geometry import Box, Size
 from uhrqa.synth.drawing import draw_scene
-from uhrqa.synth.labels import HEADS, Footprints, label_tile
+from uhrqa.synth.labels import HEADS, OF_THINGS, Footprints, label_tile
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.optimizer import LayerOptimizer
@@ -30,22 +30,28 @@ from uhrqa.training.supply import Maker, Supply
 log = logging.getLogger(__name__)
 
 TILES = 32
+FRESH = 16  # of them new; the others were shown before, turned otherwise
+POOL = 4000  # tiles that may be shown again
 TILES_A_SCENE = 4
+LONGEST = 28_000  # px: longer side of the largest scenes
 SHAPELESS_SKIPPED = 0.6  # scenes without pools and houses: outlines are the hardest label
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
 WEIGHTS = {
-    "kind": 1.5, "colour": 0.7, "trait": 2.0, "centres": 2.0, "site": 0.6, "surface": 0.4,
-    "zone": 0.25,
+    "kind": 1.5, "colour": 0.7, "trait": 2.0, "size": 0.5, "site": 0.6, "surface": 0.4,
+    "zone": 0.25, "density": 4.0,
 }  # fmt: skip
+Tiles = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""`[T, H, W, 3]` uint8 pixels, `[T, len(HEADS), n]` classes and `[T, n]` objects to the patch."""
 
 
 class PatchHeads(nn.Module):
-    """Linear readers of every label."""
+    """Linear readers of every label, and of the logarithm of the density."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in HEADS.items()})
+        sizes = {**HEADS, "density": 1}
+        self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in sizes.items()})
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Logits `[T, n, classes]` by label."""
@@ -53,27 +59,66 @@ class PatchHeads(nn.Module):
         return {name: head(normed) for name, head in self.heads.items()}
 
 
-def draw_tiles(seed: int, shape: Shape, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random tiles at the scales a pyramid has, most of them near something.
-
-    Returns:
-        `[count, H, W, 3]` uint8 and `[count, len(HEADS), n]` labels.
-    """
+def draw_tiles(seed: int, shape: Shape, count: int) -> Tiles:
+    """Random tiles at the scales a pyramid has, most of them near something."""
     rng = np.random.default_rng([1, seed])
-    tiles: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    while len(tiles) < count:
-        side = round(math.exp(rng.uniform(math.log(1000), math.log(16384))))
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    while len(found) < count:
+        side = round(math.exp(rng.uniform(math.log(1000), math.log(LONGEST))))
         scene = draw_scene(int(rng.integers(2**31)), side, float(rng.choice([1.0, 1.0, 0.75])))
+        if not scene.sites:
+            continue
         if not any(thing.shape for thing in scene.things) and rng.random() < SHAPELESS_SKIPPED:
             continue
         prints = Footprints.of(scene)
         for _ in range(TILES_A_SCENE):
             box = _draw_box(rng, scene, shape.tile)
             pixels = render(scene, box, Size(shape.tile, shape.tile))
-            tiles.append(disturb(rng, pixels))
-            labels.append(label_tile(scene, prints, box, shape.grid))
-    return np.stack(tiles[:count]), np.stack(labels[:count])
+            found.append((disturb(rng, pixels), *label_tile(scene, prints, box, shape.grid)))
+    pixels, labels, density = (np.stack(parts) for parts in zip(*found[:count], strict=True))
+    return pixels, labels, density
+
+
+def turned(rng: np.random.Generator, tiles: Tiles) -> Tiles:
+    """The same tiles in one of eight orientations, in other light."""
+    turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
+    grid = round(tiles[1].shape[-1] ** 0.5)
+
+    def move(part: np.ndarray, axis: int) -> np.ndarray:
+        part = np.rot90(part, turn, (axis, axis + 1))
+        return np.flip(part, axis) if mirror else part
+
+    pixels, labels, density = tiles
+    labels = move(labels.reshape(*labels.shape[:-1], grid, grid), 2).reshape(labels.shape)
+    density = move(density.reshape(-1, grid, grid), 1).reshape(density.shape)
+    return disturb(rng, np.ascontiguousarray(move(pixels, 1))), labels, density
+
+
+class TileMaker:
+    """Makes the batch of a step out of new tiles and earlier ones."""
+
+    def __init__(self, shape: Shape, seed: int) -> None:
+        self.shape = shape
+        self.seed = seed
+        self.pool: list[Tiles] = []
+
+    def __call__(self, step: int) -> Tiles:
+        """The tiles of a step."""
+        seed = self.seed * 10**6 + step
+        rng = np.random.default_rng([5, seed])
+        fresh = draw_tiles(seed, self.shape, FRESH)
+        shown = self.pool or [fresh]
+        again = [shown[int(rng.integers(len(shown)))] for _ in range(2)]
+        parts = [fresh, *[turned(rng, _some(tiles, rng)) for tiles in again]]
+        self.pool = [*self.pool, fresh][-(POOL // FRESH) :]
+        pixels, labels, density = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return pixels, labels, density
+
+
+def _some(tiles: Tiles, rng: np.random.Generator) -> Tiles:
+    """Half as many tiles as a batch wants again."""
+    kept = rng.permutation(len(tiles[0]))[: (TILES - FRESH) // 2]
+    return tiles[0][kept], tiles[1][kept], tiles[2][kept]
 
 
 def _draw_box(rng: np.random.Generator, scene: SceneTruth, tile: int) -> Box:
@@ -106,31 +151,43 @@ def _draw_box(rng: np.random.Generator, scene: SceneTruth, tile: int) -> Box:
 
 
 def disturb(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """A little sensor noise and exposure, so that files and resampling do not matter."""
+    """A little sensor noise, blur and exposure, so that files and resampling do not matter.
+
+    Args:
+        rng: of every choice.
+        pixels: `[..., h, w, 3]` uint8.
+    """
     gain, shift = rng.uniform(0.95, 1.05), rng.uniform(-5, 5)
-    noise = rng.integers(-3, 4, pixels.shape, dtype=np.int8)
-    changed = pixels.astype(np.float32) * np.float32(gain) + np.float32(shift) + noise
+    noise = rng.integers(-4, 5, pixels.shape, dtype=np.int8)
+    changed = pixels.astype(np.float32)
+    if rng.random() < 0.3:  # as a lossy codec or an overview leaves it
+        changed = 0.7 * changed + 0.15 * (np.roll(changed, 1, -2) + np.roll(changed, 1, -3))
+    changed = changed * np.float32(gain) + np.float32(shift) + noise
     return np.asarray(np.clip(changed, 0, 255), dtype=np.uint8)
 
 
 def _maker(shape: Shape, seed: int) -> Maker:
-    return lambda index: draw_tiles(seed * 10**6 + index, shape, TILES)
+    return TileMaker(shape, seed)
 
 
-def patch_loss(logits: dict[str, Tensor], labels: Tensor) -> Tensor:
-    """Weighted cross-entropy over all labels; colour and trait only where an object is."""
-    total = torch.zeros(())
+def patch_loss(logits: dict[str, Tensor], labels: Tensor, density: Tensor) -> Tensor:
+    """Weighted cross-entropy over all labels, and the Poisson loss of the density.
+
+    Colour, trait and size count only where an object is.
+    """
     shown = labels[:, 0] > 0
-    for index, (name, scores) in enumerate(logits.items()):
-        target = labels[:, index]
-        if name in ("colour", "trait"):
+    felt = logits["density"][..., 0].float().clamp(-12, 4)
+    total = WEIGHTS["density"] * (felt.exp() - density * felt).mean()
+    for index, name in enumerate(HEADS):
+        scores, target = logits[name], labels[:, index]
+        if name in OF_THINGS:
             kept = shown & (target > 0)
             if not kept.any():
                 continue
             loss = functional.cross_entropy(scores[kept].float(), target[kept])
         else:
             weight = torch.ones(scores.shape[-1])
-            if name in ("kind", "site", "surface"):  # centres are added up: they must not lean
+            if name != "zone":
                 weight[0] = NOTHING_WEIGHT
             loss = functional.cross_entropy(scores.flatten(0, 1).float(), target.flatten(), weight)
         total = total + WEIGHTS[name] * loss
@@ -147,17 +204,18 @@ def measure(
     tower: CLIPVisionModel, heads: PatchHeads, shape: Shape, count: int
 ) -> dict[str, float]:
     """Share of patches, and of tiles' counts, that are right where there is something to see."""
-    tiles, labels = draw_tiles(999_999_999, shape, count)
+    tiles, labels, density = draw_tiles(999_999_999, shape, count)
     logits = heads(encode(tower, torch.from_numpy(tiles)))
     truth = torch.from_numpy(labels)
     found = {}
-    for index, (name, scores) in enumerate(logits.items()):
+    for index, name in enumerate(HEADS):
         target = truth[:, index]
         kept = target > 0 if name != "zone" else target >= 0
-        found[name] = float((scores.argmax(-1)[kept] == target[kept]).float().mean())
-    held, some = truth[:, 3].sum(-1), truth[:, 3].sum(-1) > 0
-    felt = (logits["centres"].softmax(-1) * torch.arange(HEADS["centres"])).sum((-1, -2))
-    found["tiles counted"] = float((felt.round() == held)[some].float().mean())
+        found[name] = float((logits[name].argmax(-1)[kept] == target[kept]).float().mean())
+    held = torch.from_numpy(density).sum(-1)
+    felt = logits["density"][..., 0].exp().sum(-1)
+    some = (held > 0.9) & (held < 8.5)
+    found["tiles counted"] = float(((felt - held).abs() < 0.5)[some].float().mean())
     kind = logits["kind"].argmax(-1)
     found["false alarms"] = float((kind[truth[:, 0] == 0] > 0).float().mean())
     return found
@@ -213,11 +271,11 @@ def vision_step(
     heads: PatchHeads,
     optimizer: LayerOptimizer,
     stage: Stage,
-    batch: tuple[np.ndarray, np.ndarray],
+    batch: Tiles,
 ) -> float:
     """One optimiser step; gives the loss."""
-    tiles, labels = (torch.from_numpy(part) for part in batch)
+    tiles, labels, density = (torch.from_numpy(part) for part in batch)
     with torch.autocast("cpu", torch.bfloat16):
-        loss = patch_loss(heads(encode(tower, tiles)), labels)
+        loss = patch_loss(heads(encode(tower, tiles)), labels, density)
     optimizer.step(loss, stage.pace)
     return float(loss.detach())
