@@ -123,7 +123,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "stadium", "stadiums", ("white", "gray", "red", "blue"), ("concrete", "asphalt", "grass"),
-        4.2, 0.76, "competition", most=2, shapes=("oval", "rectangular"), crowds=False,
+        4.2, 0.76, "events", most=2, shapes=("oval", "rectangular"), crowds=False,
     ),
 )  # fmt: skip
 

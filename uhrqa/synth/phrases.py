@@ -13,8 +13,8 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
                      ("sports court", "sports courts")),
     "car": (("car", "cars"), ("car", "cars"), ("vehicle", "vehicles")),
     "swimming pool": (("swimming pool", "swimming pools"), ("pool", "pools")),
-    "house": (("house", "houses"), ("house", "houses"), ("building", "buildings"),
-              ("home", "homes")),
+    "house": (("house", "houses"), ("house", "houses"), ("home", "homes")),
+    "stadium": (("stadium", "stadiums"), ("stadium", "stadiums"), ("arena", "arenas")),
 }  # fmt: skip
 """Singular and plural of every word for a kind; repeated words are said more often."""
 
@@ -27,7 +27,18 @@ SITES: dict[str, tuple[str, ...]] = {
     "car": ("car park", "parking lot", "parking area"),
     "swimming pool": ("resort", "hotel"),
     "house": ("estate", "housing estate", "residential area"),
+    "stadium": ("sports complex", "stadium grounds"),
 }
+
+EXTREMES: dict[str, tuple[str, ...]] = {
+    "largest": ("largest", "biggest"),
+    "smallest": ("smallest",),
+    "left-most": ("left-most", "leftmost"),
+    "right-most": ("right-most", "rightmost"),
+    "top-most": ("top-most", "topmost", "uppermost"),
+    "bottom-most": ("bottom-most", "bottommost", "lowest"),
+}
+"""Words for the ends of an order."""
 
 WHOLE = ("in the image", "in this image", "in the picture", "in the scene", "", "")
 AT = ("in the {place}", "in the {place} of the image", "in the {place} part of the image",
@@ -57,8 +68,8 @@ CATEGORY = (
     "what is {at}?",
     "which class do the objects {at} belong to?",
 )
-SHAPE = ("what is the shape of the {name} {at}?", "what shape does the {name} {at} have?",
-         "which shape is the {name} {at}?", "how is the {name} {at} shaped?")  # fmt: skip
+SHAPE = ("what is the shape of the {name} {at}?", "what shape {do} the {name} {at} have?",
+         "which shape {be} the {name} {at}?", "how {be} the {name} {at} shaped?")  # fmt: skip
 STATUS_SHIP = ("what is the status of the {name} {at}?", "{be} the {name} {at} moving or anchored?",
                "{be} the {name} {at} anchored or moving?",
                "what is the state of the {name} {at}?")  # fmt: skip
@@ -101,6 +112,79 @@ POSITION_ONE = ("where is the {one}?", "in which part of the image is the {one}?
 POSITION_MANY = ("where are the {many}?", "in which part of the image are the {many}?",
                  "where are the {many} located?", "what is the position of the {many}?",
                  "where in the image are the {many}?")  # fmt: skip
+
+MORE = (
+    "are there more {many} than {others} {at}?",
+    "does the image show more {many} than {others}?",
+    "are {many} more numerous than {others} {at}?",
+    "is the number of {many} larger than the number of {others}?",
+)
+WHICH_MORE = (
+    "which are there more of, {many} or {others}?",
+    "are there more {many} or more {others} {at}?",
+    "what is more numerous {at}, {many} or {others}?",
+)
+BESIDE = {
+    "left": ("{be} the {name} to the left of the {other}?", "{be} the {name} left of the {other}?",
+             "{be} the {name} further left than the {other}?"),
+    "right": ("{be} the {name} to the right of the {other}?",
+              "{be} the {name} right of the {other}?",
+              "{be} the {name} further right than the {other}?"),
+    "above": ("{be} the {name} above the {other}?", "{be} the {name} higher up than the {other}?"),
+    "below": ("{be} the {name} below the {other}?", "{be} the {name} lower than the {other}?"),
+}  # fmt: skip
+STRANGE = (
+    "is there a {one} {at}?", "are there any {many} {at}?", "how many {many} are there {at}?",
+    "what color is the {one} {at}?", "where is the {one}?", "number of {many} {at}?",
+    "what is the shape of the {one} {at}?", "what is the {one} {at} used for?",
+    "what is the status of the {one} {at}?", "count the {many} {at}.", "where are the {many}?",
+    "what colour are the {many} {at}?", "can you see a {one} {at}?", "are the {many} open?",
+    "are there more {many} than {known} {at}?", "is the {one} left of the {known}?",
+)  # fmt: skip
+"""What may be asked of something the drawn world does not have."""
+
+STRANGE_NOUNS = (
+    "giraffe", "elephant", "horse", "cow", "sheep", "dog", "cat", "bird", "whale", "dolphin",
+    "fish", "lion", "tiger", "camel", "goat", "duck", "person", "man", "woman", "child", "crowd",
+    "soldier", "policeman", "tank truck", "helicopter", "submarine", "rocket", "satellite", "train",
+    "tram", "bicycle", "motorcycle", "tractor", "excavator", "bulldozer", "balloon", "drone",
+    "windmill", "wind turbine", "solar panel", "power plant", "chimney", "lighthouse", "castle",
+    "church", "mosque", "temple", "pyramid", "statue", "fountain", "cemetery", "school",
+    "hospital", "prison", "factory", "supermarket", "cinema", "museum", "library", "bank",
+    "restaurant", "tent", "campfire", "volcano", "waterfall", "glacier", "iceberg", "desert",
+    "dune", "canyon", "cave", "lake", "pond", "swamp", "coral reef", "banana", "apple", "orange tree",
+    "cactus", "palm tree", "flower", "rose", "mushroom", "guitar", "piano", "chair", "table",
+    "laptop", "phone", "camera", "book", "bottle", "umbrella", "clock", "flag", "crater", "mine",
+    "quarry", "landfill", "greenhouse", "silo", "barn", "windsock", "antenna", "radar dish",
+    "roundabout", "tunnel", "zebra crossing", "traffic light", "bus", "truck", "van", "trailer",
+    "forklift", "crane", "ladder", "fence", "wall", "gate", "dam", 
+    "basketball hoop", "golf course", "ice rink", "skate park", "roller coaster", "ferris wheel",
+    "dragon", "unicorn", "ufo", "dinosaur", "robot", "snowman", "moon", "sun", "star", "rainbow",
+)  # fmt: skip
+"""Nouns of other worlds that training asks about."""
+
+STRANGE_NOUNS_HELD_OUT = (
+    "zebra", "kangaroo", "penguin", "shark", "bear", "monkey", "farmer", "king", "spaceship",
+    "locomotive", "scooter", "snowplow", "zeppelin", "oil rig", "observatory", "monastery",
+    "obelisk", "theatre", "hotel lobby", "bakery", "geyser", "fjord", "oasis", "vineyard",
+    "strawberry", "bamboo", "violin", "sofa", "television", "keyboard", "suitcase", "compass",
+    "pipeline", "telescope", "igloo", "carousel", "mermaid", "comet", "wizard", "pumpkin",
+)  # fmt: skip
+"""Others that it never does."""
+
+STRANGE_WHOLE = (
+    "who took this picture?", "what is the weather like?", "when was the image taken?",
+    "what time is it?", "which country is this?", "what is the temperature?", "who are you?",
+    "how old is this image?", "what is your name?", "tell me a story.", "what is the capital of france?",
+    "how much does it cost?", "who lives here?", "why is the sky blue?", "what is the population?",
+    "which satellite took this?", "what do you think?", "can you help me?", "hello",
+    "what language is this?", "who won the match?", "how tall is the tower?",
+)  # fmt: skip
+STRANGE_WHOLE_HELD_OUT = (
+    "what is the name of this city?", "who built this?", "what day is it?", "how fast is the wind?",
+    "what is the meaning of life?", "which year was it built?", "how do i get there?",
+    "what is two plus two?",
+)  # fmt: skip
 
 SUFFIX = "Answer the question using a single word or phrase."
 

@@ -15,13 +15,15 @@ import numpy as np
 from uhrqa.synth.questions import DETAIL, Question
 from uhrqa.training.views import View
 
-SINK_WEIGHT = 4.0  # attention a count leaves on the first token, in objects
+SINK_WEIGHT = 8.0  # attention a count leaves on the first token, in objects
+ASKED_SHARE = 0.6  # of the attention on an object asked about, beside those it is told from
+BLIND_SHARE = 0.04  # of samples without any visual token: what is said without looking
 UNREADABLE = 0.12  # weight of an answer that can only be guessed
 TEMPTING = 0.15  # from here on a token is not one of the many that look like nothing
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
 SHORT = 95  # tokens: shorter samples get row separators, which may double their length
-_ASKED_MORE = {"count": 2.2, "shape": 1.6, "status": 1.6, "existence": 0.7, "rural/urban": 0.4,
-                "position": 1.3, "category": 1.2, "reasoning": 1.2}  # fmt: skip
+_ASKED_MORE = {"count": 3.0, "shape": 2.2, "status": 2.2, "existence": 0.7, "rural/urban": 0.4,
+                "position": 1.0, "background": 0.8, "unknown": 0.5}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def arrange(
         dilute: share of arrangements in which the tokens kept stand for all.
     """
     chosen = _choose(view, rng, most)
+    if rng.random() < BLIND_SHARE:
+        return _blind(view, chosen)
     kept = _keep(view, rng, [view.asked[index] for index in chosen], share)
     order = np.nonzero(kept)[0]
     order = order[np.lexsort((view.col[order], view.row[order], view.level[order]))]
@@ -100,6 +104,17 @@ def arrange(
     )  # fmt: skip
 
 
+def _blind(view: View, chosen: list[int]) -> Layout:
+    """Questions with nothing before them."""
+    nothing = np.zeros((len(chosen), 1), np.float32)
+    return Layout(
+        np.zeros((0, len(view.level)), np.float32), np.zeros(0, bool), np.zeros(0, np.float32),
+        np.zeros(0, np.int64), 1, chosen, nothing, nothing,
+        np.array([_answer_weight(view, view.asked[index]) for index in chosen], np.float32),
+        np.zeros(0, bool),
+    )  # fmt: skip
+
+
 def _choose(view: View, rng: np.random.Generator, most: int) -> list[int]:
     odds = np.array([_ASKED_MORE.get(question.category, 1.0) for question in view.asked])
     keys = rng.random(len(odds)) ** (1.0 / odds)
@@ -118,7 +133,7 @@ def _keep(
     kept[rest[rng.random(len(rest)) < np.maximum(share, tempting)]] = True
     if rng.random() < (0.15 if view.kind == "views" else THUMBNAIL_SHARE):
         kept[view.level == 0] = True
-    wanted = {thing for question in asked for thing in question.things}
+    wanted = {thing for question in asked for thing in (*question.things, *question.among)}
     others = {thing for thing in range(len(view.length)) if rng.random() < 0.7}
     middle = set(view.centres[:, 1].tolist())
     for thing, token in view.thing_hits.tolist():
@@ -197,23 +212,30 @@ def _dilute(
 
 
 def _ground_row(view: View, question: Question, spot: np.ndarray, count: int) -> np.ndarray:
-    """Objects share the attention equally; "no" and "0" leave half or all of it on the sink."""
+    """Objects share the attention equally; "no" and "0" leave half or all of it on the sink.
+
+    An object that is told from others gets `ASKED_SHARE` of it, the others the rest.
+    """
     row = np.zeros(1 + count, np.float32)
     if question.category == "rural/urban":
         return row
-    found: dict[int, list[int]] = {}
-    pairs = view.thing_hits if question.things else view.site_hits
-    targets = question.things or question.sites
-    for owner, token in pairs.tolist():
-        if owner in targets and view.level[token] > 0 and spot[token] >= 0:
-            found.setdefault(owner, []).append(1 + int(spot[token]))
-    for tokens in found.values():
-        row[tokens] += 1.0 / (len(found) * len(tokens))
-    if not found:
+    pairs = view.thing_hits if question.things or question.among else view.site_hits
+    asked = question.things or question.among or question.sites
+    beside = question.among if question.things else ()
+    for owners, share in ((asked, ASKED_SHARE if beside else 1.0), (beside, 1.0 - ASKED_SHARE)):
+        found: dict[int, list[int]] = {}
+        for owner, token in pairs.tolist():
+            if owner in owners and view.level[token] > 0 and spot[token] >= 0:
+                found.setdefault(owner, []).append(1 + int(spot[token]))
+        for tokens in found.values():
+            row[tokens] += share / (len(found) * len(tokens))
+    if not row.any():
         row[0] = 0.0 if question.things else 1.0
     elif question.answer in ("no", "0") or not question.things:
-        row *= 0.5
+        row *= 0.5 / row.sum()
         row[0] = 0.5
+    else:
+        row /= row.sum()
     return row
 
 

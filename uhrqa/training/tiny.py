@@ -20,7 +20,7 @@ from uhrqa.training.rfm import train_rfm
 from uhrqa.training.shape import Shape
 from uhrqa.training.vision import train_vision
 
-VISION_STEPS, LANGUAGE_STEPS, RFM_STEPS = 9600, 1220, 130
+VISION_STEPS, LANGUAGE_STEPS, RFM_STEPS = 9600, 1600, 150
 
 
 def train(out: Path, work: Path, scale: float, seed: int) -> None:

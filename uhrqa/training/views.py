@@ -23,10 +23,11 @@ from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
-from uhrqa.training.vision import PatchHeads, disturb
+from uhrqa.training.vision import LONGEST, PatchHeads, disturb
 
 LEVEL1_SIDE = 896
-VIEW_SIDES = (224, 448, 896, 1344)
+VIEW_SIDES = (448, 672, 896, 1344, 2016, 2688)
+MOST_VIEWS = 3
 MOST_TILES = 16
 MOST_TOKENS = 300
 FILL = 115  # the grey that normalises to zero, which pads tiles
@@ -101,7 +102,7 @@ class ViewMaker:
         ]
         view, covered = self._encode(rng, scene, kind, chosen)
         for question in make_questions(scene, int(rng.integers(2**31)), suffix=0.12):
-            if all(thing in covered for thing in question.things):
+            if covered.issuperset((*question.things, *question.among)):
                 view.asked.append(question)
                 view.ids.append(self._ids(rng, question))
         return view
@@ -129,8 +130,9 @@ class ViewMaker:
             if len(chosen | wanted) <= MOST_TILES:
                 chosen |= wanted
         rows, cols = level.grid
-        for _ in range(min(MOST_TILES + 9 - len(chosen), int(rng.integers(5, 16)))):
-            if rng.random() < 0.75:  # a site's own structure is what a zoom brings along
+        others = rng.integers(2, 6) if level.is_view else rng.integers(5, 16)
+        for _ in range(min(MOST_TILES + 9 - len(chosen), int(others))):
+            if sites and rng.random() < 0.75:  # a site's own structure is what a zoom brings along
                 site = scene.sites[sites[0 if rng.random() < 0.6 else -1]]
                 x, y = (c + 1.4 * rng.uniform(-1, 1) * site.radius for c in (site.x, site.y))
                 chosen |= level.tiles_in(Box(x, y, x + 1, y + 1))
@@ -199,7 +201,7 @@ class ViewMaker:
 
 
 def _draw(rng: np.random.Generator) -> SceneTruth:
-    side = round(math.exp(rng.uniform(math.log(1000), math.log(16384))))
+    side = round(math.exp(rng.uniform(math.log(1000), math.log(LONGEST))))
     aspect = float(rng.choice([1.0, 0.75, rng.uniform(0.5, 1.0)], p=[0.6, 0.2, 0.2]))
     return draw_scene(int(rng.integers(2**31)), side, aspect)
 
@@ -207,7 +209,7 @@ def _draw(rng: np.random.Generator) -> SceneTruth:
 def _levels(rng: np.random.Generator, scene: SceneTruth, kind: str) -> list[Level]:
     if kind == "views":
         pyramid = Pyramid.views(scene.size, 112, VIEW_SIDES)
-        count = int(rng.integers(1, len(pyramid)))
+        count = int(rng.integers(1, min(MOST_VIEWS, len(pyramid) - 1) + 1))
         kept = sorted(rng.permutation(np.arange(1, len(pyramid)))[:count].tolist())
         return [pyramid[index] for index in [0, *kept]]
     pyramid = Pyramid.build(scene.size, 112, LEVEL1_SIDE)
