@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from uhrqa.synth import draw_scene, held_out, make_questions, phrases
 from uhrqa.synth.demo import demo_scene, smallest_px
-from uhrqa.synth.kinds import BY_NAME, COLOURS, PLACES, SHAPES, STATES, SURFACES
-from uhrqa.synth.questions import CATEGORIES, MOST_COUNTED, Question
+from uhrqa.synth.kinds import BY_NAME, COLOURS, CROWD, PLACES, SHAPES, STATES, SURFACES
+from uhrqa.synth.questions import CATEGORIES, Question
+from uhrqa.synth.references import unique_references
 from uhrqa.synth.scene import SceneTruth
 
 PAIRS = [(draw_scene(seed, 3000), seed) for seed in range(120)]
@@ -37,12 +39,22 @@ def test_a_seed_gives_the_same_questions() -> None:
 
 def test_a_count_is_the_number_of_objects_it_points_at() -> None:
     for scene, q in of("count"):
-        assert int(q.answer) == len(q.things) <= MOST_COUNTED
+        assert int(q.answer) == len(q.things) <= CROWD
         kinds = {scene.things[index].kind for index in q.things}
         assert kinds <= {kind_in(q.text)}
         if not any(place in q.text for place in PLACES):
-            total = sum(thing.kind == kind_in(q.text) for thing in scene.things)
-            assert total == len(q.things)
+            colours = [c for c in COLOURS if f" {c} " in f" {q.text.lower()} "]
+            total = sum(
+                thing.kind == kind_in(q.text) and (not colours or thing.colour == colours[0])
+                for thing in scene.things
+            )
+            assert total == len(q.things), q.text
+
+
+def test_counts_reach_from_none_to_crowds() -> None:
+    numbers = {int(q.answer) for _, q in of("count")}
+    assert set(range(9)) <= numbers
+    assert max(numbers) > 30
 
 
 def test_colour_state_shape_and_ground_are_those_of_the_objects() -> None:
@@ -64,12 +76,48 @@ def test_colour_state_shape_and_ground_are_those_of_the_objects() -> None:
             assert words is None or q.answer in words
 
 
-def test_a_reference_without_a_place_is_unique() -> None:
+def test_the_answer_would_differ_if_another_object_were_meant_only_where_one_is_named() -> None:
+    """Questions about all of a kind hold for all; those about one name it uniquely."""
+    ends = [word for words in phrases.EXTREMES.values() for word in words]
     for scene, q in of("color") + of("status") + of("shape") + of("background"):
-        if not any(place in q.text for place in PLACES):
-            kind = kind_in(q.text)
-            sites = [site for site in scene.sites if site.kind == kind and site.things]
-            assert len(sites) == 1
+        text = q.text.lower()
+        kind = kind_in(text)
+        every = {i for i, thing in enumerate(scene.things) if thing.kind == kind}
+        if any(word in text for word in ends) or any(f" {colour} " in text for colour in COLOURS):
+            assert len(q.things) == 1
+        elif not any(place in text for place in PLACES):
+            assert set(q.things) == every
+
+
+def test_one_object_is_named_by_the_rules_of_lrs_vqa() -> None:
+    found = Counter()
+    for scene, _ in PAIRS:
+        for kind in BY_NAME:
+            every = [thing for thing in scene.things if thing.kind == kind]
+            for told in unique_references(scene, kind):
+                found[told.by] += 1
+                own = scene.things[told.thing]
+                others = [thing for thing in every if thing is not own]
+                if told.by == "largest":
+                    areas = [thing.length * thing.width for thing in others]
+                    assert own.length * own.width > 1.2 * max(areas)
+                if told.by == "left-most":
+                    assert own.x < min(thing.x for thing in others) - 20
+                if told.by == "bottom-most":
+                    assert own.y > max(thing.y for thing in others) + 20
+                if told.by == "colour":
+                    assert own.colour not in {thing.colour for thing in others}
+                if told.by in phrases.EXTREMES:
+                    assert set(told.among) == {i for i, t in enumerate(scene.things) if t in every}
+    assert set(found) == {"single", "place", "colour", *phrases.EXTREMES}
+
+
+def test_a_crowd_beyond_forty_names_nobody() -> None:
+    scene = next(scene for scene, _ in PAIRS if scene.things)
+    thing = scene.things[0]
+    many = tuple(replace(thing, x=100.0 * k, length=10.0 + k) for k in range(41))
+    assert not list(unique_references(replace(scene, things=many), thing.kind))
+    assert list(unique_references(replace(scene, things=many[:40]), thing.kind))
 
 
 def test_yes_has_an_object_of_the_kind_and_no_has_none() -> None:
@@ -90,6 +138,27 @@ def test_yes_has_an_object_of_the_kind_and_no_has_none() -> None:
             and (place is None or scene.sites[thing.site].place == place)
         ]
         assert (q.answer == "yes") == bool(found), q.text
+
+
+def test_more_means_clearly_more() -> None:
+    plurals = {kind.plural: kind.name for kind in BY_NAME.values()}
+    checked = 0
+    for scene, q in of("comparison"):
+        if q.answer in plurals:
+            counts = Counter(thing.kind for thing in scene.things)
+            kinds = {scene.things[index].kind for index in q.things}
+            (other,) = kinds - {plurals[q.answer]}
+            assert counts[plurals[q.answer]] >= 1.3 * counts[other]
+            checked += 1
+    assert checked > 20
+
+
+def test_strange_things_have_no_answer_and_the_held_out_ones_are_others() -> None:
+    assert all(q.answer == "unknown" and not q.boxes for _, q in of("unknown"))
+    assert not set(phrases.STRANGE_NOUNS) & set(phrases.STRANGE_NOUNS_HELD_OUT)
+    assert not set(phrases.STRANGE_WHOLE) & set(phrases.STRANGE_WHOLE_HELD_OUT)
+    known = {word for ways in phrases.WORDS.values() for way in ways for word in way}
+    assert not known & {*phrases.STRANGE_NOUNS, *phrases.STRANGE_NOUNS_HELD_OUT}
 
 
 def test_yes_and_no_are_balanced() -> None:
@@ -124,7 +193,15 @@ def test_held_out_scenes_have_seeds_training_never_draws() -> None:
 
 
 def test_the_demonstration_asks_about_something_a_few_pixels_large() -> None:
-    scene, questions = demo_scene(0)
-    assert min(scene.size) >= 8192
-    assert [q.category for q in questions] == ["count", "color", "existence"]
-    assert 8 <= smallest_px(scene, questions[2]) <= 14
+    truths = set()
+    for seed in range(6):
+        scene, questions = demo_scene(seed)
+        assert min(scene.size) >= 8192
+        assert [q.category for q in questions] == ["count", "color", "existence"]
+        truths.add(questions[2].answer)
+        if questions[2].answer == "yes":
+            assert 8 <= smallest_px(scene, questions[2]) <= 16
+        else:
+            assert questions[2].boxes
+            assert not questions[2].things
+    assert truths == {"yes", "no"}

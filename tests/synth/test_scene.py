@@ -13,7 +13,7 @@ from uhrqa.raster import Raster, open_raster
 from uhrqa.synth import SceneRaster, draw_scene, render, write_scene
 from uhrqa.synth.kinds import BY_NAME, COLOURS, PLACES
 from uhrqa.synth.labels import HEADS, KIND_NAMES, Footprints, coverage, label_tile
-from uhrqa.synth.land import spline_weights
+from uhrqa.synth.land import spline_weights, zone_map
 
 SEEDS = range(30)
 
@@ -70,13 +70,14 @@ def test_objects_stand_apart_on_their_own_site() -> None:
             assert all(thing.site == index and thing.kind == site.kind for thing in own)
             for thing in own:
                 assert math.dist((thing.x, thing.y), (site.x, site.y)) < 1.3 * site.radius
+                if thing.kind != "stadium":
+                    assert thing.length < 1.5 * scene.unit * BY_NAME[thing.kind].length
             gaps = [
                 math.dist((a.x, a.y), (b.x, b.y)) / max(a.length, b.length)
                 for k, a in enumerate(own)
                 for b in own[:k]
             ]
-            assert min(gaps, default=9.0) > 1.3
-            assert len({(t.colour, t.state, t.shape) for t in own}) <= 1
+            assert min(gaps, default=9.0) > 0.95
 
 
 def test_a_site_lies_in_the_ninth_it_is_named_after() -> None:
@@ -88,21 +89,38 @@ def test_a_site_lies_in_the_ninth_it_is_named_after() -> None:
 
 
 @pytest.mark.parametrize("side", [1000, 16384])
-def test_objects_are_a_few_to_some_sixty_pixels_long(side: int) -> None:
+def test_objects_are_six_to_some_hundred_pixels_long(side: int) -> None:
     lengths = [thing.length for seed in SEEDS for thing in draw_scene(seed, side).things]
-    assert min(lengths) > 7
-    assert max(lengths) < 66
+    assert min(lengths) > 6
+    assert max(lengths) < 110
 
 
 def test_labels_put_an_object_in_the_patch_that_shows_its_centre() -> None:
     scene = next(s for s in (draw_scene(k, 1500) for k in SEEDS) if s.things)
     thing, prints = scene.things[0], Footprints.of(scene)
     box = Box(thing.x - 40, thing.y - 50, thing.x + 72, thing.y + 62)  # one pixel is one pixel
-    labels = label_tile(scene, prints, box, 8)
+    labels, density = label_tile(scene, prints, box, 8)
     assert labels.shape == (len(HEADS), 64)
     cell = (50 // 14) * 8 + (40 // 14)
-    assert KIND_NAMES[labels[0, cell]] == thing.kind
-    assert labels[3, cell] == 1
+    assert KIND_NAMES[labels[list(HEADS).index("kind"), cell]] == thing.kind
+    assert density[cell] > 0.2
+
+
+def test_the_density_of_a_scene_adds_up_to_its_objects() -> None:
+    for scene in (draw_scene(seed, 1500) for seed in SEEDS):
+        _, density = label_tile(scene, Footprints.of(scene), Box(0, 0, 1500, 1500), 30)
+        assert density.sum() == pytest.approx(len(scene.things), abs=0.06 * len(scene.things))
+
+
+def test_nothing_that_belongs_on_land_lies_in_the_sea() -> None:
+    wet = 0
+    for scene in (draw_scene(seed, 4096) for seed in range(80)):
+        for site in scene.sites:
+            zone = zone_map(scene, np.array([site.x]), np.array([site.y]))[0, 0]
+            assert (scene.zones[zone] == "sea") == site.at_sea
+            assert site.kind == "ship" or not site.at_sea
+            wet += site.at_sea
+    assert wet > 3
 
 
 def test_coverage_adds_up_to_one_inside_and_to_none_outside() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from uhrqa.synth.questions import Question
-from uhrqa.training.layout import SINK_WEIGHT, arrange
+from uhrqa.training.layout import ASKED_SHARE, SINK_WEIGHT, arrange
 from uhrqa.training.packing import pack
 from uhrqa.training.views import View
 
@@ -22,7 +22,7 @@ def make_view(kind: str = "fine") -> View:
     level = np.array([0] * 4 + [1] * 64)
     spots = [4 + 1 * 8 + 1, 4 + 5 * 8 + 6]
     pairs = np.array(list(enumerate(spots)))
-    asked = [Question("how many cars?", "2", "count", (), (0, 1))]
+    asked = [Question("how many cars?", "2", "count", things=(0, 1))]
     asked += [Question("is there a ship?", "no", "existence", ())]
     asked += [Question("is it rural?", "rural", "rural/urban", ())]
     return View(
@@ -126,3 +126,22 @@ def test_padding_belongs_to_no_segment() -> None:
     assert batch.position.max() < 4000
     assert math.isfinite(float(batch.bias.sum()))
     assert batch.weight.dtype == torch.float32
+
+
+def test_a_blind_sample_has_no_visual_token_and_packs_beside_others() -> None:
+    views = [make_view(), make_view()]
+    seen = arrange(views[0], np.random.default_rng(0), 3)
+    blind = arrange(views[1], np.random.default_rng(0), 3, blind=1.0)
+    assert len(blind.newline) == 0
+    batch = pack(views, [seen, blind], ASSISTANT)
+    width = 1 + batch.mix.shape[1]
+    assert (batch.segment[1, 1:width] == -1).all()
+    assert not batch.ground[len(seen.chosen) :].any()
+
+
+def test_an_object_told_from_others_gets_most_of_the_attention() -> None:
+    view = make_view()
+    view.asked[0] = Question("the largest car?", "red", "color", things=(1,), among=(0,))
+    layout = arrange(view, np.random.default_rng(0), 3)
+    row = layout.ground[layout.chosen.index(0)]
+    assert sorted(row[row > 0].tolist()) == pytest.approx([1 - ASKED_SHARE, ASKED_SHARE])

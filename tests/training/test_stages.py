@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.training.makers import build_squares
 from uhrqa.rfm import from_layers, load_rfm
+from uhrqa.synth.labels import HEADS
 from uhrqa.tokens import VisualTokens
 from uhrqa.training.batches import make_batch
 from uhrqa.training.checkpoint import save_checkpoint
@@ -26,7 +27,14 @@ from uhrqa.training.rfm import LAYERS, distillation_loss, rfm_step, save_rfm
 from uhrqa.training.shape import Shape, encode, standardise, vision_tower
 from uhrqa.training.supply import Supply
 from uhrqa.training.views import View, ViewMaker
-from uhrqa.training.vision import PatchHeads, draw_tiles, tower_optimizer, vision_step
+from uhrqa.training.vision import (
+    PatchHeads,
+    TileMaker,
+    draw_tiles,
+    tower_optimizer,
+    turned,
+    vision_step,
+)
 from uhrqa.training.vocabulary import learn_tokenizer
 from uhrqa.vlm.card import card_of_directory
 from uhrqa.vlm.llava_next import LlavaNext
@@ -60,6 +68,23 @@ def test_the_tower_learns_to_label_patches(tmp_path: Path) -> None:
     batch = draw_tiles(0, SMALL, 8)
     losses = [vision_step(tower, heads, optimizer, stage_in(tmp_path), batch) for _ in range(20)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_tiles_shown_again_are_turned_with_their_labels() -> None:
+    tiles = draw_tiles(3, SMALL, 4)
+    again = turned(np.random.default_rng(1), tiles)
+    assert np.array_equal(np.sort(again[1].ravel()), np.sort(tiles[1].ravel()))
+    bright = tiles[0].astype(float).mean(-1).reshape(4, 8, 14, 8, 14).mean((2, 4)).reshape(4, 64)
+    moved = again[0].astype(float).mean(-1).reshape(4, 8, 14, 8, 14).mean((2, 4)).reshape(4, 64)
+    zone = list(HEADS).index("kind")
+    for index in range(4):  # a patch keeps its label and its brightness together
+        for label in np.unique(tiles[1][index, zone]):
+            before = bright[index][tiles[1][index, zone] == label].mean()
+            after = moved[index][again[1][index, zone] == label].mean()
+            assert abs(before - after) < 20
+    first, same = TileMaker(SMALL, 0), TileMaker(SMALL, 0)
+    for step in range(2):
+        assert all(np.array_equal(a, b) for a, b in zip(first(step), same(step), strict=True))
 
 
 def test_the_decoder_learns_to_answer_look_and_count(

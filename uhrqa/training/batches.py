@@ -25,6 +25,7 @@ QUESTIONS = 12
 POOL = 6000
 KEPT_SHARES = (0.04, 0.35)  # of the tokens that show none of what is asked about
 LONG_FROM, LONG_BATCHES = 0.6, 0.2  # then, that share of batches keeps every token
+BLIND_SHARE = 0.04  # of samples without an image, which teach what is most common
 DILUTED_FROM = 0.35  # share of the stage after which half of the samples are diluted
 
 
@@ -81,7 +82,7 @@ class BatchMaker:
         dilute = 0.5 * min(1.0, share / DILUTED_FROM)
         if self.course.long is not None:
             long, dilute = self.course.long, 0.5
-        batch = make_batch(fresh + old, rng, self.assistant, long, dilute)
+        batch = make_batch(fresh + old, rng, self.assistant, long, dilute, BLIND_SHARE)
         return [_plain(getattr(batch, field.name)) for field in fields(Batch)]
 
 
@@ -91,11 +92,11 @@ def _plain(part: Any) -> Any:  # noqa: ANN401 - tensors lose their wrapping, the
 
 def make_batch(
     views: list[View], rng: np.random.Generator, assistant: int, long: float = 0.0,
-    dilute: float = 0.5,
+    dilute: float = 0.5, blind: float = 0.0,
 ) -> Batch:  # fmt: skip
     """A random arrangement of some views, of about one length since shorter ones are padded."""
     share = 1.0 if rng.random() < long else math.exp(rng.uniform(*np.log(KEPT_SHARES)))
-    layouts = [arrange(view, rng, QUESTIONS, share, dilute) for view in views]
+    layouts = [arrange(view, rng, QUESTIONS, share, dilute, blind) for view in views]
     return pack(views, layouts, assistant)
 
 

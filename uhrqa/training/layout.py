@@ -17,7 +17,6 @@ from uhrqa.training.views import View
 
 SINK_WEIGHT = 8.0  # attention a count leaves on the first token, in objects
 ASKED_SHARE = 0.6  # of the attention on an object asked about, beside those it is told from
-BLIND_SHARE = 0.04  # of samples without any visual token: what is said without looking
 UNREADABLE = 0.12  # weight of an answer that can only be guessed
 TEMPTING = 0.15  # from here on a token is not one of the many that look like nothing
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
@@ -56,7 +55,12 @@ class Layout:
 
 
 def arrange(
-    view: View, rng: np.random.Generator, most: int, share: float = 0.1, dilute: float = 0.5
+    view: View,
+    rng: np.random.Generator,
+    most: int,
+    share: float = 0.1,
+    dilute: float = 0.5,
+    blind: float = 0.0,
 ) -> Layout:
     """A random arrangement of a view.
 
@@ -66,9 +70,10 @@ def arrange(
         most: questions at most.
         share: of the tokens that show nothing asked about, how many are kept.
         dilute: share of arrangements in which the tokens kept stand for all.
+        blind: share of arrangements without any visual token: what is said without looking.
     """
     chosen = _choose(view, rng, most)
-    if rng.random() < BLIND_SHARE:
+    if blind and rng.random() < blind:
         return _blind(view, chosen)
     kept = _keep(view, rng, [view.asked[index] for index in chosen], share)
     order = np.nonzero(kept)[0]
