@@ -90,7 +90,7 @@ def test_the_answer_would_differ_if_another_object_were_meant_only_where_one_is_
 
 
 def test_one_object_is_named_by_the_rules_of_lrs_vqa() -> None:
-    found = Counter()
+    found: Counter[str] = Counter()
     for scene, _ in PAIRS:
         for kind in BY_NAME:
             every = [thing for thing in scene.things if thing.kind == kind]

@@ -73,9 +73,7 @@ def _demo_questions(scene: SceneTruth) -> list[Question]:
     if third is None or len({scene.things[index].colour for index in third.things}) > 1:
         return []
     colour = scene.things[third.things[0]].colour
-    parked = _question(
-        scene, "Is there a car in the parking lot?", "yes", "existence", car.things
-    )
+    parked = _question(scene, "Is there a car in the parking lot?", "yes", "existence", car.things)
     if not car.things:
         where = (scene.sites.index(car),)
         parked = replace(parked, answer="no", boxes=(car.box,), sites=where)

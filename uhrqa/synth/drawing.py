@@ -11,7 +11,7 @@ from uhrqa.geometry import Size
 from uhrqa.synth.clutter import AT_SEA, ON_LAND
 from uhrqa.synth.kinds import BY_NAME, KINDS, PLACES, SEASONS, ZONES, Kind
 from uhrqa.synth.land import zone_map
-from uhrqa.synth.scene import FIELD, Clutter, Light, SceneTruth, Site
+from uhrqa.synth.scene import FIELD, Clutter, Light, SceneTruth, Site, Thing
 from uhrqa.synth.stock import draw_things
 
 SITE_SHARE = 0.021  # a site's radius / the scene's longer side: some 40 px wide at level 1
@@ -106,14 +106,12 @@ def _draw_sites(rng: np.random.Generator, scene: SceneTruth, water: np.ndarray) 
         if site is None:
             continue
         first, here = len(scene.things), BY_NAME[site.kind]
-        things = []
+        things: list[Thing] = []
         if rng.random() >= EMPTY_SHARE:
             room = 0.13 * min(scene.size)
             site, things = draw_things(rng, scene.unit, here, site, len(scene.sites), room)
         site = replace(site, things=tuple(range(first, first + len(things))))
-        scene = replace(
-            scene, sites=(*scene.sites, site), things=(*scene.things, *things)
-        )
+        scene = replace(scene, sites=(*scene.sites, site), things=(*scene.things, *things))
     return scene
 
 

@@ -106,7 +106,8 @@ KINDS: tuple[Kind, ...] = (
         "storage", states=("open", "closed"),
     ),
     Kind(
-        "bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing", most=3, crowds=False,
+        "bridge", "bridges", ("gray", "red", "white"), ("water",), 2.4, 0.34, "crossing",
+        most=3, crowds=False,
     ),
     Kind(
         "tennis court", "tennis courts", ("green", "blue", "red"), ("concrete", "sand", "asphalt"),

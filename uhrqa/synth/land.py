@@ -140,7 +140,7 @@ def paint_land(scene: SceneTruth, box: Box, out: Size) -> np.ndarray:
             land += _PAINTERS[name](scene, grid) * here[..., None]
     if "sea" in scene.zones and len(scene.zones) > 1:
         _paint_coast(land, fields, scene.zones.index("sea"))
-    return land
+    return np.asarray(land)
 
 
 def _paint_coast(land: np.ndarray, fields: np.ndarray, sea: int) -> None:

@@ -165,11 +165,12 @@ class _Asker:
             yield self.ask(text, first.colour, "color", things, among)
         if surface != "water":
             text = self.say.say(phrases.BACKGROUND, many=name, at=at)
-            text = text.replace(f"are the {name}", f"is the {name}") if single else text
+            if single:
+                text = text.replace(f"are the {name}", f"is the {name}")
             yield self.ask(text, surface, "background", things, among)
         if first.state and len({thing.state for thing in own}) == 1:
-            wording = phrases.STATUS_SHIP if first.kind == "ship" else phrases.STATUS_TANK
-            text = self.say.say(wording, name=name, be=be, at=at)
+            states = phrases.STATUS_SHIP if first.kind == "ship" else phrases.STATUS_TANK
+            text = self.say.say(states, name=name, be=be, at=at)
             yield self.ask(text, first.state, "status", things, among)
         if first.shape and len({thing.shape for thing in own}) == 1:
             do = "does" if single else "do"

@@ -43,7 +43,8 @@ def unique_references(scene: SceneTruth, kind: str) -> Iterator[Reference]:
     things = scene.things
     for index in every:
         own = things[index]
-        if sum(scene.sites[things[i].site].place == scene.sites[own.site].place for i in every) == 1:
+        places = [scene.sites[things[other].site].place for other in every]
+        if places.count(scene.sites[own.site].place) == 1:
             yield Reference(index, (index,), "place")
         if own.kind != "swimming pool" and sum(things[i].colour == own.colour for i in every) == 1:
             yield _told(index, every, "colour")

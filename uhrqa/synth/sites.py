@@ -37,10 +37,8 @@ def _roadstead(pen: Pen, ground: Colour) -> None:
 
 def _blob(count: int, radius: float) -> list[tuple[float, float]]:
     """(direction, distance) around an uneven outline."""
-    return [
-        (2 * math.pi * k / count, radius * (1 + 0.06 * math.sin(1.7 * k) + 0.04 * math.cos(2.9 * k)))
-        for k in range(count)
-    ]
+    uneven = [0.06 * math.sin(1.7 * k) + 0.04 * math.cos(2.9 * k) for k in range(count)]
+    return [(2 * math.pi * k / count, radius * (1 + uneven[k])) for k in range(count)]
 
 
 def _arena(pen: Pen, ground: Colour) -> None:

@@ -53,9 +53,7 @@ def draw_things(
         turn = _turn(rng, kind, site, heading)
         colour, state, shape, scale = looks.of(number)
         x, y = site.x + u * c - v * s, site.y + u * s + v * c
-        things.append(
-            Thing(kind.name, colour, state, shape, x, y, length * scale, turn, index)
-        )
+        things.append(Thing(kind.name, colour, state, shape, x, y, length * scale, turn, index))
     return site, things
 
 

@@ -34,9 +34,7 @@ def render(scene: SceneTruth, box: Box, out: Size) -> np.ndarray:
     land = np.clip(paint_land(scene, box, out), 0, 255).astype(np.uint8)
     sites = [site for site in scene.sites if _touches(site, box)]
     least = 1.5 * box.w / out.w  # source pixels: shorter clutter cannot be seen
-    clutter = [
-        c for c in scene.clutter if c.length > least and _near(box, c.x, c.y, 2 * c.length)
-    ]
+    clutter = [c for c in scene.clutter if c.length > least and _near(box, c.x, c.y, 2 * c.length)]
     if not (sites or clutter or scene.roads):
         return expose(scene, land, box)
     canvas = Image.fromarray(land).resize(

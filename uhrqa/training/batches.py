@@ -13,7 +13,7 @@ import torch
 
 from uhrqa.training.layout import arrange
 from uhrqa.training.packing import Batch, pack
-from uhrqa.training.shape import Shape, vision_tower
+from uhrqa.training.shape import Machine, Shape, vision_tower
 from uhrqa.training.supply import Supply
 from uhrqa.training.views import View, ViewMaker
 from uhrqa.training.vision import PatchHeads
@@ -108,13 +108,14 @@ def _build(course: Course) -> BatchMaker:
 class Batches:
     """The batches of a course, from the step `first` on."""
 
-    def __init__(self, course: Course, first: int) -> None:
-        self._supply = Supply(partial(_build, course), first=first, ahead=12)
+    def __init__(self, course: Course, first: int, on: Machine) -> None:
+        self._supply = Supply(partial(_build, course), first, on.workers, ahead=12)
+        self._device = torch.device(on.device)
 
     def take(self) -> Batch:
         """The next one."""
         source, *arrays = self._supply.take()
-        return Batch(source, *[torch.from_numpy(array) for array in arrays])
+        return Batch(source, *[torch.from_numpy(array) for array in arrays]).to(self._device)
 
     def close(self) -> None:
         """End the process."""

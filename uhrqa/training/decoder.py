@@ -26,19 +26,28 @@ class Learner:
     shape: Shape
 
     @classmethod
-    def fresh(cls, shape: Shape, seed: int, tokenizer: PreTrainedTokenizerFast) -> Learner:
+    def fresh(
+        cls, shape: Shape, seed: int, tokenizer: PreTrainedTokenizerFast, device: str = "cpu"
+    ) -> Learner:
         """Fresh weights."""
         torch.manual_seed(seed + 1)
         image = token_id(tokenizer, IMAGE)
         model = llava(shape, image, token_id(tokenizer, END))
         placement = Placement(shape.width)
         spread_out(placement, seed)
+        for part in (model, placement):
+            nn.Module.to(part, torch.device(device))  # the wrapper of `model.to` is typed wrongly
         return cls(model, placement, tokenizer, shape)
 
     @property
     def decoder(self) -> Any:  # noqa: ANN401 - transformers types its parts loosely
         """The stock decoder."""
         return self.model.model.language_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
 
     @property
     def assistant(self) -> int:
@@ -59,7 +68,7 @@ class Learner:
         newline = self.model.model.image_newline
         tokens = torch.where(batch.newline[..., None], newline, tokens)
         table = self.model.get_input_embeddings()
-        user = torch.full((len(tokens), 1), token_id(self.tokenizer, USER))
+        user = batch.text.new_full((len(tokens), 1), token_id(self.tokenizer, USER))
         return torch.cat([table(user), tokens, table(batch.text)], 1)
 
 
@@ -68,11 +77,12 @@ def attention_bias(batch: Batch) -> Tensor:
     segment = batch.segment
     count = segment.shape[1]
     key, query = segment[:, None, :], segment[:, :, None]
-    seen = ((key == 0) | (key == query)) & (key >= 0) & torch.ones(count, count).tril().bool()
+    causal = torch.ones(count, count, device=segment.device).tril().bool()
+    seen = ((key == 0) | (key == query)) & (key >= 0) & causal
     seen[:, :, 0] = True
     bias = batch.bias[:, None, :].expand(-1, count, -1)
-    bias = torch.where(seen, bias, torch.full((), -1e9))[:, None]
-    return bias.bfloat16() if torch.is_autocast_enabled("cpu") else bias
+    bias = torch.where(seen, bias, bias.new_full((), -1e9))[:, None]
+    return bias.bfloat16() if torch.is_autocast_enabled(bias.device.type) else bias
 
 
 @dataclass

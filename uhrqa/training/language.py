@@ -24,7 +24,7 @@ from uhrqa.training.layout import readable
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape, standardise
+from uhrqa.training.shape import Machine, Shape, standardise
 from uhrqa.training.views import View
 from uhrqa.training.vocabulary import tokenizer_in
 
@@ -83,12 +83,12 @@ def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float
     tally: dict[str, list[float]] = defaultdict(list)
     for start in range(0, len(views), VIEWS):
         part = views[start : start + VIEWS]
-        batch = make_batch(part, rng, learner.assistant, long=0.3)
-        with torch.autocast("cpu", torch.bfloat16):
+        batch = make_batch(part, rng, learner.assistant, long=0.3).to(learner.device)
+        with torch.autocast(learner.device.type, torch.bfloat16):
             trace = forward(learner, batch)
             b, at = batch.answers.T
             said = learner.model.lm_head(trace.states[b, at]).argmax(-1)
-        right = torch.ones(len(batch.asks))
+        right = torch.ones(len(batch.asks), device=learner.device)
         right.scatter_reduce_(0, batch.of, (said == batch.labels).float(), "amin")
         for (view, index), hit in zip(batch.source, right.tolist(), strict=True):
             question = part[view].asked[index]
@@ -100,7 +100,7 @@ def score(learner: Learner, views: list[View], seed: int = 5) -> dict[str, float
     return {name: round(float(np.mean(hits)), 3) for name, hits in sorted(tally.items())}
 
 
-def train_language(folder: Path, shape: Shape, steps: int, seed: int) -> Learner:
+def train_language(folder: Path, shape: Shape, steps: int, seed: int, on: Machine) -> Learner:
     """Train the decoder, or go on where a run in `folder` stopped.
 
     Args:
@@ -108,8 +108,9 @@ def train_language(folder: Path, shape: Shape, steps: int, seed: int) -> Learner
         shape: sizes.
         steps: of `VIEWS` views each.
         seed: of weights, scenes and arrangements.
+        on: what trains and draws.
     """
-    learner = Learner.fresh(shape, seed, tokenizer_in(folder, seed, shape.vocabulary))
+    learner = Learner.fresh(shape, seed, tokenizer_in(folder, seed, shape.vocabulary), on.device)
     saved = torch.load(folder / "vision.pt", map_location="cpu", weights_only=True)
     learner.model.model.vision_tower.load_state_dict(saved["tower"])
     optimizer = make_optimizer(learner)
@@ -123,8 +124,8 @@ def train_language(folder: Path, shape: Shape, steps: int, seed: int) -> Learner
     held_out = held_out_views(folder, shape, seed)
     if not resumed:
         sample = torch.cat([torch.from_numpy(view.features).float() for view in held_out[:40]])
-        standardise(learner.model.model.multi_modal_projector, sample)
-    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW), stage.step)
+        standardise(learner.model.model.multi_modal_projector, sample.to(learner.device))
+    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW), stage.step, on)
     try:
         _fit(learner, optimizer, stage, batches, held_out)
     finally:
@@ -175,7 +176,7 @@ def language_step(
     learner: Learner, optimizer: LayerOptimizer, stage: Stage, batch: Batch
 ) -> dict[str, float]:
     """One optimiser step; gives the losses."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(learner.device.type, torch.bfloat16):
         found = losses(learner, batch)
     total = torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
     optimizer.step(total, stage.pace)

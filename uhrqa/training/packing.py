@@ -6,7 +6,7 @@ A question sees the prefix and itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -59,6 +59,11 @@ class Batch:
     weight: Tensor
     ground: Tensor
     count: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        parts = (getattr(self, field.name) for field in fields(self)[1:])
+        return Batch(self.source, *[part.to(device) for part in parts])
 
 
 def pack(views: Sequence[View], layouts: Sequence[Layout], assistant: int) -> Batch:

@@ -22,7 +22,7 @@ from uhrqa.training.language import held_out_views
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape
+from uhrqa.training.shape import Machine, Shape
 from uhrqa.training.views import View
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ def recall(rfm: nn.Module | None, learner: Learner, views: list[View], share: fl
     found: list[float] = []
     for start in range(0, len(views), VIEWS):
         batch = make_batch(views[start : start + VIEWS], rng, learner.assistant, long=1.0)
+        batch = batch.to(learner.device)
         if rfm is None:
             rows = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
         else:
@@ -102,7 +103,9 @@ def recall(rfm: nn.Module | None, learner: Learner, views: list[View], share: fl
     return float(np.mean(found))
 
 
-def train_rfm(folder: Path, shape: Shape, learner: Learner, steps: int, seed: int) -> nn.Module:
+def train_rfm(
+    folder: Path, shape: Shape, learner: Learner, steps: int, seed: int, on: Machine
+) -> nn.Module:
     """Distil a module, or go on where a run in `folder` stopped.
 
     Args:
@@ -111,6 +114,7 @@ def train_rfm(folder: Path, shape: Shape, learner: Learner, steps: int, seed: in
         learner: the trained model, which stays as it is.
         steps: of `VIEWS` views each.
         seed: of scenes and arrangements.
+        on: what trains and draws.
     """
     rfm = from_layers(learner.decoder, LAYERS)
     rfm.requires_grad_(True)
@@ -119,7 +123,7 @@ def train_rfm(folder: Path, shape: Shape, learner: Learner, steps: int, seed: in
     stage.resume()
     if stage.share >= 1.0:
         return rfm
-    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW, WHOLE), stage.step)
+    batches = Batches(Course(folder, shape, seed, steps, FIRST_VIEW, WHOLE), stage.step, on)
     try:
         _fit(rfm, learner, optimizer, stage, batches)
     finally:
@@ -156,7 +160,7 @@ def rfm_step(
     batch: Batch,
 ) -> float:
     """One optimiser step; gives the loss."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(learner.device.type, torch.bfloat16):
         with torch.no_grad():
             teacher = forward(learner, batch, LAYERS[-1:]).rows[LAYERS[-1]]
         student = focus_rows(rfm, learner, batch)

@@ -44,6 +44,19 @@ class Shape:
         return self.tile // self.patch
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a training runs.
+
+    Attributes:
+        device: of the weights.
+        workers: processes that draw; with more than one, batches come in no fixed order.
+    """
+
+    device: str = "cpu"
+    workers: int = 1
+
+
 def vision_config(shape: Shape) -> CLIPVisionConfig:
     """The tower's configuration."""
     return CLIPVisionConfig(
@@ -73,7 +86,8 @@ def encode(tower: CLIPVisionModel, tiles: Tensor) -> Tensor:
     Returns:
         `[T, n, D]`.
     """
-    pixels = (tiles.permute(0, 3, 1, 2).float() / 255 - _column(MEAN)) / _column(STD)
+    mean, std = (_column(values).to(tiles.device) for values in (MEAN, STD))
+    pixels = (tiles.permute(0, 3, 1, 2).float() / 255 - mean) / std
     states = tower(pixels, output_hidden_states=True).hidden_states
     return states[-1][:, 1:]
 

@@ -24,7 +24,7 @@ from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.window import render
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.progress import Stage
-from uhrqa.training.shape import Shape, encode, vision_tower
+from uhrqa.training.shape import Machine, Shape, encode, vision_tower
 from uhrqa.training.supply import Maker, Supply
 
 log = logging.getLogger(__name__)
@@ -177,6 +177,7 @@ def patch_loss(logits: dict[str, Tensor], labels: Tensor, density: Tensor) -> Te
     """
     shown = labels[:, 0] > 0
     felt = logits["density"][..., 0].float().clamp(-12, 4)
+    device = labels.device
     total = WEIGHTS["density"] * (felt.exp() - density * felt).mean()
     for index, name in enumerate(HEADS):
         scores, target = logits[name], labels[:, index]
@@ -186,7 +187,7 @@ def patch_loss(logits: dict[str, Tensor], labels: Tensor, density: Tensor) -> Te
                 continue
             loss = functional.cross_entropy(scores[kept].float(), target[kept])
         else:
-            weight = torch.ones(scores.shape[-1])
+            weight = torch.ones(scores.shape[-1], device=device)
             if name != "zone":
                 weight[0] = NOTHING_WEIGHT
             loss = functional.cross_entropy(scores.flatten(0, 1).float(), target.flatten(), weight)
@@ -204,15 +205,15 @@ def measure(
     tower: CLIPVisionModel, heads: PatchHeads, shape: Shape, count: int
 ) -> dict[str, float]:
     """Share of patches, and of tiles' counts, that are right where there is something to see."""
-    tiles, labels, density = draw_tiles(999_999_999, shape, count)
-    logits = heads(encode(tower, torch.from_numpy(tiles)))
-    truth = torch.from_numpy(labels)
+    drawn = draw_tiles(999_999_999, shape, count)
+    tiles, truth, density = (torch.from_numpy(part).to(tower.device) for part in drawn)
+    logits = heads(encode(tower, tiles))
     found = {}
     for index, name in enumerate(HEADS):
         target = truth[:, index]
         kept = target > 0 if name != "zone" else target >= 0
         found[name] = float((logits[name].argmax(-1)[kept] == target[kept]).float().mean())
-    held = torch.from_numpy(density).sum(-1)
+    held = density.sum(-1)
     felt = logits["density"][..., 0].exp().sum(-1)
     some = (held > 0.9) & (held < 8.5)
     found["tiles counted"] = float(((felt - held).abs() < 0.5)[some].float().mean())
@@ -221,7 +222,7 @@ def measure(
     return found
 
 
-def train_vision(folder: Path, shape: Shape, steps: int, seed: int) -> CLIPVisionModel:
+def train_vision(folder: Path, shape: Shape, steps: int, seed: int, on: Machine) -> CLIPVisionModel:
     """Train a tower, or go on where a run in `folder` stopped.
 
     Args:
@@ -229,9 +230,12 @@ def train_vision(folder: Path, shape: Shape, steps: int, seed: int) -> CLIPVisio
         shape: sizes.
         steps: of `TILES` tiles each.
         seed: of weights and scenes.
+        on: what trains and draws.
     """
     torch.manual_seed(seed)
-    tower, heads = vision_tower(shape), PatchHeads(shape.width)
+    device = torch.device(on.device)
+    tower, heads = vision_tower(shape), PatchHeads(shape.width).to(device)
+    nn.Module.to(tower, device)  # the class's own wrapper is typed wrongly
     tower.set_attn_implementation("eager")  # 65 tokens: 1.6 times as fast as sdpa on a CPU
     optimizer = tower_optimizer(tower, heads)
     stage = Stage(
@@ -240,7 +244,7 @@ def train_vision(folder: Path, shape: Shape, steps: int, seed: int) -> CLIPVisio
     stage.resume()
     if stage.share >= 1.0:
         return tower.eval()
-    supply = Supply(partial(_maker, shape, seed), first=stage.step)
+    supply = Supply(partial(_maker, shape, seed), stage.step, on.workers)
     running = 0.0
     try:
         while True:
@@ -274,8 +278,8 @@ def vision_step(
     batch: Tiles,
 ) -> float:
     """One optimiser step; gives the loss."""
-    tiles, labels, density = (torch.from_numpy(part) for part in batch)
-    with torch.autocast("cpu", torch.bfloat16):
+    tiles, labels, density = (torch.from_numpy(part).to(tower.device) for part in batch)
+    with torch.autocast(tower.device.type, torch.bfloat16):
         loss = patch_loss(heads(encode(tower, tiles)), labels, density)
     optimizer.step(loss, stage.pace)
     return float(loss.detach())
