@@ -38,8 +38,9 @@ SHAPELESS_SKIPPED = 0.6  # scenes without pools and houses: outlines are the har
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
 WEIGHTS = {
     "kind": 1.5, "colour": 0.7, "trait": 2.0, "size": 0.5, "site": 0.6, "surface": 0.4,
-    "zone": 0.25, "density": 4.0,
+    "zone": 0.25, "density": 4.0, "sum": 2.0,
 }  # fmt: skip
+SUMMED_FROM = 0.5  # share of the stage after which whole tiles must add up, too
 Tiles = tuple[np.ndarray, np.ndarray, np.ndarray]
 """`[T, H, W, 3]` uint8 pixels, `[T, len(HEADS), n]` classes and `[T, n]` objects to the patch."""
 
@@ -170,15 +171,22 @@ def _maker(shape: Shape, seed: int) -> Maker:
     return TileMaker(shape, seed)
 
 
-def patch_loss(logits: dict[str, Tensor], labels: Tensor, density: Tensor) -> Tensor:
-    """Weighted cross-entropy over all labels, and the Poisson loss of the density.
+def patch_loss(
+    logits: dict[str, Tensor], labels: Tensor, density: Tensor, summed: bool = True
+) -> Tensor:
+    """Weighted cross-entropy over all labels, and the losses of the density.
 
-    Colour, trait and size count only where an object is.
+    Colour, trait and size count only where an object is. The density has a Poisson loss for each
+    patch and, if `summed`, one for the number of objects in the tile.
     """
     shown = labels[:, 0] > 0
     felt = logits["density"][..., 0].float().clamp(-12, 4)
     device = labels.device
     total = WEIGHTS["density"] * (felt.exp() - density * felt).mean()
+    if summed:
+        held = density.sum(-1)
+        gap = (felt.exp().sum(-1) - held) / (held + 1).sqrt()
+        total = total + WEIGHTS["sum"] * functional.huber_loss(gap, torch.zeros_like(gap))
     for index, name in enumerate(HEADS):
         scores, target = logits[name], labels[:, index]
         if name in OF_THINGS:
@@ -280,6 +288,7 @@ def vision_step(
     """One optimiser step; gives the loss."""
     tiles, labels, density = (torch.from_numpy(part).to(tower.device) for part in batch)
     with torch.autocast(tower.device.type, torch.bfloat16):
-        loss = patch_loss(heads(encode(tower, tiles)), labels, density)
+        logits = heads(encode(tower, tiles))
+        loss = patch_loss(logits, labels, density, stage.share >= SUMMED_FROM)
     optimizer.step(loss, stage.pace)
     return float(loss.detach())
