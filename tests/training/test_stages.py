@@ -15,6 +15,7 @@ from tests.training.makers import build_squares
 from uhrqa.rfm import from_layers, load_rfm
 from uhrqa.synth.labels import HEADS
 from uhrqa.tokens import VisualTokens
+from uhrqa.training import vision
 from uhrqa.training.batches import make_batch
 from uhrqa.training.checkpoint import save_checkpoint
 from uhrqa.training.decoder import Learner, forward
@@ -24,14 +25,17 @@ from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import pack
 from uhrqa.training.progress import Stage
 from uhrqa.training.rfm import LAYERS, distillation_loss, rfm_step, save_rfm
-from uhrqa.training.shape import Shape, encode, standardise, vision_tower
+from uhrqa.training.shape import Machine, Shape, encode, standardise, vision_tower
 from uhrqa.training.supply import Supply
 from uhrqa.training.views import View, ViewMaker
 from uhrqa.training.vision import (
+    WEIGHTS,
     PatchHeads,
     TileMaker,
     draw_tiles,
+    patch_loss,
     tower_optimizer,
+    train_vision,
     turned,
     vision_step,
 )
@@ -85,6 +89,36 @@ def test_tiles_shown_again_are_turned_with_their_labels() -> None:
     first, same = TileMaker(SMALL, 0), TileMaker(SMALL, 0)
     for step in range(2):
         assert all(np.array_equal(a, b) for a, b in zip(first(step), same(step), strict=True))
+
+
+def test_two_trainings_with_one_seed_give_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vision, "HELD_OUT", 8)
+    towers = []
+    for run in ("one", "two"):
+        train_vision(tmp_path / run, SMALL, 4, seed=3, on=Machine())
+        saved = torch.load(tmp_path / run / "vision.pt", weights_only=True)
+        towers.append(saved["tower"])
+        assert saved["step"] == 4
+    assert all(torch.equal(towers[0][name], towers[1][name]) for name in towers[0])
+    other = vision_tower(SMALL).state_dict()
+    assert not all(torch.equal(towers[0][name], other[name]) for name in other)
+
+
+def test_a_tile_whose_density_adds_up_costs_less() -> None:
+    labels = torch.zeros(1, len(HEADS), 4, dtype=torch.int64)
+    density = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    logits = {name: torch.zeros(1, 4, count) for name, count in HEADS.items()}
+    spread = {**logits, "density": torch.full((1, 4, 1), 0.25).log()}
+    double = {**logits, "density": torch.full((1, 4, 1), 0.5).log()}
+    gains = [
+        float(patch_loss(case, labels, density) - patch_loss(case, labels, density, summed=False))
+        for case in (spread, double)
+    ]
+    assert gains[0] == pytest.approx(0, abs=1e-6)
+    # One too many of one: half of the square of 1 / sqrt(2), weighted.
+    assert gains[1] == pytest.approx(WEIGHTS["sum"] * 0.25, rel=1e-5)
 
 
 def test_the_decoder_learns_to_answer_look_and_count(

@@ -33,6 +33,7 @@ TILES = 32
 FRESH = 16  # of them new; the others were shown before, turned otherwise
 POOL = 4000  # tiles that may be shown again
 TILES_A_SCENE = 4
+HELD_OUT = 768  # tiles measured at the end
 LONGEST = 28_000  # px: longer side of the largest scenes
 SHAPELESS_SKIPPED = 0.6  # scenes without pools and houses: outlines are the hardest label
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
@@ -261,12 +262,12 @@ def train_vision(folder: Path, shape: Shape, steps: int, seed: int, on: Machine)
             if stage.step % 200 == 0:
                 log.info("vision %5d  %4.0f s  loss %.3f", stage.step, stage.used, running)
             if stage.step % 2000 == 1999:
-                log.info("vision right: %s", rounded(measure(tower, heads, shape, 256)))
+                log.info("vision right: %s", rounded(measure(tower, heads, shape, HELD_OUT // 3)))
             if not stage.tick():
                 break
     finally:
         supply.close()
-    log.info("vision right: %s", rounded(measure(tower, heads, shape, 768)))
+    log.info("vision right: %s", rounded(measure(tower, heads, shape, HELD_OUT)))
     return tower.eval()
 
 
