@@ -33,7 +33,7 @@ class Shape:
     vision_layers: int = 4
     vision_heads: int = 4
     vision_ffn: int = 480
-    layers: int = 4
+    layers: int = 5
     heads: int = 5
     ffn: int = 512
     vocabulary: int = 1024

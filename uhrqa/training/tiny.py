@@ -22,7 +22,7 @@ from uhrqa.training.rfm import train_rfm
 from uhrqa.training.shape import Machine, Shape
 from uhrqa.training.vision import train_vision
 
-STEPS = {"cpu": (9600, 2000, 150), "gpu": (30_000, 13_000, 600)}
+STEPS = {"cpu": (9600, 1800, 150), "gpu": (30_000, 13_000, 600)}
 """Vision, language and module steps of each recipe."""
 SPARE_CORES = 2  # of a GPU's machine: one feeds it, one is for everything else
 
