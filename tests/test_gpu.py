@@ -13,6 +13,8 @@ from uhrqa.budget import Budget
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
+from uhrqa.training.shape import Machine, Shape
+from uhrqa.training.tiny import train
 
 pytestmark = pytest.mark.gpu
 
@@ -55,3 +57,10 @@ def test_the_same_seed_gives_the_same_selection_on_a_gpu(checkpoint: Path, image
         for _ in range(2)
     ]
     assert torch.equal(runs[0].tokens.box, runs[1].tokens.box)
+
+
+def test_every_stage_of_the_training_takes_a_step_on_a_gpu(tmp_path: Path) -> None:
+    shape = Shape(width=32, vision_layers=1, vision_heads=2, vision_ffn=48, layers=3, heads=4,
+                  ffn=48, vocabulary=640)  # fmt: skip
+    train(tmp_path / "out", tmp_path, (2, 2, 2), 0, Machine("cuda", 2), shape)
+    assert (tmp_path / "out" / "rfm.safetensors").is_file()

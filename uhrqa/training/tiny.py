@@ -27,7 +27,14 @@ STEPS = {"cpu": (9600, 1800, 150), "gpu": (30_000, 13_000, 600)}
 SPARE_CORES = 2  # of a GPU's machine: one feeds it, one is for everything else
 
 
-def train(out: Path, work: Path, steps: tuple[int, int, int], seed: int, on: Machine) -> None:
+def train(
+    out: Path,
+    work: Path,
+    steps: tuple[int, int, int],
+    seed: int,
+    on: Machine,
+    shape: Shape | None = None,
+) -> None:
     """Run the stages that are not done yet, and write the checkpoint.
 
     Args:
@@ -36,8 +43,9 @@ def train(out: Path, work: Path, steps: tuple[int, int, int], seed: int, on: Mac
         steps: of vision, language and module.
         seed: of weights and scenes.
         on: what trains and draws.
+        shape: sizes; the embedded checkpoint's when None.
     """
-    shape = Shape()
+    shape = shape or Shape()
     train_vision(work, shape, steps[0], seed, on)
     learner = train_language(work, shape, steps[1], seed, on)
     rfm = train_rfm(work, shape, learner, steps[2], seed, on)
