@@ -98,6 +98,8 @@ def synth(
     the tokens that matter. With `-o` the rows are kept as they are made, and a run that was stopped
     goes on where it was.
     """
+    from uhrqa.evaluation.tables import chosen_budget
+
     chosen = opt.read_budgets([at])[0] if at is not None else None
     check_outputs(json_file, plot, markdown)
     if report_only:
@@ -106,6 +108,7 @@ def synth(
         source = _source(scenes, split, sides)
         names, caps = opt.split_words(strategy), opt.read_budgets(opt.split_words(budget))
         plan, manifest = _plan(source, names, caps, limit, given)
+        chosen_budget(plan.budgets, chosen)  # a budget that is not asked is told at once
         results = _run(plan, manifest, output, given)
     report(results, chosen, json_file=json_file, plot=plot, markdown=markdown)
     if not given.quiet:

@@ -27,6 +27,8 @@ COLOURS = (  # told apart by colour-blind eyes too (Okabe and Ito 2008; its yell
 MARKERS = "osD^vP*X"
 GREY = "#666666"
 LABEL_GAP = 0.036  # of the axis' height, between the labels of two lines
+LABEL_ROOM = 0.12  # of the axis' width, at the left for the names of controls
+NEAR = 0.7  # of the most tokens; a line that ends before is named where it ends
 SIZE = (9.0, 5.4)  # inches
 
 
@@ -55,7 +57,8 @@ def points(results: Results, seed: int = 0) -> dict[str, list[Point]]:
     """Strategy or control to its points, fewest tokens first.
 
     A strategy that was refused for some questions at a budget has no point there: it would be
-    compared over easier questions than the others.
+    compared over easier questions than the others. One that keeps the same tokens at every budget
+    has one point.
     """
     ways = by_way(results.rows)
     most = max((len(rows) for rows in ways.values()), default=0)
@@ -65,7 +68,12 @@ def points(results: Results, seed: int = 0) -> dict[str, list[Point]]:
             tokens = mean(row.kept for row in rows) or 0.0
             over_scenes = interval_over_scenes(rows, seed)
             found.setdefault(name, []).append(Point(tokens, Share.of(rows).value, over_scenes))
-    return {name: sorted(line, key=lambda point: point.tokens) for name, line in found.items()}
+    return {name: _distinct(line) for name, line in found.items()}
+
+
+def _distinct(line: list[Point]) -> list[Point]:
+    """Points by tokens, one for each number of them."""
+    return [by_tokens for _, by_tokens in sorted({p.tokens: p for p in line}.items())]
 
 
 def spread_labels(heights: Sequence[float], gap: float = LABEL_GAP) -> list[float]:
@@ -106,7 +114,9 @@ def draw_plot(results: Results, path: Path, seed: int = 0) -> None:
     with mpl.rc_context({"svg.hashsalt": "uhrqa", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.add_subplot()
-        _draw_lines(axes, {name: p for name, p in found.items() if name not in CONTROLS})
+        lines = {name: p for name, p in found.items() if name not in CONTROLS}
+        _set_tokens(axes, lines, sorted({row.budget for row in results.rows if row.budget}))
+        _draw_lines(axes, lines)
         _draw_controls(axes, {name: p[0] for name, p in found.items() if name in CONTROLS})
         axes.set(xlabel="visual tokens kept (mean)", ylabel="share of questions right", ylim=(0, 1))
         axes.spines[["top", "right"]].set_visible(False)
@@ -120,28 +130,44 @@ def draw_plot(results: Results, path: Path, seed: int = 0) -> None:
 
 def _draw_lines(axes: Axes, found: dict[str, list[Point]]) -> None:
     """A line with its band for each strategy, and its name at the right end."""
-    axes.set_xscale("log", base=2)
-    right = max((line[-1].tokens for line in found.values()), default=1.0)
-    spots = spread_labels([line[-1].share for line in found.values()])
-    for turn, ((name, line), spot) in enumerate(zip(found.items(), spots, strict=True)):
+    most = max((line[-1].tokens for line in found.values()), default=1.0)
+    far = {name: line for name, line in found.items() if line[-1].tokens >= NEAR * most}
+    edge = axes.get_xlim()[1]
+    spots = dict(zip(far, spread_labels([line[-1].share for line in far.values()]), strict=True))
+    for turn, (name, line) in enumerate(found.items()):
         colour = COLOURS[turn % len(COLOURS)]
         tokens, shares = [p.tokens for p in line], [p.share for p in line]
         axes.plot(tokens, shares, color=colour, marker=MARKERS[turn % len(MARKERS)], markersize=5)
         if all(p.interval for p in line):
             low, high = zip(*(p.interval for p in line if p.interval), strict=True)
             axes.fill_between(tokens, low, high, color=colour, alpha=0.12, linewidth=0)
-        axes.annotate(
-            name,
-            (line[-1].tokens, line[-1].share),
-            (right * 1.08, spot),
-            color=colour,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.5},
-            annotation_clip=False,
+        _name_line(
+            axes, name, line[-1], colour, (edge * 1.04, spots[name]) if name in far else None
         )
-    ticks = sorted({round(p.tokens) for line in found.values() for p in line if p.tokens >= 1})
-    apart = [tick for i, tick in enumerate(ticks) if i == 0 or tick >= 1.15 * ticks[i - 1]]
-    axes.set_xticks(apart, [str(tick) for tick in apart], minor=False)
+
+
+def _name_line(
+    axes: Axes, name: str, end: Point, colour: str, spot: tuple[float, float] | None
+) -> None:
+    """The name in the right margin at `spot`; beside the line's end where it ends before."""
+    point = end.tokens, end.share
+    if spot is None:
+        axes.annotate(name, point, (6, -11), textcoords="offset points", color=colour)
+        return
+    arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.5}
+    axes.annotate(
+        name, point, spot, color=colour, va="center", arrowprops=arrow, annotation_clip=False
+    )
+
+
+def _set_tokens(axes: Axes, found: dict[str, list[Point]], budgets: Sequence[int]) -> None:
+    """The axis of tokens: budgets as ticks, and room at the left for the names of the controls."""
+    axes.set_xscale("log", base=2)
+    tokens = [point.tokens for line in found.values() for point in line]
+    axes.set_xticks(budgets, [str(budget) for budget in budgets], minor=False)
+    if tokens:
+        least, most = max(1.0, min(tokens)), max(*tokens, *budgets)
+        axes.set_xlim(least / 1.25 * (least / most) ** LABEL_ROOM, most * 1.04)
 
 
 def _draw_controls(axes: Axes, found: dict[str, Point]) -> None:

@@ -50,7 +50,7 @@ def report_tables(results: Results, at: int | None = None, seed: int = 0) -> lis
         ConfigError: no row has the budget `at`.
     """
     ways = by_way(results.rows)
-    chosen = chosen_budget(results.rows, at)
+    chosen = chosen_budget({row.budget for row in results.rows if row.budget}, at)
     there = {way[0]: rows for way, rows in ways.items() if way[1] in (0, chosen)}
     under = f"at a budget of {chosen}" if chosen else "of the controls"
     sizes = (*target_bins(), NO_TARGET)
@@ -73,19 +73,19 @@ def report_tables(results: Results, at: int | None = None, seed: int = 0) -> lis
     ]
 
 
-def chosen_budget(rows: Iterable[Row], at: int | None = None) -> int:
+def chosen_budget(budgets: Iterable[int], at: int | None = None) -> int:
     """The budget of the tables that show one: `at`, else `MIDDLE` where it was run, else a middle.
 
     Returns:
-        0 where no row has a budget.
+        0 where there is no budget.
 
     Raises:
-        ConfigError: no row has the budget `at`.
+        ConfigError: `at` is none of the budgets.
     """
-    budgets = sorted({row.budget for row in rows if row.budget})
+    budgets = sorted(budgets)
     if at is not None and at not in budgets:
         known = ", ".join(map(str, budgets)) or "none"
-        raise ConfigError(f"--at {at}: no row has that budget; there are {known}")
+        raise ConfigError(f"--at {at}: nothing is asked at that budget; there are {known}")
     if at is None and MIDDLE not in budgets:
         return budgets[len(budgets) // 2] if budgets else 0
     return MIDDLE if at is None else at
