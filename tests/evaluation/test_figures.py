@@ -6,6 +6,7 @@ import pytest
 
 from tests.evaluation.makers import row
 from uhrqa.answer import Evidence
+from uhrqa.evaluation import source
 from uhrqa.evaluation.figures import (
     Share,
     by_way,
@@ -112,11 +113,18 @@ def test_an_object_is_found_by_an_unmerged_token_over_its_centre() -> None:
     assert share_found([], question) == 0
 
 
-def test_the_common_answers_come_from_scenes_that_are_not_asked_about() -> None:
-    source = Source(3, sides=(1024,))
-    common = common_answers(source, 40)
+def test_the_common_answers_come_from_scenes_that_are_not_asked_about(monkeypatch) -> None:
+    asked_of: list[str] = []
+    common = common_answers(Source(3, sides=(1024,)), 40)
     assert common["existence"] in ("yes", "no")
     assert common["count"].isdigit()
+    monkeypatch.setattr(source, "drawn", lambda other: asked_of.append(other.split) or ())
+    for split in source.SPLITS:
+        common_answers(Source(3, split))
+    assert asked_of == ["validation", "test"]
+
+
+def test_no_scene_is_in_two_splits() -> None:
     seeds = [
         {scene.seed for scene, _ in drawn(Source(20, split))} for split in ("test", "validation")
     ]
@@ -124,8 +132,8 @@ def test_the_common_answers_come_from_scenes_that_are_not_asked_about() -> None:
 
 
 def test_a_source_gives_the_same_questions_every_time_and_no_more_than_asked_for() -> None:
-    source = Source(4, sides=(512, 1024), per_category=1)
-    first, again = list(drawn(source)), list(drawn(source))
+    some = Source(4, sides=(512, 1024), per_category=1)
+    first, again = list(drawn(some)), list(drawn(some))
     assert [max(scene.size) for scene, _ in first] == [512, 1024, 512, 1024]
     assert [questions for _, questions in first] == [questions for _, questions in again]
     for _, questions in first:

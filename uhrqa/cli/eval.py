@@ -145,6 +145,7 @@ def _plan(
         UhrqaError: what else is wrong with the model's card.
     """
     from uhrqa.evaluation.run import Plan
+    from uhrqa.evaluation.source import BENCHMARK
     from uhrqa.strategies import STRATEGIES, make_strategy
     from uhrqa.vlm.device import choose_device, choose_dtype
 
@@ -164,6 +165,7 @@ def _plan(
         "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
         "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
         "attention": settings.attention,
+        "benchmark": BENCHMARK,
         **asdict(source),
         "strategies": {name: asdict(strategy) for name, strategy in made.items()},
         "budgets": plan.budgets,

@@ -12,6 +12,8 @@ from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.scene import SceneTruth
 
 Drawn = tuple[SceneTruth, list[Question]]
+BENCHMARK = "held-out/1"
+"""What `drawn` draws; another name for other scenes, so that their rows do not mix."""
 SIDES = (4096, 5792, 8192)
 SPLITS = {"test": 0, "validation": 77}
 """Name of a split to the seed its scenes are drawn from."""
