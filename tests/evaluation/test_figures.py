@@ -118,7 +118,12 @@ def test_the_common_answers_come_from_scenes_that_are_not_asked_about(monkeypatc
     common = common_answers(Source(3, sides=(1024,)), 40)
     assert common["existence"] in ("yes", "no")
     assert common["count"].isdigit()
-    monkeypatch.setattr(source, "drawn", lambda other: asked_of.append(other.split) or ())
+
+    def spy(other: Source) -> tuple[()]:
+        asked_of.append(other.split)
+        return ()
+
+    monkeypatch.setattr(source, "drawn", spy)
     for split in source.SPLITS:
         common_answers(Source(3, split))
     assert asked_of == ["validation", "test"]
