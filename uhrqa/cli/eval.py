@@ -32,6 +32,26 @@ SIDES = "4096,5792,8192"
 LEAST_SIDE, MOST_SIDE = 256, 65536  # px
 VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
 
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        "-b",
+        metavar="TOKENS",
+        help=f"Repeatable, or with commas ({','.join(BUDGETS)}).",
+    ),
+]
+JsonFile = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="All figures and rows; `-` is stdout."),
+]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The tables as a Markdown page.")
+]
+
 EPILOG = opt.examples(
     "uhrqa eval synth -o rows.jsonl --plot synth.svg",
     "uhrqa eval synth -o rows.jsonl --report-only --json synth.json",
@@ -48,15 +68,7 @@ def evaluate() -> None:
 def synth(
     *,
     strategy: opt.Strategies = None,
-    budget: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--budget",
-            "-b",
-            metavar="TOKENS",
-            help=f"Repeatable, or with commas ({','.join(BUDGETS)}).",
-        ),
-    ] = None,
+    budget: Budgets = None,
     scenes: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes to draw.")] = SCENES,
     sides: Annotated[
         str, typer.Option(metavar="PIXELS", help="Longer sides of the scenes, taken in turn.")
@@ -79,16 +91,9 @@ def synth(
         str | None,
         typer.Option(metavar="TOKENS", help="Budget of the tables that show one (256)."),
     ] = None,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="All figures and rows; `-` is stdout."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The tables as a Markdown page.")
-    ] = None,
+    json_file: JsonFile = None,
+    plot: Plot = None,
+    markdown: Markdown = None,
     given: opt.Given,
 ) -> None:
     """Put a checkpoint through the drawn benchmark.
