@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint type format bench train-tiny eval-tiny test-gpu bench-gpu clean
+.PHONY: help setup demo test check lint type format bench train-tiny bench-synth test-gpu bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +47,9 @@ bench: setup ## bytes read, seconds and memory on images from 4k to 16k
 train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 free cores
 	$(BIN)/python -m uhrqa.training.tiny
 
-eval-tiny: setup ## the embedded model on held-out scenes, per strategy and budget
-	$(BIN)/python -m uhrqa.training.evaluate
+bench-synth: setup ## the embedded model on drawn scenes, by strategy and budget; goes on where it stopped
+	@mkdir -p .cache
+	$(BIN)/uhrqa eval synth -o .cache/synth.jsonl --plot .cache/synth.svg --markdown .cache/synth.md
 
 test-gpu: setup ## the tests that need a CUDA device
 	$(PYTEST) -m gpu

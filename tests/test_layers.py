@@ -22,7 +22,7 @@ FLOORS = (
     ("strategies", "tally"),
     ("answer",),
     ("batch", "plan", "synth"),
-    ("training",),  # on drawn scenes
+    ("training", "evaluation"),  # on drawn scenes
     ("cli",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -59,6 +59,12 @@ class VisualTokens:
         columns = [torch.cat([getattr(p, field.name) for p in parts]) for field in fields(cls)]
         return cls(*columns)
 
+    @classmethod
+    def empty(cls, width: int) -> VisualTokens:
+        """No token, of embeddings `width` wide."""
+        none = torch.zeros(0, dtype=torch.int64)
+        return cls(torch.zeros(0, width), torch.zeros(0, 4), none, none, none, none)
+
     def merge(self) -> VisualTokens:
         """One token for all: mean embedding, enclosing box, summed weight.
 

@@ -27,6 +27,7 @@ def is_one_line(text: str) -> bool:
         (("ask", "a.tif", "?", "--bugdet", "4"), 2, "--budget"),
         (("ask",), 2, "Missing argument 'IMAGE'. See 'uhrqa ask --help'"),
         (("config", "shwo"), 2, "Did you mean 'show'?"),
+        (("eval", "snyth"), 2, "Did you mean 'synth'?"),
         (("ask", "a.tif", "?", "-m", "tinny"), 2, "unknown model 'tinny'"),
         (("ask", "a.tif", "?", "-m", "llava-v1.6-vicuna-7", "-b", "1"), 2, "did you mean 'llava"),
         (("ask", "a.tif", "?", "--format", "jsn"), 2, "did you mean 'json'"),

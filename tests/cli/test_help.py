@@ -22,6 +22,7 @@ HEAVY = {
     "imagecodecs",
     "tokenizers",
     "huggingface_hub",
+    "matplotlib",
 }
 LIGHT = [
     ["--help"],
@@ -138,6 +139,8 @@ def completions(*words: str) -> list[str]:
         (("ask", "a.tif", "?", "-m", "ti"), ["tiny"]),
         (("ask", "-s", "region"), ["region-merge"]),
         (("profile", "-s", "full,rand"), ["full,random"]),
+        (("eval", "synth", "-s", "full,rand"), ["full,random"]),
+        (("eval", "synth", "--split", "v"), ["validation"]),
         (("ask", "-s", "region-merge", "-o", "it"), ["iterations="]),
         (("ask", "-o", "zoom"), ["zoom_ratio="]),
         (("profile", "-s", "full,uniform", "-o", ""), ["level="]),

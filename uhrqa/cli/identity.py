@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uhrqa.batch import fingerprint
 from uhrqa.cli.choice import Choice
 from uhrqa.config import Settings
 from uhrqa.errors import CheckpointError
@@ -56,6 +57,15 @@ def identity(
         "evidence": evidence,
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
+
+
+def checkpoint_stamp(card: Card) -> str:
+    """What a checkpoint and its card decide, in 16 letters; where it lies does not matter.
+
+    Raises:
+        CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
+    """
+    return fingerprint({key: value for key, value in _model(card).items() if key != "directory"})
 
 
 def _model(card: Card) -> dict[str, object]:

@@ -1,0 +1,76 @@
+"""The report as a Markdown page."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from uhrqa.evaluation.row_log import Manifest, Results
+from uhrqa.evaluation.tables import Table, refusal_lines
+
+CONTROL_LINES = """\
+`majority` is the most common answer of a category, taken from scenes of another split; `blind` is
+the same model without any visual token; `oracle` is the same model given the thumbnail and every
+token of the finest tiles that touch what is asked about (level 1 where nothing in particular is),
+outside any budget.
+
+Intervals are 95 %: a percentile bootstrap over scenes, as questions about one scene are not
+independent. *Objects found* is the share of the objects asked about whose centre lies in a kept,
+unmerged token of a tile. Tiles and TFLOPs are those of a question that is asked alone. *Count
+error* is the mean absolute error of counts; an answer that is no number counts as 0."""
+
+
+def markdown_page(results: Results, tables: Sequence[Table], picture: str | None = None) -> str:
+    """Tables, picture and the command that made the rows.
+
+    Args:
+        results: whose manifest says what was asked.
+        tables: in the order of the page.
+        picture: path of the plot, relative to the page.
+    """
+    command = f"```sh\n{command_of(results.manifest)}\n```"
+    parts = ["# Drawn scenes", _about(results), command]
+    if picture is not None:
+        parts.append(f"![accuracy against visual tokens]({picture})")
+    for table in tables:
+        parts += [f"## {table.title}", markdown_table(table)]
+    lines = refusal_lines(results)
+    if lines:
+        parts += ["## Refused", "\n".join(f"- {line}" for line in lines)]
+    parts += ["## What the words mean", CONTROL_LINES]
+    return "\n\n".join(parts) + "\n"
+
+
+def command_of(manifest: Manifest) -> str:
+    """The command that makes the rows of a manifest."""
+    words = [
+        *("uhrqa", "eval", "synth", "-m", str(manifest.get("model", {}).get("name"))),
+        *("-s", ",".join(manifest.get("strategies", ()))),
+        *("-b", ",".join(map(str, manifest.get("budgets", ())))),
+    ]
+    for name in ("scenes", "sides", "split", "limit", "seed"):
+        value = manifest.get(name)
+        if value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            words += [f"--{name}", text]
+    return shlex.join(words)
+
+
+def _about(results: Results) -> str:
+    """What was asked, of which model, with which versions."""
+    manifest = results.manifest
+    scenes = {row.scene for row in results.rows}
+    questions = {(row.scene, row.question) for row in results.rows}
+    model = manifest.get("model", {})
+    versions = ", ".join(f"{name} {v}" for name, v in manifest.get("versions", {}).items())
+    return (
+        f"Model `{model.get('name')}` ({model.get('stamp')}), {manifest.get('dtype')}; "
+        f"{len(questions)} questions about {len(scenes)} scenes of the {manifest.get('split')} "
+        f"split, seed {manifest.get('seed')}; {versions}."
+    )
+
+
+def markdown_table(table: Table) -> str:
+    """A table in Markdown."""
+    lines = [table.heads, ("---",) * len(table.heads), *table.lines]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

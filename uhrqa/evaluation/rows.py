@@ -1,0 +1,143 @@
+"""One question answered one way, as a row, and what a row says of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from uhrqa.cost import Dims, projector_flops, vision_flops
+from uhrqa.synth.questions import Question
+from uhrqa.synth.scene import SceneTruth
+
+if TYPE_CHECKING:
+    from uhrqa.answer import Answer, Evidence
+
+Key = tuple[int, int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Which question is answered, and how.
+
+    Attributes:
+        scene: its number in the source.
+        question: its number in the scene.
+        strategy: its name, or that of a control.
+        budget: the cap on visual tokens; 0 for a control, which has none.
+    """
+
+    scene: int
+    question: int
+    strategy: str
+    budget: int
+
+    @property
+    def key(self) -> Key:
+        """What tells it from every other."""
+        return self.scene, self.question, self.strategy, self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Trial):
+    """A trial whose strategy cannot meet the budget, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Trial):
+    """A trial with its answer.
+
+    Attributes:
+        text: the question.
+        category: of the question.
+        side: longer side of the scene, source pixels.
+        target: length of the shortest object asked about, source pixels; None for none.
+        expected: the truth.
+        said: what the model wrote.
+        found: share of the objects asked about whose centre a kept token shows; None for none.
+        kept: visual tokens in the answering pass.
+        tiles: tiles used, as if none had been encoded before: those encoded and those reused.
+        tflops: of the whole answer, as if none of these tiles had been encoded before.
+        seconds: wall time really spent; what earlier questions about the scene paid for is free.
+        bytes: pixels really drawn, in bytes; the same holds.
+    """
+
+    text: str
+    category: str
+    side: int
+    target: float | None
+    expected: str
+    said: str
+    found: float | None = None
+    kept: int = 0
+    tiles: int = 0
+    tflops: float = 0.0
+    seconds: float = 0.0
+    bytes: int = 0
+
+    @property
+    def right(self) -> bool:
+        """The answer is the truth, letter case and outer blanks aside."""
+        return self.said.strip().lower() == self.expected.strip().lower()
+
+
+def unasked_row(trial: Trial, scene: SceneTruth, question: Question, said: str) -> Row:
+    """A row whose answer no model gave; all costs are 0."""
+    lengths = [scene.things[index].length for index in question.things]
+    return Row(
+        *trial.key,
+        text=question.text,
+        category=question.category,
+        side=max(scene.size),
+        target=min(lengths, default=None),
+        expected=question.answer,
+        said=said,
+    )
+
+
+def answered_row(
+    trial: Trial, scene: SceneTruth, question: Question, answer: Answer, dims: Dims
+) -> Row:
+    """A row from a model's answer.
+
+    Args:
+        trial: what was asked, and how.
+        scene: what about.
+        question: with its truth.
+        answer: the model's.
+        dims: of the model, for the cost of tiles that were reused.
+    """
+    counts = answer.counts
+    tiles = counts.tiles_encoded + counts.tiles_reused
+    cold = replace(
+        answer.cost,
+        vision=vision_flops(dims, tiles),
+        projector=projector_flops(dims, tiles * dims.vision.features),
+    )
+    return replace(
+        unasked_row(trial, scene, question, answer.text),
+        found=share_found(answer.evidence, question),
+        kept=counts.kept,
+        tiles=tiles,
+        tflops=cold.total / 1e12,
+        seconds=sum(answer.seconds.values()),
+        bytes=answer.bytes_read,
+    )
+
+
+def share_found(evidence: Iterable[Evidence], question: Question) -> float | None:
+    """Share of the question's objects whose centre lies in a kept, unmerged token of a tile."""
+    if not question.things:
+        return None
+    boxes = [entry.box for entry in evidence if entry.level > 0 and entry.weight == 1]
+    kept = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    hits = []
+    for box in question.boxes[: len(question.things)]:
+        x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+        inside = (kept[:, 0] <= x) & (x < kept[:, 2]) & (kept[:, 1] <= y) & (y < kept[:, 3])
+        hits.append(bool(inside.any()))
+    return float(np.mean(hits))
