@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from uhrqa.synth import draw_scene, held_out, make_questions, phrases
+from uhrqa.synth import draw_scene, make_questions, phrases
 from uhrqa.synth.demo import demo_scene, smallest_px
 from uhrqa.synth.kinds import BY_NAME, COLOURS, CROWD, PLACES, SHAPES, STATES, SURFACES
 from uhrqa.synth.questions import CATEGORIES, Question
@@ -184,12 +184,6 @@ def test_the_suffix_is_there_when_asked_for() -> None:
     scene = PAIRS[0][0]
     assert all(q.text.endswith(phrases.SUFFIX) for q in make_questions(scene, 0, suffix=1.0))
     assert not any(phrases.SUFFIX in q.text for q in make_questions(scene, 0, suffix=0.0))
-
-
-def test_held_out_scenes_have_seeds_training_never_draws() -> None:
-    sets = held_out(7)
-    assert all(scene.seed >= 2**31 for scene, _ in sets)
-    assert {max(scene.size) for scene, _ in sets} >= {1024, 8192}
 
 
 def test_the_demonstration_asks_about_something_a_few_pixels_large() -> None:

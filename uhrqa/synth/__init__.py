@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uhrqa.synth.demo import demo_scene, held_out
+    from uhrqa.synth.demo import demo_scene
     from uhrqa.synth.drawing import draw_scene
     from uhrqa.synth.files import write_scene
     from uhrqa.synth.questions import Question, make_questions
@@ -27,7 +27,6 @@ _HOMES = {
     "SceneTruth": "scene",
     "demo_scene": "demo",
     "draw_scene": "drawing",
-    "held_out": "demo",
     "make_questions": "questions",
     "render": "window",
     "write_scene": "files",
@@ -39,7 +38,6 @@ __all__ = [
     "SceneTruth",
     "demo_scene",
     "draw_scene",
-    "held_out",
     "make_questions",
     "render",
     "write_scene",

@@ -1,4 +1,4 @@
-"""Scenes for evaluation and for the demonstration: fixed seeds that training never draws."""
+"""Scenes for the demonstration: fixed seeds that nothing else draws."""
 
 from __future__ import annotations
 
@@ -8,41 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from uhrqa.synth.drawing import draw_scene
-from uhrqa.synth.questions import Question, make_questions
+from uhrqa.synth.questions import Question
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.splits import scene_seed
 
-SIDES = (1024, 1448, 2048, 2896, 4096, 5792, 8192)
-HELD_OUT_SEED = 2**33  # training draws scene seeds below 2**31
 DEMO_SIDE = 8192
-DEMO_SEED = 4
-
-
-def held_out(count: int, seed: int = 0) -> list[tuple[SceneTruth, list[Question]]]:
-    """Scenes of 1 k to 8 k px with their questions, a few of each category.
-
-    Args:
-        count: scenes.
-        seed: another seed gives other scenes.
-    """
-    found = []
-    for index in range(count):
-        own = HELD_OUT_SEED + seed * 100_000 + index
-        aspect = 0.75 if index % 4 == 3 else 1.0
-        scene = draw_scene(own, SIDES[index % len(SIDES)], aspect)
-        found.append((scene, few_of_each(make_questions(scene, own, suffix=0.1))))
-    return found
-
-
-def few_of_each(questions: list[Question], most: int = 2) -> list[Question]:
-    """At most `most` questions of a category; yes/no pairs stay balanced over many scenes."""
-    taken: dict[str, int] = {}
-    kept = []
-    for question in questions:
-        taken[question.category] = taken.get(question.category, 0) + 1
-        if taken[question.category] <= most:
-            kept.append(question)
-    return kept
+DEMO_SEED = 0
 
 
 def demo_scene(seed: int = DEMO_SEED) -> tuple[SceneTruth, list[Question]]:
