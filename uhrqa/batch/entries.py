@@ -1,4 +1,7 @@
-"""The lines of a file of questions. Reads no image and asks nothing."""
+"""The lines of a file of questions. Reads no image and asks nothing.
+
+LRS-VQA's own names of fields, `question_id` and `text`, are read as well.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,8 @@ def _read_line(number: int, raw: bytes) -> _Line:
     try:
         row = _read_object(raw)
         id_ = _read_id(row)
-        image, text = _read_field(row, "image"), _read_field(row, "question")
+        image = _read_field(row, "image")
+        text = _read_field(row, "text" if "text" in row and "question" not in row else "question")
     except (ValueError, RecursionError) as error:
         return _Line(number, raw, id_, problem=str(error))
     return _Line(number, raw, id_, image, text)
@@ -118,8 +122,8 @@ def _read_object(raw: bytes) -> dict[str, Any]:
 
 
 def _read_id(row: Mapping[str, Any]) -> Id | None:
-    """The id as written; null is no id."""
-    value = row.get("id")
+    """The id as written, by LRS-VQA's name for it where it has none of ours; null is no id."""
+    value = row.get("id", row.get("question_id"))
     if isinstance(value, bool) or not isinstance(value, str | int | None) or value == "":
         raise ValueError("'id' is neither a whole number nor a text, or an empty one")
     return value

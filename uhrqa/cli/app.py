@@ -27,6 +27,7 @@ COMMANDS = {
     "ask": "Ask one question about one image.",
     "batch": "Answer a file of questions; continues where it was stopped.",
     "profile": "Show what budgets and strategies cost, planned or really run.",
+    "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
     "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
     "models": "List the models there are.",

@@ -17,6 +17,7 @@ from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.cli.report import count_text
+from uhrqa.cli.sides import SIDES, Sides, read_sides
 
 if TYPE_CHECKING:
     from uhrqa.evaluation.row_log import Results
@@ -28,8 +29,6 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 BUDGETS = ["64", "128", "256", "512", "1k"]
 SPLITS = ("test", "validation")
 SCENES = 14
-SIDES = "4096,5792,8192"
-LEAST_SIDE, MOST_SIDE = 256, 65536  # px
 VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
 
 Budgets = Annotated[
@@ -70,9 +69,7 @@ def synth(
     strategy: opt.Strategies = None,
     budget: Budgets = None,
     scenes: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes to draw.")] = SCENES,
-    sides: Annotated[
-        str, typer.Option(metavar="PIXELS", help="Longer sides of the scenes, taken in turn.")
-    ] = SIDES,
+    sides: Sides = SIDES,
     split: Annotated[
         str,
         typer.Option(metavar="NAME", help="test or validation.", autocompletion=among(SPLITS)),
@@ -130,14 +127,7 @@ def _source(scenes: int, split: str, sides: str) -> Source:
 
     if split not in SPLITS:
         raise typer.BadParameter(f"--split '{split}': expected {' or '.join(SPLITS)}")
-    words = opt.split_words([sides])
-    pixels = tuple(int(word) if word.isdecimal() else 0 for word in words)
-    if not pixels or any(not LEAST_SIDE <= side <= MOST_SIDE for side in pixels):
-        raise typer.BadParameter(
-            f"--sides '{sides}': write whole numbers of {LEAST_SIDE} to {MOST_SIDE} px with "
-            f"commas, for example {SIDES}"
-        )
-    return Source(scenes, split, pixels)
+    return Source(scenes, split, read_sides(sides))
 
 
 def _plan(

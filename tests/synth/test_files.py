@@ -1,0 +1,140 @@
+"""Written scenes read back as drawn, in both formats, with their questions and truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uhrqa.batch.entries import read_entries
+from uhrqa.errors import OutputError
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import open_raster
+from uhrqa.synth import draw_scene, write_scene
+from uhrqa.synth.dataset import Recipe, write_dataset
+from uhrqa.synth.files import draw_tile, overview_sizes, write_zarr
+from uhrqa.synth.lrs_vqa import hbox, lrs_vqa_record, rbox
+from uhrqa.synth.questions import Question, make_questions
+
+SCENE = draw_scene(7, 1300)
+SMALL = Recipe(scenes=2, sides=(600,), per_category=1)
+OFFICIAL = {
+    "question_id": str, "image": str, "category": str, "text": str, "ground_truth": str,
+    "hbox": list, "rbox": list, "abs_size": str, "image_size": list, "size_bin": str,
+}  # fmt: skip
+
+
+def test_a_zarr_scene_has_every_level_as_it_is_drawn(tmp_path: Path) -> None:
+    write_zarr(SCENE, tmp_path / "scene.zarr", noise=1.0)
+    with open_raster(tmp_path / "scene.zarr") as raster:
+        assert raster.levels == tuple(overview_sizes(SCENE.size))
+        for level, size in enumerate(raster.levels):
+            scale = SCENE.size.w / size.w
+            pixels = raster.read(Box(0, 0, 512 * scale, 512 * scale), Size(512, 512)).array
+            assert np.array_equal(pixels, draw_tile(SCENE, level, (0, 0), 1.0))
+
+
+def test_a_lossless_tiff_has_every_pixel_as_it_is_drawn(tmp_path: Path) -> None:
+    write_scene(SCENE, tmp_path / "scene.tif", "deflate", noise=1.0)
+    with open_raster(tmp_path / "scene.tif") as raster:
+        pixels = raster.read(Box(512, 512, 1024, 1024), Size(512, 512)).array
+    assert np.array_equal(pixels, draw_tile(SCENE, 0, (1, 1), 1.0))
+
+
+def test_noise_has_its_strength_and_hangs_on_the_place_alone() -> None:
+    plain, noisy = draw_tile(SCENE, 0, (0, 1), 0.0), draw_tile(SCENE, 0, (0, 1), 1.0)
+    inside = (plain > 15) & (plain < 240)
+    gap = (noisy.astype(int) - plain)[inside]
+    assert 2.8 < gap.std() < 3.2
+    draw_tile(SCENE, 0, (0, 0), 1.0)
+    assert np.array_equal(draw_tile(SCENE, 0, (0, 1), 1.0), noisy)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "deflate"])
+def test_the_same_scene_gives_the_same_bytes(tmp_path: Path, compression: str) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_scene(SCENE, tmp_path / name, compression, noise=0.5)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_a_record_has_the_official_keys_and_types() -> None:
+    scene = next(s for s in (draw_scene(k, 3000) for k in range(30)) if len(s.things) > 4)
+    for number, question in enumerate(make_questions(scene, 1)):
+        record = lrs_vqa_record(scene, question, ("SYNTH-x", number), "images/x.tif")
+        boxed = bool(question.things) and question.category != "count"
+        wanted = {key for key in OFFICIAL if boxed or key not in
+                  ("hbox", "rbox", "abs_size", "size_bin")}  # fmt: skip
+        assert wanted <= set(record) <= set(OFFICIAL) | {"target_px", "hboxes", "rboxes"}
+        assert all(isinstance(record[key], OFFICIAL[key]) for key in wanted)
+        assert record["text"].endswith("Answer the question using a single word or phrase.")
+        if boxed:
+            assert len(record["hbox"]) == 4
+            assert all(isinstance(edge, int) for edge in record["hbox"])
+            assert len(record["rbox"]) == 8
+        if question.category == "count":
+            assert len(record["hboxes"]) == int(question.answer)
+
+
+def test_corners_lie_on_the_upright_box() -> None:
+    thing = next(s for s in (draw_scene(k, 3000) for k in range(30)) if s.things).things[0]
+    corners = rbox(thing)
+    box = thing.box
+    assert min(corners[::2]) == pytest.approx(box.x0, abs=0.06)
+    assert max(corners[1::2]) == pytest.approx(box.y1, abs=0.06)
+    assert hbox(Box(-3.2, 4.5, 20.1, 99), Size(50, 60)) == [0, 4, 21, 50]
+
+
+def test_a_data_set_is_whole_and_batch_reads_its_questions(tmp_path: Path) -> None:
+    count = write_dataset(SMALL, tmp_path / "set")
+    lines = (tmp_path / "set" / "questions.jsonl").read_bytes().splitlines()
+    assert len(lines) == count > 8
+    entries = read_entries(lines, tmp_path / "set")
+    assert not any(entry.error for entry in entries)
+    assert all(entry.path.is_file() for entry in entries)
+    assert len({entry.id for entry in entries}) == count
+    truth = json.loads((tmp_path / "set" / "truth" / "test-0000.json").read_text())
+    assert truth["image_size"] == [600, 600]
+    assert sum(truth["counts"].values()) == len(truth["objects"])
+    assert truth["light"]["gsd"] > 0
+
+
+def test_a_stopped_run_goes_on_and_leaves_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class StopError(Exception):
+        pass
+
+    calls: list[object] = []
+
+    def failing(*args: object) -> None:
+        calls.append(args)
+        write_scene(*args)  # type: ignore[arg-type]
+        if len(calls) == 2:
+            raise StopError
+
+    monkeypatch.setattr("uhrqa.synth.dataset.write_scene", failing)
+    with pytest.raises(StopError):
+        write_dataset(SMALL, tmp_path)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["test-0000.tif"]
+    assert not (tmp_path / "questions.jsonl").exists()
+    seen: list[tuple[str, bool]] = []
+    write_dataset(SMALL, tmp_path, lambda image, new: seen.append((image, new)))
+    assert seen == [("images/test-0000.tif", False), ("images/test-0001.tif", True)]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_scenes_of_other_options_are_left_alone(tmp_path: Path) -> None:
+    write_dataset(replace(SMALL, scenes=1), tmp_path)
+    with pytest.raises(OutputError, match="other options"):
+        write_dataset(replace(SMALL, noise=0.5), tmp_path)
+    write_dataset(replace(SMALL, scenes=2), tmp_path)  # more of the same
+
+
+def test_a_question_without_objects_has_no_box() -> None:
+    record = lrs_vqa_record(SCENE, Question("Is it rural?", "no", "rural/urban"), ("S", 0), "x.tif")
+    assert record["category"] == "rural or urban"
+    assert record["question_id"] == "S_000"
+    assert "hbox" not in record

@@ -1,0 +1,120 @@
+"""`uhrqa synth`: drawn scenes with truth and questions, as files for any tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uhrqa.cli import options as opt
+from uhrqa.cli.complete import among
+from uhrqa.cli.console import print_note, print_result
+from uhrqa.cli.report import bytes_text, count_text
+from uhrqa.cli.sides import SIDES, Sides, read_sides
+from uhrqa.cli.signals import end_at_once, end_with_cleanup
+
+if TYPE_CHECKING:
+    from uhrqa.synth.dataset import Recipe
+
+app = typer.Typer(add_completion=False)
+
+SPLITS = ("test", "validation", "train")
+FORMATS = ("tif", "zarr")
+COMPRESSIONS = ("jpeg", "deflate")
+
+EPILOG = opt.examples(
+    "uhrqa synth scenes --scenes 20",
+    "uhrqa synth large --scenes 1 --sides 27648 --compression deflate",
+)
+
+
+@app.command(epilog=EPILOG)
+@opt.share(*opt.MESSAGES)
+def synth(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Made when missing.")],
+    *,
+    scenes: Annotated[int, typer.Option(metavar="N", min=1, help="Scenes to write.")] = 10,
+    sides: Sides = SIDES,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="test, validation or train.", autocompletion=among(SPLITS)
+        ),
+    ] = SPLITS[0],
+    format: Annotated[
+        str, typer.Option(metavar="NAME", help="tif or zarr.", autocompletion=among(FORMATS))
+    ] = FORMATS[0],
+    compression: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Of a TIFF: jpeg or deflate.", autocompletion=among(COMPRESSIONS)
+        ),
+    ] = COMPRESSIONS[0],
+    quality: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100, help="Of JPEG, 1 to 100.")
+    ] = 92,
+    noise: Annotated[
+        float, typer.Option(metavar="X", min=0, max=1, help="Sensor noise, 0 to 1.")
+    ] = 1.0,
+    per_category: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Questions of a category a scene, at most.")
+    ] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
+    ] = False,
+    given: opt.Given,
+) -> None:
+    """Write drawn scenes with their truth and questions.
+
+    `images/` holds the scenes with overviews, `truth/` every object, and `questions.jsonl` the
+    questions in LRS-VQA's format, which `uhrqa batch` reads too. Memory stays at a tile, whatever
+    the size. Started again, the same command writes only what is missing.
+    """
+    from uhrqa.synth.dataset import Recipe
+
+    for name, value, known in (
+        ("--split", split, SPLITS),
+        ("--format", format, FORMATS),
+        ("--compression", compression, COMPRESSIONS),
+    ):
+        if value not in known:
+            raise typer.BadParameter(f"{name} '{value}': expected {' or '.join(known)}")
+    pixels = read_sides(sides)
+    recipe = Recipe(scenes, split, pixels, per_category, format, compression, quality, noise)
+    if dry_run:
+        _say_plan(recipe)
+        return
+    _write(recipe, directory, given.quiet)
+
+
+def _say_plan(recipe: Recipe) -> None:
+    total = 0
+    for name, scene, questions in recipe.drawn():
+        size = recipe.bytes_of(scene.size)
+        total += size
+        print_result(
+            f"{name}: {scene.size}, about {bytes_text(size)}, "
+            f"{count_text(len(questions), 'question')}"
+        )
+    print_result(f"about {bytes_text(total)} in all")
+
+
+def _write(recipe: Recipe, directory: Path, quiet: bool) -> None:
+    from uhrqa.synth.dataset import QUESTIONS, write_dataset
+
+    done = 0
+
+    def progress(image: str, new: bool) -> None:
+        nonlocal done
+        done += 1
+        if not quiet:
+            how = "written" if new else "was there"
+            print_note(f"uhrqa: scene {done} of {recipe.scenes}: {image} {how}")
+
+    end_with_cleanup()
+    try:
+        count = write_dataset(recipe, directory, progress)
+    finally:
+        end_at_once()
+    print_result(f"{directory / QUESTIONS}: {count_text(count, 'question')}")
