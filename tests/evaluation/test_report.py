@@ -89,7 +89,7 @@ def test_the_page_holds_tables_picture_refusals_and_the_command() -> None:
     assert all(markdown_table(table) in page for table in tables)
     assert "- full at 64: 1 question refused" in page
     command = "uhrqa eval synth -m tiny -s rfm-dip -b 128 --scenes 2 --sides 512 --split test"
-    assert command_of(MANIFEST) == f"{command} --seed 0"
+    assert command_of(MANIFEST) == f"{command} --seed 0 --dtype float32"
     assert command in page
     assert "![" not in markdown_page(results(), tables)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from uhrqa.synth import draw_scene, make_questions, phrases
+from uhrqa.synth.clutter import CLUTTER
 from uhrqa.synth.demo import demo_scene, smallest_px
 from uhrqa.synth.kinds import BY_NAME, COLOURS, CROWD, PLACES, SHAPES, STATES, SURFACES
 from uhrqa.synth.questions import CATEGORIES, Question
@@ -99,8 +102,7 @@ def test_one_object_is_named_by_the_rules_of_lrs_vqa() -> None:
                 own = scene.things[told.thing]
                 others = [thing for thing in every if thing is not own]
                 if told.by == "largest":
-                    areas = [thing.length * thing.width for thing in others]
-                    assert own.length * own.width > 1.2 * max(areas)
+                    assert own.area > 1.2 * max(thing.area for thing in others)
                 if told.by == "left-most":
                     assert own.x < min(thing.x for thing in others) - 20
                 if told.by == "bottom-most":
@@ -140,6 +142,43 @@ def test_yes_has_an_object_of_the_kind_and_no_has_none() -> None:
         assert (q.answer == "yes") == bool(found), q.text
 
 
+def test_an_l_is_smaller_than_the_rectangle_around_it() -> None:
+    scene = next(scene for scene, _ in PAIRS if scene.things)
+    house = replace(scene.things[0], kind="house", shape="rectangular", length=20.0)
+    ell = replace(house, shape="l-shaped")
+    assert house.area == pytest.approx(20 * 14)
+    assert ell.area == pytest.approx(20 * 16 * 0.75)
+
+
+def test_houses_are_not_counted_where_a_town_has_more_of_them() -> None:
+    words = [word for way in phrases.WORDS["house"] for word in way]
+    for scene, q in of("count") + of("comparison"):
+        if scene.shares.get("town", 0) > 0 and not any(place in q.text for place in PLACES):
+            asked = q.text.lower().replace("left", "").split()
+            assert "more" not in q.text or not set(words) & {w.strip("?.,") for w in asked}
+            if q.category == "count":
+                assert kind_in(q.text) != "house"
+
+
+def test_a_site_is_named_only_where_there_is_one_of_its_kind() -> None:
+    checked = 0
+    for scene, q in of("existence"):
+        for kind, names in phrases.SITES.items():
+            if any(f"the {name}" in q.text.lower() for name in names):
+                sites = [site for site in scene.sites if site.kind == kind]
+                assert len(sites) == 1, q.text
+                assert not sites[0].at_sea
+                checked += 1
+    assert checked > 50
+
+
+def test_which_there_are_more_of_is_answered_in_the_question_s_own_words() -> None:
+    plurals = {kind.plural for kind in BY_NAME.values()}
+    rows = [q for _, q in of("comparison") if q.answer in plurals]
+    assert rows
+    assert all(q.answer in q.text.lower() for q in rows)
+
+
 def test_more_means_clearly_more() -> None:
     plurals = {kind.plural: kind.name for kind in BY_NAME.values()}
     checked = 0
@@ -157,7 +196,8 @@ def test_strange_things_have_no_answer_and_the_held_out_ones_are_others() -> Non
     assert all(q.answer == "unknown" and not q.boxes for _, q in of("unknown"))
     assert not set(phrases.STRANGE_NOUNS) & set(phrases.STRANGE_NOUNS_HELD_OUT)
     assert not set(phrases.STRANGE_WHOLE) & set(phrases.STRANGE_WHOLE_HELD_OUT)
-    known = {word for ways in phrases.WORDS.values() for way in ways for word in way}
+    known = {word for ways in phrases.WORDS.values() for way in ways for word in way} | set(CLUTTER)
+    assert not {*phrases.SYLLABLES[0]} & {*phrases.SYLLABLES_HELD_OUT[0]}
     assert not known & {*phrases.STRANGE_NOUNS, *phrases.STRANGE_NOUNS_HELD_OUT}
 
 

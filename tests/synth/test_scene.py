@@ -80,6 +80,32 @@ def test_objects_stand_apart_on_their_own_site() -> None:
             assert min(gaps, default=9.0) > 0.95
 
 
+@pytest.mark.parametrize("side", [700, 3000])
+def test_every_object_lies_in_the_image_and_in_the_ninth_its_site_is_named_after(side: int) -> None:
+    for scene in (draw_scene(seed, side, aspect=0.75) for seed in range(120)):
+        for thing in scene.things:
+            cell = int(thing.y * 3 / scene.size.h) * 3 + int(thing.x * 3 / scene.size.w)
+            assert PLACES[cell] == scene.sites[thing.site].place
+            assert 0 < thing.x < scene.size.w
+            assert 0 < thing.y < scene.size.h
+            zone = zone_map(scene, np.array([thing.x]), np.array([thing.y]))[0, 0]
+            if scene.sites[thing.site].at_sea:
+                assert scene.zones[zone] == "sea"
+
+
+def test_no_road_runs_over_the_sea() -> None:
+    for scene in (draw_scene(seed, 3000) for seed in range(60)):
+        if "sea" not in scene.zones:
+            continue
+        for road in scene.roads:
+            wet = [
+                scene.zones[zone_map(scene, np.array([x]), np.array([y]))[0, 0]] == "sea"
+                for x, y in road
+                if 0 < x < 3000 and 0 < y < 3000
+            ]
+            assert sum(wet) <= 1  # a bay narrower than the map's cells
+
+
 def test_a_site_lies_in_the_ninth_it_is_named_after() -> None:
     for scene in (draw_scene(seed, 3000, aspect=0.75) for seed in SEEDS):
         for site in scene.sites:

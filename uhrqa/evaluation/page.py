@@ -48,11 +48,11 @@ def command_of(manifest: Manifest) -> str:
         *("-s", ",".join(manifest.get("strategies", ()))),
         *("-b", ",".join(map(str, manifest.get("budgets", ())))),
     ]
-    for name in ("scenes", "sides", "split", "limit", "seed"):
+    for name in ("scenes", "sides", "split", "limit", "seed", "dtype", "attention"):
         value = manifest.get(name)
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            words += [f"--{name}", text]
+            words += [f"--{name}", text.removeprefix("torch.")]
     return shlex.join(words)
 
 

@@ -61,10 +61,10 @@ def points(results: Results, seed: int = 0) -> dict[str, list[Point]]:
     has one point.
     """
     ways = by_way(results.rows)
-    most = max((len(rows) for rows in ways.values()), default=0)
+    refused = {(refusal.strategy, refusal.budget) for refusal in results.refusals}
     found: dict[str, list[Point]] = {}
-    for (name, _), rows in ways.items():
-        if len(rows) == most:
+    for (name, budget), rows in ways.items():
+        if (name, budget) not in refused:
             tokens = mean(row.kept for row in rows) or 0.0
             over_scenes = interval_over_scenes(rows, seed)
             found.setdefault(name, []).append(Point(tokens, Share.of(rows).value, over_scenes))

@@ -21,7 +21,6 @@ from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.truth import truth_record
 
 IMAGES, TRUTH, QUESTIONS, RECIPE = "images", "truth", "questions.jsonl", "uhr-synth.json"
-FORMATS = {"tif": "tif", "zarr": "zarr"}
 VERSION = 1
 BYTES_A_PIXEL = {"jpeg": 0.4, "deflate": 2.3, "zarr": 2.55}  # measured, noise 1
 
@@ -64,7 +63,8 @@ class Recipe:
             "sides": list(self.sides),
             "format": self.format,
             "compression": self.compression if self.format == "tif" else "zstd",
-            "quality": self.quality if self.compression == "jpeg" else None,
+            "quality": self.quality if (self.format, self.compression) == ("tif", "jpeg") else None,
+            "per_category": self.per_category,
             "noise": self.noise,
         }
 
@@ -96,7 +96,7 @@ def write_dataset(
             (folder / name).mkdir(parents=True, exist_ok=True)
         _claim(folder / RECIPE, recipe)
         for name, scene, questions in recipe.drawn():
-            image = f"{IMAGES}/{name}.{FORMATS[recipe.format]}"
+            image = f"{IMAGES}/{name}.{recipe.format}"
             new = not (folder / image).exists()
             if new:
                 _write_image(recipe, scene, folder / image)
@@ -128,6 +128,8 @@ def _claim(file: Path, recipe: Recipe) -> None:
 
 def _write_image(recipe: Recipe, scene: SceneTruth, path: Path) -> None:
     """Under a name of its own first, so that a file of the right name is whole."""
+    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed
+        _remove(left)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if recipe.format == "zarr":
@@ -136,11 +138,15 @@ def _write_image(recipe: Recipe, scene: SceneTruth, path: Path) -> None:
             write_scene(scene, draft, recipe.compression, recipe.quality, recipe.noise)
         draft.rename(path)
     finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+        _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -108,7 +108,7 @@ def _draw_sites(rng: np.random.Generator, scene: SceneTruth, water: np.ndarray) 
         first, here = len(scene.things), BY_NAME[site.kind]
         things: list[Thing] = []
         if rng.random() >= EMPTY_SHARE:
-            room = 0.13 * min(scene.size)
+            room = _room(scene, site, cell, water)
             site, things = draw_things(rng, scene.unit, here, site, len(scene.sites), room)
         site = replace(site, things=tuple(range(first, first + len(things))))
         scene = replace(scene, sites=(*scene.sites, site), things=(*scene.things, *things))
@@ -140,6 +140,22 @@ def _draw_site(
     return Site(kind.name, PLACES[cell], surface, x, y, radius, angle, (), at_sea=wet == 1.0)
 
 
+def _room(scene: SceneTruth, site: Site, cell: int, water: np.ndarray) -> float:
+    """The largest radius a site may grow to within its cell, and on its side of the coast."""
+    row, col = divmod(cell, 3)
+    gaps = [
+        abs(at - (index + step) * side / 3)
+        for at, index, side in ((site.x, col, scene.size.w), (site.y, row, scene.size.h))
+        for step in (0, 1)
+    ]
+    room = min(0.13 * min(scene.size), *gaps)
+    while room > site.radius:
+        if _water_share(water, scene.size, site.x, site.y, room) == float(site.at_sea):
+            return room
+        room *= 0.8
+    return site.radius
+
+
 def _draw_clutter(
     rng: np.random.Generator, scene: SceneTruth, water: np.ndarray
 ) -> tuple[Clutter, ...]:
@@ -166,15 +182,19 @@ def _draw_clutter(
 def _draw_roads(
     rng: np.random.Generator, size: Size, water: np.ndarray
 ) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """Up to three gently bent roads from edge to edge; those that would cross much sea are left."""
+    """Up to three gently bent roads from edge to edge; those that would cross the sea are left."""
     roads = []
     for _ in range(int(rng.integers(0, 4))):
         along = np.linspace(-0.02, 1.02, 33)
         bend = np.cumsum(np.convolve(rng.normal(0, 0.012, 33), np.ones(5) / 3, "same"))
         across = rng.uniform(0.1, 0.9) + rng.uniform(-0.5, 0.5) * (along - 0.5) + bend
         x, y = (along, across) if rng.random() < 0.5 else (across, along)
-        cells = [np.clip((part * MAP).astype(int), 0, MAP - 1) for part in (y, x)]
-        if water[cells[0], cells[1]].mean() < 0.1:
+        dense = np.linspace(0, len(along) - 1, 4 * MAP)
+        cells = [
+            np.clip((np.interp(dense, np.arange(len(along)), part) * MAP).astype(int), 0, MAP - 1)
+            for part in (y, x)
+        ]
+        if not water[cells[0], cells[1]].any():
             points = zip((x * size.w).tolist(), (y * size.h).tolist(), strict=True)
             roads.append(tuple(points))
     return tuple(roads)

@@ -128,35 +128,36 @@ def write_zarr(scene: SceneTruth, path: Path, noise: float = 0.0) -> None:
         for index, size in enumerate(sizes):
             array = group.create_array(
                 str(index),
-                shape=(size.h, size.w, 3),
-                chunks=(TILE, TILE, 3),
+                shape=(3, size.h, size.w),
+                chunks=(3, TILE, TILE),
                 dtype="uint8",
                 compressors=[ZstdCodec(level=3)],
-                dimension_names=("y", "x", "c"),
+                dimension_names=("c", "y", "x"),
             )
             for row in range(-(-size.h // TILE)):
                 for col in range(-(-size.w // TILE)):
                     y, x = row * TILE, col * TILE
                     kept = (slice(y, min(y + TILE, size.h)), slice(x, min(x + TILE, size.w)))
                     tile = draw_tile(scene, index, (row, col), noise)
-                    array[kept] = tile[: kept[0].stop - y, : kept[1].stop - x]
+                    shown = tile[: kept[0].stop - y, : kept[1].stop - x]
+                    array[(slice(None), *kept)] = np.moveaxis(shown, -1, 0)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _multiscales(scene: SceneTruth, sizes: list[Size]) -> dict[str, Any]:
-    axes = [{"name": name, "type": "space", "unit": "pixel"} for name in "yx"]
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "yx")]
     datasets = [
         {
             "path": str(index),
             "coordinateTransformations": [
                 {"type": "scale",
-                 "scale": [scene.size.h / size.h, scene.size.w / size.w, 1.0]}
+                 "scale": [1.0, scene.size.h / size.h, scene.size.w / size.w]}
             ],
         }
         for index, size in enumerate(sizes)
     ]  # fmt: skip
-    named = {"axes": [*axes, {"name": "c", "type": "channel"}], "datasets": datasets}
+    named = {"axes": axes, "datasets": datasets}
     return {"version": "0.5", "multiscales": [{"name": f"scene {scene.seed}", **named}]}
 
 

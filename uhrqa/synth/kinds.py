@@ -88,7 +88,8 @@ class Kind:
     crowds: bool = True
 
 
-CROWD = 40  # the most objects of one kind in a scene
+CROWD = 40  # the most objects of one kind that a site holds, that are counted or told apart
+NO_COLOUR = "swimming pool"  # the kind whose colour is that of water
 
 _LAND = ("concrete", "grass", "sand", "asphalt")
 

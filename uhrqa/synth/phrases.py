@@ -134,14 +134,18 @@ BESIDE = {
     "below": ("{be} the {name} below the {other}?", "{be} the {name} lower than the {other}?"),
 }  # fmt: skip
 STRANGE = (
-    "is there a {one} {at}?", "are there any {many} {at}?", "how many {many} are there {at}?",
-    "what color is the {one} {at}?", "where is the {one}?", "number of {many} {at}?",
-    "what is the shape of the {one} {at}?", "what is the {one} {at} used for?",
-    "what is the status of the {one} {at}?", "count the {many} {at}.", "where are the {many}?",
-    "what colour are the {many} {at}?", "can you see a {one} {at}?", "are the {many} open?",
-    "are there more {many} than {known} {at}?", "is the {one} left of the {known}?",
+    "what color is the {one} {at}?", "where is the {one}?", "what is the shape of the {one} {at}?",
+    "what is the {one} {at} used for?", "what is the status of the {one} {at}?",
+    "where are the {many}?", "what colour are the {many} {at}?", "are the {many} open?",
+    "is the {one} left of the {known}?",
 )  # fmt: skip
-"""What may be asked of something the drawn world does not have."""
+"""What supposes something that the drawn world does not have: nobody can answer."""
+STRANGE_IN_TRAINING = (
+    *STRANGE, "is there a {one} {at}?", "are there any {many} {at}?",
+    "how many {many} are there {at}?", "number of {many} {at}?", "count the {many} {at}.",
+    "can you see a {one} {at}?", "are there more {many} than {known} {at}?",
+)  # fmt: skip
+"""More of that kind, to which "no" or "0" would be right, too: taught, but not in the benchmark."""
 
 STRANGE_NOUNS = (
     "giraffe", "elephant", "horse", "cow", "sheep", "dog", "cat", "bird", "whale", "dolphin",
@@ -152,11 +156,11 @@ STRANGE_NOUNS = (
     "church", "mosque", "temple", "pyramid", "statue", "fountain", "cemetery", "school",
     "hospital", "prison", "factory", "supermarket", "cinema", "museum", "library", "bank",
     "restaurant", "tent", "campfire", "volcano", "waterfall", "glacier", "iceberg", "desert",
-    "dune", "canyon", "cave", "lake", "pond", "swamp", "coral reef", "banana", "apple",
+    "dune", "canyon", "cave", "swamp", "coral reef", "banana", "apple",
     "orange tree",
     "cactus", "palm tree", "flower", "rose", "mushroom", "guitar", "piano", "chair", "table",
     "laptop", "phone", "camera", "book", "bottle", "umbrella", "clock", "flag", "crater", "mine",
-    "quarry", "landfill", "greenhouse", "silo", "barn", "windsock", "antenna", "radar dish",
+    "quarry", "landfill", "silo", "barn", "windsock", "antenna", "radar dish",
     "roundabout", "tunnel", "zebra crossing", "traffic light", "bus", "truck", "van", "trailer",
     "forklift", "crane", "ladder", "fence", "wall", "gate", "dam",
     "basketball hoop", "golf course", "ice rink", "skate park", "roller coaster", "ferris wheel",
@@ -172,6 +176,18 @@ STRANGE_NOUNS_HELD_OUT = (
     "pipeline", "telescope", "igloo", "carousel", "mermaid", "comet", "wizard", "pumpkin",
 )  # fmt: skip
 """Others that it never does."""
+
+PLURALS = {
+    "sheep": "sheep", "fish": "fish", "man": "men", "woman": "women", "child": "children",
+    "policeman": "policemen", "snowman": "snowmen", "church": "churches", "cactus": "cacti",
+}  # fmt: skip
+"""Plurals of strange nouns that no rule gives."""
+
+SYLLABLES = (("bl", "dr", "k", "m", "n", "pr", "st", "v", "z", "gl", "f", "qu"),
+             ("ax", "on", "im", "ol", "erk", "und", "ib", "et", "osh", "aff"))  # fmt: skip
+SYLLABLES_HELD_OUT = (("sk", "br", "t", "w", "cl", "j", "h", "sw"),
+                      ("ump", "ev", "ilt", "ag", "orp", "en", "usk"))  # fmt: skip
+"""Beginnings and ends of words that nobody knows."""
 
 STRANGE_WHOLE = (
     "who took this picture?", "what is the weather like?", "when was the image taken?",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from uhrqa.synth.kinds import CROWD, NO_COLOUR
 from uhrqa.synth.scene import SceneTruth, Thing
 
-MOST_NAMED = 40
 AREA_GAP = 1.2
 SIDE_GAP = 20.0  # source pixels
 
@@ -35,7 +35,7 @@ class Reference:
 def unique_references(scene: SceneTruth, kind: str) -> Iterator[Reference]:
     """Every way in which one object of a kind can be told from the others."""
     every = [index for index, thing in enumerate(scene.things) if thing.kind == kind]
-    if not 0 < len(every) <= MOST_NAMED:
+    if not 0 < len(every) <= CROWD:
         return
     if len(every) == 1:
         yield Reference(every[0], tuple(every), "single")
@@ -46,7 +46,7 @@ def unique_references(scene: SceneTruth, kind: str) -> Iterator[Reference]:
         places = [scene.sites[things[other].site].place for other in every]
         if places.count(scene.sites[own.site].place) == 1:
             yield Reference(index, (index,), "place")
-        if own.kind != "swimming pool" and sum(things[i].colour == own.colour for i in every) == 1:
+        if own.kind != NO_COLOUR and sum(things[i].colour == own.colour for i in every) == 1:
             yield _told(index, every, "colour")
     for name in EXTREMES:
         found = _extreme(things, every, name)
@@ -65,15 +65,11 @@ def _extreme(things: tuple[Thing, ...], every: list[int], name: str) -> int | No
     """The object at one end of an order, if it is far enough from the next one."""
     if name in ("largest", "smallest"):
         sign = -1 if name == "largest" else 1
-        order = sorted(every, key=lambda i: sign * _area(things[i]))
-        first, second = (_area(things[i]) for i in order[:2])
+        order = sorted(every, key=lambda i: sign * things[i].area)
+        first, second = (things[i].area for i in order[:2])
         return order[0] if max(first, second) > AREA_GAP * min(first, second) else None
     axis, sign = {"left-most": (0, 1), "right-most": (0, -1), "top-most": (1, 1),
                   "bottom-most": (1, -1)}[name]  # fmt: skip
     order = sorted(every, key=lambda i: sign * (things[i].x, things[i].y)[axis])
     first, second = ((things[i].x, things[i].y)[axis] for i in order[:2])
     return order[0] if abs(first - second) > SIDE_GAP else None
-
-
-def _area(thing: Thing) -> float:
-    return thing.length * thing.width

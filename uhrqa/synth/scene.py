@@ -13,6 +13,8 @@ import numpy as np
 from uhrqa.geometry import Box, Size
 from uhrqa.synth.kinds import BY_NAME
 
+FILLED = {"round": math.pi / 4, "oval": math.pi / 4, "l-shaped": 0.75}
+"""Share of its rectangle that a shape covers; others fill it."""
 FIELD = 24  # grid of the fields that divide the land into zones
 
 
@@ -48,6 +50,11 @@ class Thing:
         if self.shape == "round":
             return self.length
         return self.length * (0.8 if self.shape == "l-shaped" else BY_NAME[self.kind].aspect)
+
+    @property
+    def area(self) -> float:
+        """What it covers of its own rectangle, square source pixels."""
+        return self.length * self.width * FILLED.get(self.shape, 1.0)
 
     @property
     def box(self) -> Box:
@@ -86,7 +93,7 @@ class Site:
 
     @property
     def box(self) -> Box:
-        """The upright box around its pad, source pixels."""
+        """The upright box in which its objects may lie, source pixels; a pad may reach further."""
         r = self.radius
         return Box(self.x - r, self.y - r, self.x + r, self.y + r)
 

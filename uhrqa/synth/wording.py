@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -9,8 +10,18 @@ import numpy as np
 
 from uhrqa.synth import phrases
 
-VOWELS = "aeio"
+AN = re.compile(r" a (?=[aeio]|u(?!ni|fo))")  # "a airplane", but "a unicorn"
 T = TypeVar("T")
+Syllables = tuple[Sequence[str], Sequence[str]]
+
+
+def plural_of(noun: str) -> str:
+    """More than one of something."""
+    if noun in phrases.PLURALS:
+        return phrases.PLURALS[noun]
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "sh", "ch")) else f"{noun}s"
 
 
 class Wording:
@@ -48,19 +59,20 @@ class Wording:
         parts.setdefault("at", self.whole())
         text = " ".join(self.one_of(options).format(**parts).split())
         text = text.replace(" ?", "?").replace(" .", ".").replace(" ,", ",")
-        for vowel in VOWELS:  # "a airplane"
-            text = text.replace(f" a {vowel}", f" an {vowel}")
-        return text
+        return re.sub(AN, " an ", text)
 
-    def strange(self, nouns: Sequence[str]) -> tuple[str, str]:
-        """A noun of another world, or one that nobody knows, singular and plural."""
+    def strange(self, nouns: Sequence[str], syllables: Syllables) -> tuple[str, str]:
+        """A noun of another world, or one that nobody knows, singular and plural.
+
+        Args:
+            nouns: of other worlds.
+            syllables: beginnings and ends of those that nobody knows.
+        """
         if self.chance(0.3):
-            parts = ("bl", "dr", "k", "m", "n", "pr", "st", "v", "z", "gl", "f", "qu")
-            ends = ("ax", "on", "im", "ol", "erk", "und", "ib", "et", "osh", "aff")
-            noun = "".join(self.one_of(part) for part in (parts, ends, parts, ends))
+            noun = "".join(self.one_of(part) for part in (*syllables, *syllables))
         else:
             noun = self.one_of(nouns)
-        return noun, f"{noun}s"
+        return noun, plural_of(noun)
 
     def dressed(self, text: str, suffix: float) -> str:
         """Capital letter, or not; question mark, or not; the benchmark's suffix, or not."""

@@ -21,6 +21,7 @@ from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.labels import Footprints, coverage, hits
 from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.scene import SceneTruth
+from uhrqa.synth.splits import SEEDS, scene_seed
 from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
 from uhrqa.training.vision import LONGEST, PatchHeads, disturb
@@ -102,7 +103,10 @@ class ViewMaker:
         ]
         view, covered = self._encode(rng, scene, kind, chosen)
         for question in make_questions(scene, int(rng.integers(2**31)), suffix=0.12):
-            if covered.issuperset((*question.things, *question.among)):
+            shown = set(view.site_hits[:, 0].tolist())
+            if covered.issuperset((*question.things, *question.among)) and shown.issuperset(
+                question.sites
+            ):
                 view.asked.append(question)
                 view.ids.append(self._ids(rng, question))
         return view
@@ -203,7 +207,7 @@ class ViewMaker:
 def _draw(rng: np.random.Generator) -> SceneTruth:
     side = round(math.exp(rng.uniform(math.log(1000), math.log(LONGEST))))
     aspect = float(rng.choice([1.0, 0.75, rng.uniform(0.5, 1.0)], p=[0.6, 0.2, 0.2]))
-    return draw_scene(int(rng.integers(2**31)), side, aspect)
+    return draw_scene(scene_seed("train", int(rng.integers(SEEDS))), side, aspect)
 
 
 def _levels(rng: np.random.Generator, scene: SceneTruth, kind: str) -> list[Level]:

@@ -21,6 +21,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.labels import HEADS, OF_THINGS, Footprints, label_tile
 from uhrqa.synth.scene import SceneTruth
+from uhrqa.synth.splits import SEEDS, scene_seed
 from uhrqa.synth.window import render
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.progress import Stage
@@ -35,7 +36,7 @@ POOL = 4000  # tiles that may be shown again
 TILES_A_SCENE = 4
 HELD_OUT = 768  # tiles measured at the end
 LONGEST = 28_000  # px: longer side of the largest scenes
-SHAPELESS_SKIPPED = 0.6  # scenes without pools and houses: outlines are the hardest label
+SHAPELESS_SKIPPED = 0.6  # scenes without anything that has a shape: outlines are the hardest label
 NOTHING_WEIGHT = 0.35  # of "no object here", which most patches say
 WEIGHTS = {
     "kind": 1.5, "colour": 0.7, "trait": 2.0, "size": 0.5, "site": 0.6, "surface": 0.4,
@@ -67,7 +68,8 @@ def draw_tiles(seed: int, shape: Shape, count: int) -> Tiles:
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     while len(found) < count:
         side = round(math.exp(rng.uniform(math.log(1000), math.log(LONGEST))))
-        scene = draw_scene(int(rng.integers(2**31)), side, float(rng.choice([1.0, 1.0, 0.75])))
+        seed = scene_seed("train", int(rng.integers(SEEDS)))
+        scene = draw_scene(seed, side, float(rng.choice([1.0, 1.0, 0.75])))
         if not scene.sites:
             continue
         if not any(thing.shape for thing in scene.things) and rng.random() < SHAPELESS_SKIPPED:
