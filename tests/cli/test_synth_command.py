@@ -37,6 +37,7 @@ def test_a_dry_run_writes_nothing(uhrqa, tmp_path: Path) -> None:
         (("--split", "dev"), "test or validation or train"),
         (("--compression", "lzw"), "jpeg or deflate"),
         (("--noise", "3"), "noise"),
+        (("--shards",), "add --format zarr"),
     ],
 )
 def test_a_bad_option_is_a_usage_error(
@@ -66,7 +67,7 @@ def test_the_embedded_model_answers_the_written_questions(uhrqa, tmp_path: Path)
 
 
 def test_quiet_leaves_stderr_empty(uhrqa, tmp_path: Path) -> None:
-    done = uhrqa("synth", "set", "--scenes", "1", "--sides", "256", "--shards", "-q")
+    done = uhrqa("synth", "set", "--scenes", "1", "--sides", "256", "-q")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("set/questions.jsonl: ")
 

@@ -15,7 +15,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import open_raster
 from uhrqa.synth import draw_scene, write_scene
 from uhrqa.synth.dataset import Recipe, write_dataset
-from uhrqa.synth.files import draw_tile, overview_sizes, tile_count
+from uhrqa.synth.files import draw_tile, needs_bigtiff, overview_sizes, tile_count
 from uhrqa.synth.lrs_vqa import hbox, lrs_vqa_record, question_id, rbox
 from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.zarr_file import write_zarr
@@ -101,6 +101,27 @@ def test_the_same_scene_gives_the_same_bytes(tmp_path: Path, compression: str) -
     for name in ("a.tif", "b.tif"):
         write_scene(SCENE, tmp_path / name, compression, noise=0.5)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_offsets_are_wide_where_the_file_might_pass_four_gibibytes() -> None:
+    assert not needs_bigtiff(Size(27648, 27648))  # 4 / 3 of 2.3 GB
+    assert needs_bigtiff(Size(32768, 32768))  # 4 / 3 of 3 GiB
+    assert needs_bigtiff(Size(100_000, 100_000))
+
+
+@pytest.mark.parametrize(
+    ("format", "compression", "noise"),
+    [("tif", "jpeg", 1.0), ("tif", "jpeg", 0.0), ("tif", "deflate", 0.0), ("zarr", "jpeg", 1.0)],
+)
+def test_a_plan_says_about_what_is_written(
+    tmp_path: Path, format: str, compression: str, noise: float
+) -> None:
+    recipe = Recipe(1, sides=(1536,), format=format, compression=compression, noise=noise)
+    write_dataset(recipe, tmp_path)
+    image = tmp_path / "images" / f"test-0000.{format}"
+    files = [image] if image.is_file() else [p for p in image.rglob("*") if p.is_file()]
+    written = sum(path.stat().st_size for path in files)
+    assert 0.4 * written < recipe.bytes_of(Size(1536, 1536)) < 2.5 * written
 
 
 def test_a_record_has_the_official_keys_and_types() -> None:

@@ -77,8 +77,8 @@ def synth(
     """Write drawn scenes with their truth and questions.
 
     `images/` holds the scenes with overviews, `truth/` every object, and `questions.jsonl` the
-    questions in LRS-VQA's format, which `uhrqa batch` reads too. Memory stays at a tile, whatever
-    the size. Started again, the same command writes only what is missing.
+    questions in LRS-VQA's format, which `uhrqa batch` reads too. Memory does not grow with the
+    size. Started again, the same command writes only what is missing.
     """
     from uhrqa.synth.dataset import Recipe
 
@@ -89,6 +89,8 @@ def synth(
     ):
         if value not in known:
             raise typer.BadParameter(f"{name} '{value}': expected {' or '.join(known)}")
+    if shards and format != "zarr":
+        raise typer.BadParameter(f"--shards is of a Zarr, not of {format}; add --format zarr")
     pixels = read_sides(sides)
     recipe = Recipe(
         scenes, split, pixels, per_category, format, compression, quality, noise, shards, first

@@ -18,7 +18,7 @@ from uhrqa.synth.window import render
 TILE = 512
 SMALLEST = 512  # px: the coarsest overview's longer side is at most twice this
 QUALITY = 92
-BIG = 3 * 2**30  # bytes of pixels from which on a BigTIFF is written
+CLASSIC = 2**32 - 2**25  # bytes of pixels, all levels, that fit a classic TIFF with its tables
 NOISE = 3.0  # deviation of a sensor's noise at strength 1, in grey levels
 COMPRESSIONS = ("jpeg", "deflate")
 
@@ -34,6 +34,11 @@ def overview_sizes(size: Size) -> list[Size]:
 def tile_count(size: Size) -> int:
     """Tiles of all levels of a scene of this size."""
     return sum(-(-h // TILE) * -(-w // TILE) for h, w in overview_sizes(size))
+
+
+def needs_bigtiff(size: Size) -> bool:
+    """Whether the tiles, should they not compress at all, pass the reach of 32-bit offsets."""
+    return 3 * TILE**2 * tile_count(size) > CLASSIC
 
 
 def draw_tile(scene: SceneTruth, level: int, at: tuple[int, int], noise: float) -> np.ndarray:
@@ -98,7 +103,7 @@ def write_scene(
 
     is_jpeg = compression == "jpeg"
     try:
-        with tifffile.TiffWriter(path, bigtiff=scene.size.area * 3 > BIG) as writer:
+        with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(scene.size)) as writer:
             for index, size in enumerate(overview_sizes(scene.size)):
                 writer.write(
                     tiles_of(scene, index, noise, drawn),

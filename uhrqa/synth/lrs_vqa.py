@@ -22,6 +22,8 @@ CATEGORIES = {
 SIZES = ((32, "small"), (96, "medium"), (256, "large"))
 """Square roots of areas in px below which an object is small, medium or large; else giant."""
 BINS = (32, 64, 128, 256, 512, 1024)
+"""px: the first that the longer side of the upright box fits. LRS-VQA publishes the words of
+`abs_size` and `size_bin` and not their bounds: these are ours."""
 
 
 def question_id(split: str, scene: int, number: int) -> str:
