@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.cli.conftest import start
 
 SMALL = ("--scenes", "1", "--sides", "600", "--per-category", "1")
 
@@ -58,7 +62,7 @@ def test_a_directory_that_cannot_be_made_is_named(uhrqa, tmp_path: Path) -> None
 
 def test_the_embedded_model_answers_the_written_questions(uhrqa, tmp_path: Path) -> None:
     assert uhrqa("synth", "set", *SMALL, "-q").code == 0
-    done = uhrqa("batch", "set/questions.jsonl", "-o", "answers.jsonl", "-m", "tiny", "-b", "99")
+    done = uhrqa("batch", "set/questions.jsonl", "-o", "answers.jsonl", "-m", "tiny", "-b", "256")
     assert done.code == 0
     asked = [json.loads(line) for line in Path("set/questions.jsonl").read_text().splitlines()]
     answered = [json.loads(line) for line in Path("answers.jsonl").read_text().splitlines()]
@@ -94,3 +98,20 @@ def test_an_interrupted_run_leaves_no_draft_and_goes_on(uhrqa, monkeypatch) -> N
     assert again.code == 0
     assert "test-0000.zarr was there" in again.err
     assert "test-0001.zarr written" in again.err
+
+
+@pytest.mark.parametrize("shards", [(), ("--shards",)], ids=["chunks", "shards"])
+def test_sigterm_while_zarr_writes_ends_at_once_and_leaves_nothing(tmp_path: Path, shards) -> None:
+    folder = tmp_path / "set"
+    process = start(
+        "synth", folder, "--scenes", "1", "--sides", "2048", "--format", "zarr", *shards
+    )
+    deadline = time.monotonic() + 60
+    while not any(folder.glob("images/.*.tmp/0/c/0" if not shards else "images/.*.tmp/0")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (143, "", "")
+    assert not any((folder / "images").iterdir())

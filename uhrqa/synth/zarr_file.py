@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,18 @@ def write_zarr(
                 compressors=[ZstdCodec(level=3)],
                 dimension_names=("c", "y", "x"),
             )
-            for y, x, block in _blocks(scene, level, side, noise, drawn):
-                array[:, y : y + block.shape[1], x : x + block.shape[2]] = block
+            # In a thread, so that Ctrl-C and SIGTERM cut no write short: zarr's tasks would go on,
+            # and might make again what is being removed.
+            with ThreadPoolExecutor(1) as writer:
+                for where, block in _blocks(scene, level, side, noise, drawn):
+                    writer.submit(array.__setitem__, where, block).result()
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _blocks(
     scene: SceneTruth, level: int, side: int, noise: float, drawn: Callable[[], None]
-) -> Iterator[tuple[int, int, np.ndarray]]:
+) -> Iterator[tuple[tuple[slice, slice, slice], np.ndarray]]:
     """What is stored as one file: its place and `[3, h, w]` pixels, cut at the level's edges."""
     size = overview_sizes(scene.size)[level]
     for y in range(0, size.h, side):
@@ -72,7 +76,8 @@ def _blocks(
                     part = block[:, v : v + TILE, u : u + TILE]
                     part[:] = np.moveaxis(tile, -1, 0)[:, : part.shape[1], : part.shape[2]]
                     drawn()
-            yield y, x, block
+            bottom, right = y + block.shape[1], x + block.shape[2]
+            yield (slice(None), slice(y, bottom), slice(x, right)), block
 
 
 def _multiscales(scene: SceneTruth, sizes: list[Size]) -> dict[str, Any]:
