@@ -82,13 +82,9 @@ def synth(
     """
     from uhrqa.synth.dataset import Recipe
 
-    for name, value, known in (
-        ("--split", split, SPLITS),
-        ("--format", format, FORMATS),
-        ("--compression", compression, COMPRESSIONS),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{name} '{value}': expected {' or '.join(known)}")
+    _check("--split", split, SPLITS)
+    _check("--format", format, FORMATS)
+    _check("--compression", compression, COMPRESSIONS)
     if shards and format != "zarr":
         raise typer.BadParameter(f"--shards is of a Zarr, not of {format}; add --format zarr")
     pixels = read_sides(sides)
@@ -97,8 +93,13 @@ def synth(
     )
     if dry_run:
         _say_plan(recipe)
-        return
-    _write(recipe, directory, given.quiet)
+    else:
+        _write(recipe, directory, given.quiet)
+
+
+def _check(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"{option} '{value}': expected {' or '.join(known)}")
 
 
 def _say_plan(recipe: Recipe) -> None:
