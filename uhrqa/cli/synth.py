@@ -63,9 +63,7 @@ def synth(
     per_category: Annotated[
         int, typer.Option(metavar="N", min=1, help="Questions of a category a scene, at most.")
     ] = 2,
-    shards: Annotated[
-        bool, typer.Option("--shards", help="Of a Zarr: 64 chunks to a file.")
-    ] = False,
+    shards: Annotated[bool, typer.Option("--shards", help="Zarr: 64 chunks a file.")] = False,
     first: Annotated[
         int, typer.Option(metavar="N", min=0, help="First scene of the split; others are new.")
     ] = 0,

@@ -40,22 +40,24 @@ def write_zarr(
     from zarr.codecs import ZstdCodec
 
     sizes = overview_sizes(scene.size)
+    attributes = {"ome": _multiscales(scene, sizes)}
     try:
-        group = zarr.create_group(str(path), attributes={"ome": _multiscales(scene, sizes)})
-        for level, size in enumerate(sizes):
-            side = TILE * SHARD if shards and max(size) > TILE else TILE
-            array = group.create_array(
-                str(level),
-                shape=(3, size.h, size.w),
-                chunks=(3, TILE, TILE),
-                shards=(3, side, side) if side > TILE else None,
-                dtype="uint8",
-                compressors=[ZstdCodec(level=3)],
-                dimension_names=("c", "y", "x"),
-            )
-            # In a thread, so that Ctrl-C and SIGTERM cut no write short: zarr's tasks would go on,
-            # and might make again what is being removed.
-            with ThreadPoolExecutor(1) as writer:
+        # In a thread, so that Ctrl-C and SIGTERM cut nothing of zarr short: its tasks would go on,
+        # and might make again what is being removed.
+        with ThreadPoolExecutor(1) as writer:
+            group = writer.submit(zarr.create_group, str(path), attributes=attributes).result()
+            for level, size in enumerate(sizes):
+                side = TILE * SHARD if shards and max(size) > TILE else TILE
+                array = writer.submit(
+                    group.create_array,
+                    str(level),
+                    shape=(3, size.h, size.w),
+                    chunks=(3, TILE, TILE),
+                    shards=(3, side, side) if side > TILE else None,
+                    dtype="uint8",
+                    compressors=[ZstdCodec(level=3)],
+                    dimension_names=("c", "y", "x"),
+                ).result()
                 for where, block in _blocks(scene, level, side, noise, drawn):
                     writer.submit(array.__setitem__, where, block).result()
     except OSError as error:
