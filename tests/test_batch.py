@@ -87,6 +87,31 @@ def test_an_absolute_path_stays_absolute() -> None:
     assert entry.path == Path("/in/a.tif")
 
 
+def test_a_path_that_begins_with_the_directory_of_the_file_is_found_beside_it(
+    tmp_path: Path, monkeypatch
+) -> None:
+    home = tmp_path / "LRS_VQA"
+    (home / "image").mkdir(parents=True)
+    (home / "image" / "1.tif").write_text("one")
+    (tmp_path / "2.tif").write_text("not meant")
+    rows = [
+        {"image": "LRS_VQA/image/1.tif", "text": "?", "question_id": "FAIR_1"},
+        {"image": "image/1.tif", "text": "?"},
+        {"image": "LRS_VQA/none.tif", "text": "?"},
+        {"image": "LRS_VQA/" + 300 * "x", "text": "?"},
+        {"image": "2.tif", "text": "?"},
+    ]
+    first, second, *others = read_entries(to_lines(*rows), home)
+    assert (first.id, first.image) == ("FAIR_1", "LRS_VQA/image/1.tif")
+    assert first.path.read_text() == second.path.read_text() == "one"
+    assert [entry.path for entry in others] == [home / str(row["image"]) for row in rows[2:]]
+    monkeypatch.chdir(home)
+    assert read_entries(to_lines(rows[0]), Path())[0].path.read_text() == "one"
+    (home / "LRS_VQA" / "image").mkdir(parents=True)
+    (home / "LRS_VQA" / "image" / "1.tif").write_text("nearer")
+    assert read_entries(to_lines(rows[0]), home)[0].path.read_text() == "nearer"
+
+
 @pytest.mark.parametrize(
     ("id_", "kept"), [(7, 7), (-1, -1), ("7", "7"), ("é", "é"), (None, "line-1")]
 )

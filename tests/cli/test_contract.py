@@ -53,11 +53,18 @@ def is_one_line(text: str) -> bool:
         (("profile", "a.tif", "?", "--size", "8x8"), 2, "not both"),
         (("profile", "--size", "8192"), 2, "write WIDTHxHEIGHT"),
         (("profile", "--size", "0x10"), 2, "write WIDTHxHEIGHT"),
+        (("synth", "set", "--sides", "12", "-q"), 2, "--sides '12': write whole numbers of 256 to"),
+        (("synth", "set", "--format", "png", "-q"), 2, "--format 'png': expected tif or zarr"),
+        (("synth", "set", "--first", "-1"), 2, "--first"),
         (("batch", "no.jsonl", "-o", "out"), 3, "no.jsonl: cannot be read"),
     ],
 )
 def test_a_mistake_ends_with_one_line_and_its_code(uhrqa, checkpoint, args, code, message) -> None:
-    known = [*args] if "-m" in args or args[0] in ("aks", "config") else [*args, "-m", checkpoint]
+    known = (
+        [*args]
+        if "-m" in args or args[0] in ("aks", "config", "synth")
+        else [*args, "-m", checkpoint]
+    )
     outcome = uhrqa(*(known if len(args) > 1 else args))
     assert outcome.code == code
     assert message in outcome.err

@@ -1,6 +1,7 @@
 """The lines of a file of questions. Reads no image and asks nothing.
 
-LRS-VQA's own names of fields, `question_id` and `text`, are read as well.
+LRS-VQA's own names of fields, `question_id` and `text`, are read as well, and its paths, which
+begin with the name of the directory that holds the file.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -88,7 +90,19 @@ def _to_entry(line: _Line, owners: Mapping[Id, int], directory: Path) -> Entry:
         key = digest(f"{line.number} {line.raw!r}")
         return Entry(line.number, id_, key, error=f"line {line.number}: {problem}")
     key = digest(json.dumps([id_, line.image, line.text]))
-    return Entry(line.number, id_, key, line.image, directory / line.image, line.text)
+    return Entry(line.number, id_, key, line.image, _find(directory, line.image), line.text)
+
+
+def _find(directory: Path, image: str) -> Path:
+    """An image relative to the file's directory, or beside it: `LRS_VQA/a.tif` in `LRS_VQA`."""
+    path = directory / image
+    if Path(image).parts[:1] == (directory.resolve().name,):
+        beside = directory / os.pardir / image
+        try:
+            return beside if beside.exists() and not path.exists() else path
+        except OSError:  # no system takes such a path: opening it says so
+            return path
+    return path
 
 
 def _free_id(number: int, owners: Collection[Id]) -> str:

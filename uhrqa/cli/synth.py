@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +12,7 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.complete import among
-from uhrqa.cli.console import print_note, print_result
+from uhrqa.cli.console import open_console, print_note, print_result
 from uhrqa.cli.report import bytes_text, count_text
 from uhrqa.cli.sides import SIDES, Sides, read_sides
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
@@ -60,6 +63,10 @@ def synth(
     per_category: Annotated[
         int, typer.Option(metavar="N", min=1, help="Questions of a category a scene, at most.")
     ] = 2,
+    shards: Annotated[bool, typer.Option("--shards", help="Zarr: 64 chunks a file.")] = False,
+    first: Annotated[
+        int, typer.Option(metavar="N", min=0, help="First scene of the split; others are new.")
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")
     ] = False,
@@ -68,33 +75,38 @@ def synth(
     """Write drawn scenes with their truth and questions.
 
     `images/` holds the scenes with overviews, `truth/` every object, and `questions.jsonl` the
-    questions in LRS-VQA's format, which `uhrqa batch` reads too. Memory stays at a tile, whatever
-    the size. Started again, the same command writes only what is missing.
+    questions in LRS-VQA's format, which `uhrqa batch` reads too. Memory does not grow with the
+    size. Started again, the same command writes only what is missing.
     """
     from uhrqa.synth.dataset import Recipe
 
-    for name, value, known in (
-        ("--split", split, SPLITS),
-        ("--format", format, FORMATS),
-        ("--compression", compression, COMPRESSIONS),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{name} '{value}': expected {' or '.join(known)}")
+    _check("--split", split, SPLITS)
+    _check("--format", format, FORMATS)
+    _check("--compression", compression, COMPRESSIONS)
+    if shards and format != "zarr":
+        raise typer.BadParameter(f"--shards is of a Zarr, not of {format}; add --format zarr")
     pixels = read_sides(sides)
-    recipe = Recipe(scenes, split, pixels, per_category, format, compression, quality, noise)
+    recipe = Recipe(
+        scenes, split, pixels, per_category, format, compression, quality, noise, shards, first
+    )
     if dry_run:
         _say_plan(recipe)
-        return
-    _write(recipe, directory, given.quiet)
+    else:
+        _write(recipe, directory, given.quiet)
+
+
+def _check(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"{option} '{value}': expected {' or '.join(known)}")
 
 
 def _say_plan(recipe: Recipe) -> None:
     total = 0
-    for name, scene, questions in recipe.drawn():
+    for index, scene, questions in recipe.drawn():
         size = recipe.bytes_of(scene.size)
         total += size
         print_result(
-            f"{name}: {scene.size}, about {bytes_text(size)}, "
+            f"{recipe.name(index)}: {scene.size}, about {bytes_text(size)}, "
             f"{count_text(len(questions), 'question')}"
         )
     print_result(f"about {bytes_text(total)} in all")
@@ -114,7 +126,23 @@ def _write(recipe: Recipe, directory: Path, quiet: bool) -> None:
 
     end_with_cleanup()
     try:
-        count = write_dataset(recipe, directory, progress)
+        with _bar(quiet) as drawn:
+            count = write_dataset(recipe, directory, progress, drawn)
     finally:
         end_at_once()
     print_result(f"{directory / QUESTIONS}: {count_text(count, 'question')}")
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """The tiles of the scene at work, on stderr; nothing where there is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda image, done, tiles: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=open_console(), transient=True) as bar:
+        task = bar.add_task("tiles", total=None)
+        yield lambda image, done, tiles: bar.update(
+            task, description=image, completed=done, total=tiles
+        )

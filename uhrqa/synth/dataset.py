@@ -6,23 +6,31 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from uhrqa import __version__
 from uhrqa.errors import OutputError
 from uhrqa.geometry import Size
 from uhrqa.synth.benchmark import SIDES, benchmark
-from uhrqa.synth.files import QUALITY, json_lines, overview_sizes, write_scene, write_zarr
-from uhrqa.synth.lrs_vqa import lrs_vqa_record
+from uhrqa.synth.files import QUALITY, json_lines, overview_sizes, tile_count, write_scene
+from uhrqa.synth.lrs_vqa import lrs_vqa_record, question_id
 from uhrqa.synth.questions import Question
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.truth import truth_record
+from uhrqa.synth.zarr_file import write_zarr
 
 IMAGES, TRUTH, QUESTIONS, RECIPE = "images", "truth", "questions.jsonl", "uhr-synth.json"
-VERSION = 1
-BYTES_A_PIXEL = {"jpeg": 0.4, "deflate": 2.3, "zarr": 2.55}  # measured, noise 1
+VERSION = 2
+LOSSLESS = {"deflate": (1.0, 1.85), "zarr": (1.6, 2.15)}
+"""Bytes a pixel, measured, without noise and with all of it."""
+JPEG = ((1, 60, 75, 85, 92, 100), (0.03, 0.07, 0.1, 0.14, 0.21, 0.75))
+"""Qualities, and bytes a pixel at each, measured with noise; without, it is four fifths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,8 @@ class Recipe:
         compression: of a TIFF, "jpeg" or "deflate".
         quality: of JPEG.
         noise: strength of the sensor's noise, in 0..1.
+        shards: of a Zarr, many chunks to a file.
+        first: index of the first scene within the split.
     """
 
     scenes: int = 10
@@ -48,17 +58,24 @@ class Recipe:
     compression: str = "jpeg"
     quality: int = QUALITY
     noise: float = 1.0
+    shards: bool = False
+    first: int = 0
 
-    def drawn(self) -> Iterator[tuple[str, SceneTruth, list[Question]]]:
-        """Each scene's name, the scene, and its questions."""
-        found = benchmark(self.scenes, self.split, self.sides, self.per_category)
-        for index, (scene, questions) in enumerate(found):
-            yield f"{self.split}-{index:04d}", scene, questions
+    def drawn(self) -> Iterator[tuple[int, SceneTruth, list[Question]]]:
+        """Each scene's index, the scene, and its questions."""
+        found = benchmark(self.scenes, self.split, self.sides, self.per_category, self.first)
+        for index, (scene, questions) in enumerate(found, self.first):
+            yield index, scene, questions
+
+    def name(self, index: int) -> str:
+        """Of a scene, as its files have it."""
+        return f"{self.split}-{index:04d}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; the number of scenes left out, since more may be written later."""
         return {
             "version": VERSION,
+            "uhrqa": __version__,
             "split": self.split,
             "sides": list(self.sides),
             "format": self.format,
@@ -66,16 +83,27 @@ class Recipe:
             "quality": self.quality if (self.format, self.compression) == ("tif", "jpeg") else None,
             "per_category": self.per_category,
             "noise": self.noise,
+            "shards": self.shards and self.format == "zarr",
+            "first": self.first,
         }
 
     def bytes_of(self, size: Size) -> int:
         """About how much a scene's file takes."""
         kind = "zarr" if self.format == "zarr" else self.compression
-        return round(BYTES_A_PIXEL[kind] * sum(level.area for level in overview_sizes(size)))
+        if kind in LOSSLESS:
+            plain, noisy = LOSSLESS[kind]
+        else:
+            noisy = float(np.interp(self.quality, *JPEG))
+            plain = 0.8 * noisy
+        rate = plain + self.noise * (noisy - plain)
+        return round(rate * sum(level.area for level in overview_sizes(size)))
 
 
 def write_dataset(
-    recipe: Recipe, folder: Path, progress: Callable[[str, bool], None] = lambda name, new: None
+    recipe: Recipe,
+    folder: Path,
+    progress: Callable[[str, bool], None] = lambda image, new: None,
+    drawn: Callable[[str, int, int], None] = lambda image, done, tiles: None,
 ) -> int:
     """Write what is not there yet.
 
@@ -83,6 +111,7 @@ def write_dataset(
         recipe: what is written.
         folder: made when it is not there; scenes in it that are whole are kept.
         progress: called after each scene with its file and whether it was written now.
+        drawn: called after each tile with the file, the tiles that are drawn and those it has.
 
     Returns:
         The number of questions.
@@ -95,14 +124,17 @@ def write_dataset(
         for name in (IMAGES, TRUTH):
             (folder / name).mkdir(parents=True, exist_ok=True)
         _claim(folder / RECIPE, recipe)
-        for name, scene, questions in recipe.drawn():
-            image = f"{IMAGES}/{name}.{recipe.format}"
-            new = not (folder / image).exists()
+        for index, scene, questions in recipe.drawn():
+            image = f"{IMAGES}/{recipe.name(index)}.{recipe.format}"
+            truth = folder / TRUTH / f"{recipe.name(index)}.json"
+            text = json.dumps(truth_record(scene), indent=1)
+            new = not ((folder / image).exists() and _holds(truth, text))
             if new:
-                _write_image(recipe, scene, folder / image)
-            _replace(folder / TRUTH / f"{name}.json", json.dumps(truth_record(scene), indent=1))
+                _write_image(recipe, scene, folder / image, drawn)
+                _replace(truth, text)  # behind the image: where it is right, so is the image
             for number, question in enumerate(questions):
-                records.append(lrs_vqa_record(scene, question, (f"SYNTH-{name}", number), image))
+                id_ = question_id(recipe.split, index, number)
+                records.append(lrs_vqa_record(scene, question, id_, image))
             progress(image, new)
         _replace(folder / QUESTIONS, json_lines(records))
     except OSError as error:
@@ -121,35 +153,56 @@ def _claim(file: Path, recipe: Recipe) -> None:
         _replace(file, wanted)
     elif file.read_text(encoding="utf-8") != wanted:
         raise OutputError(
-            f"{file.parent}: holds scenes of other options (see {file.name}); "
+            f"{file.parent}: holds scenes of other options or another version (see {file.name}); "
             "name another directory, or give the same options to go on"
         )
 
 
-def _write_image(recipe: Recipe, scene: SceneTruth, path: Path) -> None:
-    """Under a name of its own first, so that a file of the right name is whole."""
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == text
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
+
+
+def _write_image(
+    recipe: Recipe, scene: SceneTruth, path: Path, drawn: Callable[[str, int, int], None]
+) -> None:
+    numbers, tiles = count(1), tile_count(scene.size)
+
+    def tell() -> None:
+        drawn(path.name, next(numbers), tiles)
+
+    with _draft_of(path) as draft:
+        if recipe.format == "zarr":
+            write_zarr(scene, draft, recipe.noise, recipe.shards, tell)
+        else:
+            write_scene(scene, draft, recipe.compression, recipe.quality, recipe.noise, tell)
+
+
+def _replace(path: Path, text: str) -> None:
+    with _draft_of(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
+    """A name to write under first, so that what has the right name is whole."""
     for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed
         _remove(left)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        if recipe.format == "zarr":
-            write_zarr(scene, draft, recipe.noise)
-        else:
-            write_scene(scene, draft, recipe.compression, recipe.quality, recipe.noise)
-        draft.rename(path)
+        yield draft
+        if path.is_dir():  # a directory is not replaced
+            _remove(path)
+        draft.replace(path)
     finally:
         _remove(draft)
 
 
-def _remove(draft: Path) -> None:
-    if draft.is_dir():
-        shutil.rmtree(draft, ignore_errors=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+            path.unlink(missing_ok=True)

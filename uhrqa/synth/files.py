@@ -1,10 +1,10 @@
-"""A scene as a file: TIFF or Zarr with overviews, written tile by tile in bounded memory."""
+"""A scene as a TIFF with overviews, written tile by tile in bounded memory."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from uhrqa.synth.window import render
 TILE = 512
 SMALLEST = 512  # px: the coarsest overview's longer side is at most twice this
 QUALITY = 92
-BIG = 3 * 2**30  # bytes of pixels from which on a BigTIFF is written
+CLASSIC = 2**32 - 2**25  # bytes of pixels, all levels, that fit a classic TIFF with its tables
 NOISE = 3.0  # deviation of a sensor's noise at strength 1, in grey levels
 COMPRESSIONS = ("jpeg", "deflate")
 
@@ -29,6 +29,16 @@ def overview_sizes(size: Size) -> list[Size]:
     while max(sizes[-1]) > 2 * SMALLEST:
         sizes.append(Size(-(-sizes[-1].h // 2), -(-sizes[-1].w // 2)))
     return sizes
+
+
+def tile_count(size: Size) -> int:
+    """Tiles of all levels of a scene of this size."""
+    return sum(-(-h // TILE) * -(-w // TILE) for h, w in overview_sizes(size))
+
+
+def needs_bigtiff(size: Size) -> bool:
+    """Whether the tiles, should they not compress at all, pass the reach of 32-bit offsets."""
+    return 3 * TILE**2 * tile_count(size) > CLASSIC
 
 
 def draw_tile(scene: SceneTruth, level: int, at: tuple[int, int], noise: float) -> np.ndarray:
@@ -55,12 +65,15 @@ def draw_tile(scene: SceneTruth, level: int, at: tuple[int, int], noise: float) 
     return np.asarray(np.clip(np.rint(pixels + grain), 0, 255), dtype=np.uint8)
 
 
-def tiles_of(scene: SceneTruth, level: int, noise: float = 0.0) -> Iterator[np.ndarray]:
-    """All tiles of a level in raster order; `[TILE, TILE, 3]` uint8."""
+def tiles_of(
+    scene: SceneTruth, level: int, noise: float = 0.0, drawn: Callable[[], None] = lambda: None
+) -> Iterator[np.ndarray]:
+    """All tiles of a level in raster order, `[TILE, TILE, 3]` uint8; `drawn` is called for each."""
     size = overview_sizes(scene.size)[level]
     for row in range(-(-size.h // TILE)):
         for col in range(-(-size.w // TILE)):
             yield draw_tile(scene, level, (row, col), noise)
+            drawn()
 
 
 def write_scene(
@@ -69,6 +82,7 @@ def write_scene(
     compression: str = "jpeg",
     quality: int = QUALITY,
     noise: float = 0.0,
+    drawn: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a TIFF of 512 px tiles with overviews as reduced images.
 
@@ -80,6 +94,7 @@ def write_scene(
         compression: one of `COMPRESSIONS`.
         quality: of JPEG, 1 to 100.
         noise: strength of the sensor's noise, in 0..1.
+        drawn: called after each tile.
 
     Raises:
         OutputError: the file cannot be written.
@@ -88,10 +103,10 @@ def write_scene(
 
     is_jpeg = compression == "jpeg"
     try:
-        with tifffile.TiffWriter(path, bigtiff=scene.size.area * 3 > BIG) as writer:
+        with tifffile.TiffWriter(path, bigtiff=needs_bigtiff(scene.size)) as writer:
             for index, size in enumerate(overview_sizes(scene.size)):
                 writer.write(
-                    tiles_of(scene, index, noise),
+                    tiles_of(scene, index, noise, drawn),
                     shape=(size.h, size.w, 3),
                     dtype="uint8",
                     tile=(TILE, TILE),
@@ -106,59 +121,6 @@ def write_scene(
                 )
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def write_zarr(scene: SceneTruth, path: Path, noise: float = 0.0) -> None:
-    """Write a Zarr group, version 3, with OME-NGFF 0.5 multiscales and chunks of 512 px.
-
-    Args:
-        scene: what to draw.
-        path: the directory.
-        noise: strength of the sensor's noise, in 0..1.
-
-    Raises:
-        OutputError: the directory cannot be written.
-    """
-    import zarr
-    from zarr.codecs import ZstdCodec
-
-    sizes = overview_sizes(scene.size)
-    try:
-        group = zarr.create_group(str(path), attributes={"ome": _multiscales(scene, sizes)})
-        for index, size in enumerate(sizes):
-            array = group.create_array(
-                str(index),
-                shape=(3, size.h, size.w),
-                chunks=(3, TILE, TILE),
-                dtype="uint8",
-                compressors=[ZstdCodec(level=3)],
-                dimension_names=("c", "y", "x"),
-            )
-            for row in range(-(-size.h // TILE)):
-                for col in range(-(-size.w // TILE)):
-                    y, x = row * TILE, col * TILE
-                    kept = (slice(y, min(y + TILE, size.h)), slice(x, min(x + TILE, size.w)))
-                    tile = draw_tile(scene, index, (row, col), noise)
-                    shown = tile[: kept[0].stop - y, : kept[1].stop - x]
-                    array[(slice(None), *kept)] = np.moveaxis(shown, -1, 0)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _multiscales(scene: SceneTruth, sizes: list[Size]) -> dict[str, Any]:
-    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "yx")]
-    datasets = [
-        {
-            "path": str(index),
-            "coordinateTransformations": [
-                {"type": "scale",
-                 "scale": [1.0, scene.size.h / size.h, scene.size.w / size.w]}
-            ],
-        }
-        for index, size in enumerate(sizes)
-    ]  # fmt: skip
-    named = {"axes": axes, "datasets": datasets}
-    return {"version": "0.5", "multiscales": [{"name": f"scene {scene.seed}", **named}]}
 
 
 def json_lines(records: list[dict[str, Any]]) -> str:

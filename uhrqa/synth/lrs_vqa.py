@@ -22,24 +22,29 @@ CATEGORIES = {
 SIZES = ((32, "small"), (96, "medium"), (256, "large"))
 """Square roots of areas in px below which an object is small, medium or large; else giant."""
 BINS = (32, 64, 128, 256, 512, 1024)
+"""px: the first that the longer side of the upright box fits. LRS-VQA publishes the words of
+`abs_size` and `size_bin` and not their bounds: these are ours."""
 
 
-def lrs_vqa_record(
-    scene: SceneTruth, question: Question, name: tuple[str, int], image: str
-) -> dict[str, Any]:
+def question_id(split: str, scene: int, number: int) -> str:
+    """`SYNTH-test_0003-012`: LRS-VQA's scorer averages over what stands before the first `_`."""
+    return f"SYNTH-{split}_{scene:04d}-{number:03d}"
+
+
+def lrs_vqa_record(scene: SceneTruth, question: Question, id_: str, image: str) -> dict[str, Any]:
     """A question as LRS-VQA writes it.
 
     Args:
         scene: what it is about.
         question: with its truth.
-        name: of its scene, and its number there.
+        id_: from `question_id`.
         image: path of the scene's file, relative to the questions'.
     """
     text = question.text
     if not text.endswith(SUFFIX):
         text = f"{text}\n {SUFFIX}"
     record: dict[str, Any] = {
-        "question_id": f"{name[0]}_{name[1]:03d}",
+        "question_id": id_,
         "image": image,
         "category": CATEGORIES.get(question.category, question.category),
         "text": text,
