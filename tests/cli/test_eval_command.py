@@ -96,3 +96,9 @@ def test_without_matplotlib_nothing_is_computed(synth, monkeypatch, tmp_path) ->
     assert (outcome.code, outcome.out) == (2, "")
     assert "pip install 'uhrqa[plot]'" in outcome.err
     assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_an_empty_list_of_strategies_is_not_all_of_them(uhrqa) -> None:
+    outcome = uhrqa("eval", "synth", "-s", "")
+    assert outcome.code == 2
+    assert "name a strategy" in outcome.err

@@ -207,10 +207,14 @@ def test_an_image_of_another_truth_is_drawn_again(tmp_path: Path, format: str) -
 
 
 def test_what_a_killed_run_left_goes(tmp_path: Path) -> None:
-    (tmp_path / "images" / ".test-0000.zarr.7.tmp" / "0").mkdir(parents=True)
+    recipe = replace(SMALL, scenes=1, format="zarr", sides=(300,))
+    write_dataset(recipe, tmp_path)
+    image = tmp_path / "images" / "test-0000.zarr"
+    image.rename(image.with_name(".test-0000.zarr.7.tmp"))
     (tmp_path / ".questions.jsonl.7.tmp").write_text("half")
     (tmp_path / ".mine.tmp").write_text("not ours")
-    write_dataset(replace(SMALL, scenes=1, format="zarr", sides=(300,)), tmp_path)
+    write_dataset(recipe, tmp_path)
+    assert image.is_dir()
     assert [path.name for path in tmp_path.rglob("*.tmp")] == [".mine.tmp"]
 
 
@@ -244,3 +248,18 @@ def test_a_question_without_objects_has_no_box() -> None:
     assert record["category"] == "rural or urban"
     assert record["question_id"] == "SYNTH-test_0000-000"
     assert "hbox" not in record
+
+
+def test_a_directory_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "questions.jsonl").write_text("precious")
+    with pytest.raises(OutputError, match="other files"):
+        write_dataset(replace(SMALL, scenes=1), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["questions.jsonl"]
+    assert (tmp_path / "questions.jsonl").read_text() == "precious"
+
+
+def test_fewer_scenes_than_before_keep_the_others_questions(tmp_path: Path) -> None:
+    write_dataset(SMALL, tmp_path)
+    before = (tmp_path / "questions.jsonl").read_bytes()
+    write_dataset(replace(SMALL, scenes=1), tmp_path)
+    assert (tmp_path / "questions.jsonl").read_bytes() == before

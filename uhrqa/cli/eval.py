@@ -108,6 +108,8 @@ def synth(
         results = _held(output)
     else:
         source = _source(scenes, split, sides)
+        if strategy and not opt.split_words(strategy):
+            raise typer.BadParameter("-s: name a strategy, or leave it out for all of them")
         names, caps = opt.split_words(strategy), opt.read_budgets(opt.split_words(budget))
         plan, manifest = _plan(source, names, caps, limit, given)
         chosen_budget(plan.budgets, chosen)  # a budget that is not asked is told at once

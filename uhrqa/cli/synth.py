@@ -128,6 +128,10 @@ def _write(recipe: Recipe, directory: Path, quiet: bool) -> None:
     try:
         with _bar(quiet) as drawn:
             count = write_dataset(recipe, directory, progress, drawn)
+    except (KeyboardInterrupt, SystemExit):
+        if not quiet:
+            print_note(f"uhrqa: {done} of {recipe.scenes} scenes are there; run it again to go on")
+        raise
     finally:
         end_at_once()
     print_result(f"{directory / QUESTIONS}: {count_text(count, 'question')}")

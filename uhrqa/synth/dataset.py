@@ -29,7 +29,7 @@ IMAGES, TRUTH, QUESTIONS, RECIPE = "images", "truth", "questions.jsonl", "uhr-sy
 VERSION = 2
 LOSSLESS = {"deflate": (1.0, 1.85), "zarr": (1.6, 2.15)}
 """Bytes a pixel, measured, without noise and with all of it."""
-JPEG = ((1, 60, 75, 85, 92, 100), (0.03, 0.07, 0.1, 0.14, 0.21, 0.75))
+JPEG = ((1, 60, 75, 85, 92, 100), (0.045, 0.1, 0.15, 0.21, 0.32, 1.0))
 """Qualities, and bytes a pixel at each, measured with noise; without, it is four fifths."""
 
 
@@ -114,16 +114,18 @@ def write_dataset(
         drawn: called after each tile with the file, the tiles that are drawn and those it has.
 
     Returns:
-        The number of questions.
+        The number of questions about these scenes; those about others of the same recipe stay.
 
     Raises:
-        OutputError: the directory cannot be written, or holds another recipe's scenes.
+        OutputError: the directory cannot be written, holds another recipe's scenes, or something
+            that is none of ours.
     """
     records: list[dict[str, Any]] = []
     try:
-        for name in (IMAGES, TRUTH):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         _claim(folder / RECIPE, recipe)
+        for name in (IMAGES, TRUTH):
+            (folder / name).mkdir(exist_ok=True)
         for index, scene, questions in recipe.drawn():
             image = f"{IMAGES}/{recipe.name(index)}.{recipe.format}"
             truth = folder / TRUTH / f"{recipe.name(index)}.json"
@@ -136,7 +138,8 @@ def write_dataset(
                 id_ = question_id(recipe.split, index, number)
                 records.append(lrs_vqa_record(scene, question, id_, image))
             progress(image, new)
-        _replace(folder / QUESTIONS, json_lines(records))
+        others = _others(folder / QUESTIONS, {record["image"] for record in records})
+        _replace(folder / QUESTIONS, json_lines([*records, *others]))
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return len(records)
@@ -150,12 +153,26 @@ def _claim(file: Path, recipe: Recipe) -> None:
     """
     wanted = json.dumps(recipe.to_dict(), indent=1)
     if not file.exists():
+        foreign = [path.name for path in file.parent.iterdir() if not path.name.startswith(".")]
+        if foreign:
+            raise OutputError(
+                f"{file.parent}: holds other files ({', '.join(sorted(foreign)[:3])}); "
+                "name a new or an empty directory"
+            )
         _replace(file, wanted)
     elif file.read_text(encoding="utf-8") != wanted:
         raise OutputError(
             f"{file.parent}: holds scenes of other options or another version (see {file.name}); "
             "name another directory, or give the same options to go on"
         )
+
+
+def _others(file: Path, images: set[str]) -> list[dict[str, Any]]:
+    """Questions written before about scenes that are not among these, in their order."""
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [record for line in lines if (record := json.loads(line))["image"] not in images]
 
 
 def _holds(file: Path, text: str) -> bool:
