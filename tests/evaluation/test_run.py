@@ -161,3 +161,16 @@ def test_rows_come_back_as_they_were(tmp_path) -> None:
     found = read_rows(path)
     assert found.rows == [row(target=None, found=0.5)]
     assert found.refusals == [refusal]
+
+
+def test_another_run_is_told_by_what_differs(tmp_path) -> None:
+    path = tmp_path / "rows.jsonl"
+    held = {**MANIFEST, "strategies": {"rfm-dip": {"mass": 1.0}, "uniform": {"level": None}}}
+    with RowLog(held, path):
+        pass
+    fewer = {**held, "strategies": {"rfm-dip": {"mass": 1.0}}}
+    with pytest.raises(OutputError, match=r'strategies is \["rfm-dip", "uniform"\], here is'):
+        RowLog(fewer, path)
+    other = {**held, "strategies": {"rfm-dip": {"mass": 0.5}, "uniform": {"level": None}}}
+    with pytest.raises(OutputError, match=r"strategies\.rfm-dip\.mass is 1\.0, here is 0\.5"):
+        RowLog(other, path)

@@ -165,10 +165,21 @@ def _require_same(held: Manifest, wanted: Manifest, path: Path) -> None:
     wanted = json.loads(json.dumps(wanted))  # as it would come back: tuples as lists
     for name in {**held, **wanted}:
         if held.get(name) != wanted.get(name):
+            where, its, ours = _difference(name, held.get(name), wanted.get(name))
             raise OutputError(
-                f"{path}: holds rows of another run: its {name} {_shown(held.get(name))}, "
-                f"here {_shown(wanted.get(name))}; {ELSEWHERE}"
+                f"{path}: holds rows of another run: its {where} {_shown(its)}, "
+                f"here {_shown(ours)}; {ELSEWHERE}"
             )
+
+
+def _difference(name: str, its: object, ours: object) -> tuple[str, object, object]:
+    """What differs: of two mappings their keys, or the first value that is not the same."""
+    if not isinstance(its, dict) or not isinstance(ours, dict):
+        return name, its, ours
+    if set(its) != set(ours):
+        return name, list(its), list(ours)
+    key = next(key for key in its if its[key] != ours[key])
+    return _difference(f"{name}.{key}", its[key], ours[key])
 
 
 def _shown(value: object) -> str:
