@@ -25,6 +25,7 @@ def demo() -> int:
     vlm = load(settings, quiet=False)
     from uhrqa.answer import ask
     from uhrqa.cli.report import bytes_text, print_report
+    from uhrqa.evaluation.rows import is_right
     from uhrqa.features import FeatureCache
     from uhrqa.raster import open_raster
 
@@ -43,7 +44,7 @@ def demo() -> int:
                 features=features,
             )
             print_report(answer)
-            right = answer.text.strip().lower() == question.answer
+            right = is_right(answer.text, question.answer)
             wrong += not right
             truth = "right" if right else f"wrong: the scene says {question.answer}"
             print_result(f"{question.text}  {answer.text}  ({truth})")

@@ -125,7 +125,7 @@ def _source(scenes: int, split: str, sides: str) -> Source:
     Raises:
         typer.BadParameter: no such split, or sides that are none.
     """
-    from uhrqa.evaluation.source import SPLITS, Source
+    from uhrqa.evaluation.source import Source
 
     if split not in SPLITS:
         raise typer.BadParameter(f"--split '{split}': expected {' or '.join(SPLITS)}")

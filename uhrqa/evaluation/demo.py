@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from uhrqa.answer import ask
+from uhrqa.evaluation.rows import is_right
 from uhrqa.features import FeatureCache
 from uhrqa.synth.demo import demo_scene
 from uhrqa.synth.raster import SceneRaster
@@ -35,7 +36,7 @@ def demo_share(model: VisionLanguageModel, count: int, strategy: str | None = No
             ask(raster, question.text, model=model, strategy=strategy, features=features).text
             for question in questions
         ]
-        right.append([text == q.answer for text, q in zip(said, questions, strict=True)])
+        right.append([is_right(text, q.answer) for text, q in zip(said, questions, strict=True)])
     table = np.array(right, dtype=float)
     return [float(table.all(1).mean()), *table.mean(0).tolist()]
 

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 Key = tuple[int, int, str, int]
 
 
+def is_right(said: str, expected: str) -> bool:
+    """Whether an answer is the truth, letter case and outer blanks aside."""
+    return said.strip().lower() == expected.strip().lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """Which question is answered, and how.
@@ -82,7 +87,7 @@ class Row(Trial):
     @property
     def right(self) -> bool:
         """The answer is the truth, letter case and outer blanks aside."""
-        return self.said.strip().lower() == self.expected.strip().lower()
+        return is_right(self.said, self.expected)
 
 
 def unasked_row(trial: Trial, scene: SceneTruth, question: Question, said: str) -> Row:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 from transformers import LlavaNextProcessor
@@ -58,10 +57,3 @@ def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
         save_rfm(rfm, out / "rfm.safetensors")
     for file in out.glob("*.safetensors"):
         file.chmod(0o644)  # transformers leaves it readable by the owner alone
-
-
-def best_weights(folder: Path, learner: Learner) -> None:
-    """Load what `train_language` saved in `folder`."""
-    saved = torch.load(folder / "language.pt", map_location="cpu", weights_only=True)
-    learner.model.load_state_dict(saved["model"])
-    learner.placement.load_state_dict(saved["placement"])

@@ -102,8 +102,8 @@ class ViewMaker:
             (level, self._tiles(rng, scene, level, sites)) for level in _levels(rng, scene, kind)
         ]
         view, covered = self._encode(rng, scene, kind, chosen)
+        shown = set(view.site_hits[:, 0].tolist())
         for question in make_questions(scene, int(rng.integers(2**31)), suffix=0.12):
-            shown = set(view.site_hits[:, 0].tolist())
             if covered.issuperset((*question.things, *question.among)) and shown.issuperset(
                 question.sites
             ):
