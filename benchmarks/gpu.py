@@ -20,14 +20,14 @@ from uhrqa.errors import UhrqaError
 from uhrqa.raster import open_raster
 from uhrqa.synth import draw_scene, write_scene
 from uhrqa.vlm.card import load_card
-from uhrqa.vlm.llava_next import LlavaNext
+from uhrqa.vlm.llava import Llava
 from uhrqa.vlm.loading import CLIP_MEAN, CLIP_STD, load_tokenizer, weights_of
 
 QUESTION = "how many ships are there?"
 STAGES = ("read", "encode", "relevance", "select", "prefill", "decode")
 
 
-def random_model(name: str, device: str, layers: int | None) -> LlavaNext:
+def random_model(name: str, device: str, layers: int | None) -> Llava:
     """A model of a card's shape with random bfloat16 weights and the embedded tokenizer."""
     from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
@@ -48,7 +48,7 @@ def random_model(name: str, device: str, layers: int | None) -> LlavaNext:
         torch.set_default_dtype(previous)
     model.get_decoder().set_attn_implementation(probed_name("sdpa"))
     mean, std = (torch.tensor(part, device=device).view(3, 1, 1) for part in (CLIP_MEAN, CLIP_STD))
-    return LlavaNext(card, model, tokenizer, mean, std)
+    return Llava(card, model, tokenizer, mean, std)
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def main() -> None:
                 print_row(model, path, strategy, budget, given.repeats)
 
 
-def print_row(model: LlavaNext, path: Path, strategy: str, budget: int, repeats: int) -> None:
+def print_row(model: Llava, path: Path, strategy: str, budget: int, repeats: int) -> None:
     """Ask one warm-up question and some more; print the fastest."""
     runs = []
     for _ in range(repeats + 1):

@@ -27,9 +27,6 @@ from transformers import LlavaNextForConditionalGeneration as Model
 
 from uhrqa.cost import (
     Cost,
-    DecoderDims,
-    Dims,
-    ProjectorDims,
     decode_flops,
     kv_bytes,
     layer_flops,
@@ -41,6 +38,7 @@ from uhrqa.cost import (
     vision_flops,
     weight_bytes,
 )
+from uhrqa.dims import DecoderDims, Dims, ProjectorDims
 from uhrqa.errors import CheckpointError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
 
@@ -292,7 +290,9 @@ def test_relevance_agrees_with_what_reading_rows_computes(
         before = decoder.config._attn_implementation
         decoder.set_attn_implementation(probed_name("sdpa"))
         probe = RowProbe(full, torch.arange(n - rows, n), torch.arange(columns))
-        assert read_rows(decoder, torch.empty(1, n, subject.width), probe).shape == (columns,)
+        assert read_rows(
+            decoder, {"inputs_embeds": torch.empty(1, n, subject.width)}, probe
+        ).shape == (columns,)
         decoder.set_attn_implementation(before)
 
     fused = full * 4 * (n * (n + 1) // 2) * d.heads * d.head_dim  # the counter sees none of it

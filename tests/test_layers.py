@@ -11,7 +11,14 @@ import pytest
 import uhrqa
 
 ROOT = Path(uhrqa.__file__).parent
-GROUND = ("errors", "geometry", "registry", "budget", "config")  # each may import those before it
+GROUND = (
+    "errors",
+    "geometry",
+    "registry",
+    "budget",
+    "config",
+    "dims",
+)  # each may import those before it
 FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions"),

@@ -26,7 +26,7 @@ class Echo:
 
     def encode_tiles(self, pixels):
         self.tiles += len(pixels)
-        cell = self.model.card.pixels_per_token
+        cell = int(self.model.card.pixels_per_token)
         return (
             pixels.float()
             .unfold(2, cell, cell)
@@ -53,7 +53,7 @@ def test_a_tokens_box_shows_the_pixels_it_was_made_of(vlm, shape) -> None:
         inside = (centre[:, 0] < shape[1] - 20) & (centre[:, 1] < shape[0] - 20)
         expected = centre / torch.tensor([shape[1] - 1, shape[0] - 1]) * 255
         error = (tokens.embed[:, :2] - expected)[inside].abs()
-        cell = max(level.cell_box(0, 0, scene.cell)[2:]) / min(shape) * 255
+        cell = max(level.cell_box(0, 0, int(scene.cell(level)))[2:]) / min(shape) * 255
         assert len(error) == 0 or float(error.max()) < 3 + cell / 4
 
 

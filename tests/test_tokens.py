@@ -20,6 +20,7 @@ def grid(rows: int, cols: int, level: int = 1) -> VisualTokens:
         torch.full((count,), level),
         place[:, 0],
         place[:, 1],
+        torch.tensor([[rows, cols]]).expand(count, -1),
         torch.ones(count, dtype=torch.int64),
     )
 
@@ -59,10 +60,16 @@ def test_what_fits_is_the_longest_prefix_within_the_budget(order, budget: int, w
 
 
 def test_merging_means_embeddings_and_encloses_boxes() -> None:
-    merged = grid(2, 2).take(torch.tensor([0, 3])).merge()
-    assert merged.embed.tolist() == [[1.5]]
+    merged = grid(4, 4).take(torch.tensor([0, 5])).merge()
+    assert merged.embed.tolist() == [[2.5]]
     assert merged.box.tolist() == [[0, 0, 20, 20]]
-    assert (merged.weight.tolist(), merged.row.tolist()) == ([2], [-1])
+    assert merged.weight.tolist() == [2]
+
+
+def test_a_merged_token_lies_at_the_rounded_mean_of_its_members() -> None:
+    merged = grid(4, 4).take(torch.tensor([1, 6, 14])).merge()  # (0, 1), (1, 2), (3, 2)
+    assert (merged.row.tolist(), merged.col.tolist()) == ([1], [2])
+    assert merged.grid.tolist() == [[4, 4]]
 
 
 def test_a_bool_mask_takes_like_indices() -> None:

@@ -13,7 +13,7 @@ from uhrqa.raster import IN_MEMORY, Raster
 
 FEATURE_BYTES = 2 * 2**30
 
-TileKey = tuple[Size, int, Tile]  # level size, tile side, place in the grid
+TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
 
 
 class FeatureCache:

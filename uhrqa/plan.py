@@ -29,6 +29,7 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.placement import Placement
 
 QUESTION_TOKENS = 32  # a short question with its chat template
+BETWEEN_TOKENS = 2  # marks between two levels, where a family has them
 STEPS = 4  # decoding steps of a short answer
 
 
@@ -102,7 +103,7 @@ class _PlannedScene(Scene):
         fresh = [tile for tile in tiles if (level, tile) not in self._used]
         self._check_cap(level, len(fresh))
         self._note_tiles(level, fresh, fresh)
-        side = level.tile // self.cell
+        side = self.model.card.dims.vision.side // self._pool(level)
         return dict.fromkeys(tiles, torch.empty(side, side, 0))
 
 
@@ -138,7 +139,7 @@ class _PlannedModel:
 
     def __init__(self, card: Card, question_tokens: int) -> None:
         self.card = card
-        self.newline = torch.empty(0)
+        self.newline = torch.empty(0) if card.row_ends else None
         self.rfm_layers = card.rfm_layers
         self._question_tokens = question_tokens
 
@@ -148,11 +149,12 @@ class _PlannedModel:
 
     def build_prompt(self, question: str) -> Prompt:
         """A prompt of the expected length."""
-        return Prompt((), (0,) * self._question_tokens)
+        marks = (0,) * BETWEEN_TOKENS if self.card.between else ()
+        return Prompt((), (0,) * self._question_tokens, marks)
 
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
         """A sequence of the right length and no width."""
-        length = len(tokens) + len(prompt)
+        length = prompt.length(tokens)
         return Sequence(
             torch.empty(1, length, 0), torch.arange(len(tokens)), torch.arange(len(tokens), length)
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from uhrqa.geometry import Box, Size
 
@@ -64,7 +65,7 @@ class Level:
         """Level pixels per source pixel, along y and x."""
         return self.size.h / self.source.h, self.size.w / self.source.w
 
-    def cells(self, cell: int) -> tuple[int, int]:
+    def cells(self, cell: Fraction | int) -> tuple[int, int]:
         """Rows and columns of a `cell`-pixel grid over the content, padding left out."""
         return math.ceil(self.size.h / cell), math.ceil(self.size.w / cell)
 

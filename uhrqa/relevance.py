@@ -10,6 +10,7 @@ text tokens).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +95,12 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
 
 
 @torch.inference_mode()
-def read_rows(decoder: nn.Module, embeds: Tensor, probe: RowProbe) -> Tensor:
+def read_rows(decoder: nn.Module, inputs: Mapping[str, Any], probe: RowProbe) -> Tensor:
     """Scores of the probe's columns for a sequence of embeddings.
 
     Args:
         decoder: a transformers text decoder whose attention is one of `probed_name`.
-        embeds: `[1, S, D]`.
+        inputs: `inputs_embeds` `[1, S, D]`, and what else the decoder is called with.
         probe: layer, rows and columns.
 
     Returns:
@@ -109,7 +110,7 @@ def read_rows(decoder: nn.Module, embeds: Tensor, probe: RowProbe) -> Tensor:
         ValueError: the decoder ended without reaching the layer.
     """
     try:
-        decoder(inputs_embeds=embeds, use_cache=False, probe=probe)
+        decoder(**inputs, use_cache=False, probe=probe)
     except _RowsFound as found:
         return found.scores.cpu()
     raise ValueError(f"layer {probe.layer} was not reached: is the decoder's attention probed?")

@@ -7,6 +7,7 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
 from uhrqa.relevance_pass import RelevanceReader
-from uhrqa.tokens import VisualTokens
+from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
@@ -84,10 +85,13 @@ class Scene:
         """Side B of a tile in pixels."""
         return self.model.card.tile
 
-    @property
-    def cell(self) -> int:
-        """Level pixels along one side of a visual token."""
-        return self.model.card.pixels_per_token
+    def cell(self, level: Level) -> Fraction:
+        """Level pixels along one side of a visual token; pooled tokens are larger."""
+        return self.model.card.pixels_per_token * self._pool(level)
+
+    def _pool(self, level: Level) -> int:
+        card = self.model.card
+        return 1 if level.index == 0 and not card.pool_thumbnail else card.pool
 
     @property
     def newline(self) -> Tensor | None:
@@ -122,7 +126,7 @@ class Scene:
 
     def token_grid(self, level: Level) -> tuple[int, int]:
         """Rows and columns of tokens that show image, padding left out."""
-        return level.cells(self.cell)
+        return level.cells(self.cell(level))
 
     def token_count(self, level: Level) -> int:
         """Visual tokens of a whole level, without separators."""
@@ -130,7 +134,7 @@ class Scene:
         return rows * cols
 
     def tokens(self, level: Level, tiles: Iterable[Tile] | None = None) -> VisualTokens:
-        """Visual tokens of some tiles of a level (all by default), in raster order.
+        """Visual tokens of some tiles of a level (all by default), as the model packs them.
 
         Tokens that show only padding are left out. Encodes what is not cached.
 
@@ -156,7 +160,7 @@ class Scene:
             with self.ledger.stage("read"):
                 pixels = self._read(level, batch)
             with self.ledger.stage("encode"):
-                encoded = self.model.encode_tiles(pixels)
+                encoded = pool_tiles(self.model.encode_tiles(pixels), self._pool(level))
                 if encoded.is_cuda:  # else the time would show in the next stage
                     torch.cuda.synchronize(encoded.device)
             for tile, features in zip(batch, encoded, strict=True):
@@ -182,7 +186,7 @@ class Scene:
             )
 
     def _key(self, level: Level, tile: Tile) -> TileKey:
-        return level.size, level.tile, tile
+        return level.size, level.tile, self._pool(level), tile
 
     def _read(self, level: Level, tiles: list[Tile]) -> Tensor:
         before = self.raster.bytes_read
@@ -197,19 +201,22 @@ class Scene:
     def _lay_out(
         self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
     ) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid."""
-        side = level.tile // self.cell
+        """Tokens of tiles in the raster order of the level's whole token grid, or tile by tile."""
+        cell = float(self.cell(level))
+        side = self.model.card.dims.vision.side // self._pool(level)
         corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
         offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
         place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
         rows, cols = self.token_grid(level)
         shown = (place[:, 0] < rows) & (place[:, 1] < cols)
-        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
+        order = torch.arange(len(place))
+        if self.model.card.packing == "raster":
+            order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
         order = order[shown[order]]
         place = place[order]
         sy, sx = level.scale
-        x0, y0 = place[:, 1] * (self.cell / sx), place[:, 0] * (self.cell / sy)
-        box = torch.stack([x0, y0, x0 + self.cell / sx, y0 + self.cell / sy], 1).float()
+        x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
+        box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
         embed = torch.cat([features[tile].flatten(0, 1) for tile in tiles])
         count = len(place)
         return VisualTokens(
@@ -218,6 +225,7 @@ class Scene:
             torch.full((count,), level.index, dtype=torch.int64),
             place[:, 0],
             place[:, 1],
+            torch.tensor([[rows, cols]]).expand(count, -1),
             torch.ones(count, dtype=torch.int64),
         )
 

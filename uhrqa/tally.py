@@ -110,7 +110,7 @@ def count_up(
         budget=budget.tokens,
         kept=len(tokens),
         separators=int(tokens.is_separator.sum()),
-        text=len(scene.prompt),
+        text=scene.prompt.text_length(tokens),
         answer_tokens=answer_tokens,
         steps=steps,
         relevance_passes=len(ledger.passes),
@@ -122,7 +122,7 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
     """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
     dims, ledger = scene.model.card.dims, scene.ledger
     tiles = ledger.encoded.total()
-    length = len(scene.prompt) + len(selection.tokens)
+    length = scene.prompt.length(selection.tokens)
     return Cost(
         vision=vision_flops(dims, tiles),
         projector=projector_flops(dims, tiles * dims.vision.features),

@@ -23,8 +23,9 @@ class VisualTokens:
         embed: `[N, D]`, on the model's device.
         box: `[N, 4]` float32, XYXY source pixels, on the CPU like all that follow.
         level: `[N]` int64, pyramid level.
-        row: `[N]` int64, row in the level's token grid; -1 for a merged token.
-        col: `[N]` int64, column there; -1 for a merged token.
+        row: `[N]` int64, row in the level's token grid; of a merged token the mean, rounded.
+        col: `[N]` int64, column there, alike.
+        grid: `[N, 2]` int64, rows and columns of that grid.
         weight: `[N]` int64, encoder tokens it stands for: 1, more when merged, 0 for a separator.
     """
 
@@ -33,6 +34,7 @@ class VisualTokens:
     level: Tensor
     row: Tensor
     col: Tensor
+    grid: Tensor
     weight: Tensor
 
     def __len__(self) -> int:
@@ -63,7 +65,8 @@ class VisualTokens:
     def empty(cls, width: int) -> VisualTokens:
         """No token, of embeddings `width` wide."""
         none = torch.zeros(0, dtype=torch.int64)
-        return cls(torch.zeros(0, width), torch.zeros(0, 4), none, none, none, none)
+        grid = torch.zeros(0, 2, dtype=torch.int64)
+        return cls(torch.zeros(0, width), torch.zeros(0, 4), none, none, none, grid, none)
 
     def merge(self) -> VisualTokens:
         """One token for all: mean embedding, enclosing box, summed weight.
@@ -72,8 +75,9 @@ class VisualTokens:
         """
         box = torch.cat([self.box[:, :2].amin(0), self.box[:, 2:].amax(0)])
         mean = self.embed.float().mean(0, keepdim=True).to(self.embed.dtype)
-        row = torch.full((1,), -1, dtype=torch.int64)
-        return VisualTokens(mean, box[None], self.level[:1], row, row, self.weight.sum(0)[None])
+        row, col = (part.double().mean(0).round().long()[None] for part in (self.row, self.col))
+        weight = self.weight.sum(0)[None]
+        return VisualTokens(mean, box[None], self.level[:1], row, col, self.grid[:1], weight)
 
 
 def end_rows(tokens: VisualTokens, newline: Tensor | None) -> VisualTokens:
@@ -93,7 +97,7 @@ def end_rows(tokens: VisualTokens, newline: Tensor | None) -> VisualTokens:
     corner = torch.cat([last.box[:, 2:], last.box[:, 2:]], dim=1)
     embed = newline.to(tokens.embed).expand(len(ends), -1)
     none = torch.zeros_like(last.weight)
-    marks = VisualTokens(embed, corner, last.level, last.row, last.col + 1, none)
+    marks = VisualTokens(embed, corner, last.level, last.row, last.col + 1, last.grid, none)
     place = torch.cat([torch.arange(len(tokens)) * 2, ends * 2 + 1])
     return VisualTokens.cat([tokens, marks]).take(place.argsort())
 
@@ -148,9 +152,30 @@ def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
         tokens.level[:1].expand(count),
         cells // span,
         cells % span,
+        -(-tokens.grid[:1] // factor).expand(count, -1),
         size,
     )
     return pooled, group
+
+
+def pool_tiles(features: Tensor, factor: int) -> Tensor:
+    """Average square groups of a tile's tokens.
+
+    Args:
+        features: `[T, n, n, D]`.
+        factor: side of a group, a divisor of n.
+
+    Returns:
+        `[T, n / factor, n / factor, D]`.
+
+    Source: Luo et al. 2025 pool their high-resolution tiles 2 x 2; bilinear interpolation to half
+    the size, as in their code, is the same mean.
+    """
+    if factor == 1:
+        return features
+    tiles, side, _, width = features.shape
+    groups = features.reshape(tiles, side // factor, factor, side // factor, factor, width)
+    return groups.float().mean((2, 4)).to(features.dtype)
 
 
 def pooled_length(tokens: VisualTokens, factor: int, separators: bool) -> int:

@@ -71,7 +71,9 @@ def test_regions_come_by_mean_importance_and_ties_by_label() -> None:
 def tokens_at(points: list[tuple[float, float]]) -> VisualTokens:
     box = torch.tensor([[x - 1, y - 1, x + 1, y + 1] for x, y in points])
     ones = torch.ones(len(points), dtype=torch.int64)
-    return VisualTokens(torch.zeros(len(points), 1), box, ones, ones, ones, ones)
+    return VisualTokens(
+        torch.zeros(len(points), 1), box, ones, ones, ones, ones[:, None].expand(-1, 2), ones
+    )
 
 
 def test_importance_is_carried_bilinearly_between_views() -> None:

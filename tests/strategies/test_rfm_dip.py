@@ -100,7 +100,9 @@ def test_a_token_points_to_every_tile_its_box_touches_by_area() -> None:
     level = Level(2, Size(100, 100), Size(100, 100), 10)
     boxes = torch.tensor([[8.0, 0.0, 12.0, 4.0], [51.0, 51.0, 55.0, 55.0]])
     ones = torch.ones(2, dtype=torch.int64)
-    tokens = VisualTokens(torch.zeros(2, 1), boxes, ones, ones, ones, ones)
+    tokens = VisualTokens(
+        torch.zeros(2, 1), boxes, ones, ones, ones, ones[:, None].expand(-1, 2), ones
+    )
     ranked = rank_tiles(tokens, torch.tensor([0.4, 0.3]), level)
     assert ranked == [Tile(5, 5), Tile(0, 0), Tile(0, 1)]  # 0.3, then 0.2 each
 

@@ -41,7 +41,7 @@ from uhrqa.training.vision import (
 )
 from uhrqa.training.vocabulary import learn_tokenizer
 from uhrqa.vlm.card import card_of_directory
-from uhrqa.vlm.llava_next import LlavaNext
+from uhrqa.vlm.llava import Llava
 
 SMALL = Shape(width=32, vision_layers=1, vision_heads=2, vision_ffn=48, layers=4, heads=4, ffn=48,
               vocabulary=640)  # fmt: skip
@@ -233,7 +233,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, learner: Learner) -> Path:
 def test_a_saved_checkpoint_answers_through_the_stock_classes(
     saved: Path, learner: Learner
 ) -> None:
-    model = LlavaNext.load(card_of_directory(saved, "small"), device="cpu")
+    model = Llava.load(card_of_directory(saved, "small"), device="cpu")
     prompt = model.build_prompt("How many CARS are there, zebra?")
     assert prompt.before == (1,)
     assert prompt.after[-1] == learner.assistant
@@ -245,7 +245,9 @@ def test_a_saved_checkpoint_answers_through_the_stock_classes(
         )
     assert torch.allclose(embed, own[0], atol=0.02)
     still = torch.zeros(64, dtype=torch.int64)
-    tokens = VisualTokens(embed, torch.zeros(64, 4), still, still, still, still + 1)
+    tokens = VisualTokens(
+        embed, torch.zeros(64, 4), still, still, still, torch.ones(64, 2).long(), still + 1
+    )
     written = model.generate(model.assemble(prompt, tokens), 4)
     assert len(written.ids) <= 4
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from uhrqa.cost import Dims, projector_flops, vision_flops
+from uhrqa.cost import projector_flops, vision_flops
+from uhrqa.dims import Dims
 from uhrqa.synth.questions import Question
 from uhrqa.synth.scene import SceneTruth
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -164,12 +165,13 @@ def _largest_that_fits(scene: Scene, budget: int, tiles: int | None) -> Level | 
     Sides are whole tokens along the longer side; None when even two tokens do not fit.
     """
     whole = scene.pyramid.thumbnail
-    longest = -(-max(scene.size) // scene.cell)
-    low, high = 1, max(longest, whole.tile // scene.cell)
+    cell = scene.cell(replace(whole, index=1))
+    longest = math.ceil(max(scene.size) / cell)
+    low, high = 1, max(longest, int(whole.tile // cell))
     best: Level | None = None
     while low <= high:
         middle = (low + high) // 2
-        factor = middle * scene.cell / max(scene.size)
+        factor = middle * cell / max(scene.size)
         size = type(scene.size)(*(max(1, round(side * factor)) for side in scene.size))
         level = replace(whole, index=1, size=size)
         if _whole_cost(scene, level) <= budget and (tiles is None or level.tile_count <= tiles):

@@ -103,7 +103,7 @@ class RegionMerge:
         parts = []
         for view, room in zip(views, allotted, strict=True):
             tokens = anchor if view is views[0] else scene.tokens(view)
-            aligned = transfer(importance, tokens, views[0], scene.cell)
+            aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
             parts.append(self._compress(scene, tokens, aligned, room))
         return _joined(parts, views, self.order)
 
@@ -184,7 +184,7 @@ def allot(budget: int, counts: Sequence[int], shares: Sequence[int]) -> list[int
     return allotted
 
 
-def transfer(importance: Tensor, tokens: VisualTokens, anchor: Level, cell: int) -> Tensor:
+def transfer(importance: Tensor, tokens: VisualTokens, anchor: Level, cell: float) -> Tensor:
     """The anchor's importance at other tokens' centres, bilinearly.
 
     Args:

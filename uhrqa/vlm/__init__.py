@@ -1,13 +1,14 @@
 """Vision-language models behind one seam.
 
-A family overrides how tiles become features and how its prompt is built; assembling, reading
-attention and generating are shared. Knows nothing of rasters, pyramids or strategies.
+A family overrides how tiles become features and which places visual tokens get; prompts,
+assembling, reading attention and generating are shared. Knows nothing of rasters, pyramids or
+strategies.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +28,24 @@ class Prompt:
     Attributes:
         before: token ids before the image.
         after: token ids after it; the question is among them.
+        between: token ids between two levels of the image.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
+    between: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.before) + len(self.after)
+
+    def text_length(self, tokens: VisualTokens) -> int:
+        """Text tokens of a sequence that holds these visual tokens."""
+        changes = int((tokens.level[1:] != tokens.level[:-1]).sum())
+        return len(self) + changes * len(self.between)
+
+    def length(self, tokens: VisualTokens) -> int:
+        """All tokens of that sequence."""
+        return self.text_length(tokens) + len(tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +54,29 @@ class Sequence:
 
     Attributes:
         embeds: `[1, S, D]`.
-        visual: `[N]` positions of the visual tokens, separators included.
-        text_after: `[M]` positions of the text behind the image.
+        visual: `[N]` places of the visual tokens, separators included.
+        text_after: `[M]` places of the text behind the image.
+        positions: `[3, 1, S]` rotary positions: time, row, column; None where they count up from 0.
+        deep: `[L, N, D]` what the decoder's first L layers add to the visual tokens, in the order
+            of their places; None for most families.
     """
 
     embeds: Tensor
     visual: Tensor
     text_after: Tensor
+    positions: Tensor | None = None
+    deep: Tensor | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """What a decoder is called with."""
+        inputs: dict[str, Any] = {"inputs_embeds": self.embeds}
+        if self.positions is not None:
+            inputs["position_ids"] = self.positions
+        if self.deep is not None:
+            seen = self.visual.new_zeros(1, self.embeds.shape[1], dtype=self.visual.dtype).bool()
+            seen[0, self.visual] = True
+            inputs |= {"visual_pos_masks": seen, "deepstack_visual_embeds": list(self.deep)}
+        return inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +138,8 @@ class VisionLanguageModel(Protocol):
             pixels: `[T, 3, B, B]` uint8.
 
         Returns:
-            `[T, n, n, D]`, n x n tokens a tile in raster order.
+            `[T, n, n, D]`, n x n tokens a tile in raster order. D is the decoder's width, or a
+            multiple of it where inner layers take features, too.
         """
         ...
 
@@ -130,7 +159,7 @@ class VisionLanguageModel(Protocol):
             tokens: N visual tokens, separators among them, in the order of the prompt.
 
         Returns:
-            Embeddings of `len(prompt) + N` tokens in the decoder's dtype, and who is where.
+            Embeddings of `prompt.length(tokens)` tokens in the decoder's dtype, and who is where.
         """
         ...
 
@@ -189,10 +218,11 @@ def load_model(
     """
     import importlib
 
-    from uhrqa.vlm.card import FAMILIES, load_card
+    from uhrqa.vlm.card import load_card
+    from uhrqa.vlm.families import FAMILIES
 
     card = load_card(name)
-    module, _, attribute = FAMILIES[card.family].partition(":")
+    module, _, attribute = FAMILIES[card.family].place.partition(":")
     family = getattr(importlib.import_module(module), attribute)
     model: VisionLanguageModel = family.load(
         card, device=device, dtype=dtype, attention=attention, rfm=rfm

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from typing import Any
 import yaml
 
 from uhrqa.budget import Budget
-from uhrqa.cost import Dims
+from uhrqa.dims import Dims
 from uhrqa.errors import BudgetError, CardError, CheckpointError, ConfigError, UnknownNameError
 from uhrqa.registry import suggest
 from uhrqa.rfm import rfm_depth
+from uhrqa.vlm.families import FAMILIES, check_family
 
-FAMILIES = {"llava_next": "uhrqa.vlm.llava_next:LlavaNext"}
 PLACES = (Path(__file__).parent.parent / "_models", Path(__file__).parents[2] / "models")
-CONTEXTS = {"llama": 2048, "mistral": 131072, "qwen2": 32768}  # transformers' own defaults
+CONTEXTS = {
+    "llama": 2048, "mistral": 131072, "qwen2": 32768, "qwen3": 32768, "qwen2_vl_text": 32768,
+    "qwen2_5_vl_text": 32768, "qwen3_vl_text": 128000, "qwen3_vl_moe_text": 128000,
+}  # fmt: skip
+PACKINGS = ("raster", "tiles")
 LEVEL_ONE_TILES = 3  # 1008 px for 336 px tiles, as in LRS-VQA
 
 
@@ -40,6 +45,12 @@ class Card:
         config: the checkpoint's `config.json`; for a hub id, the part that gives its dimensions.
         min_side: longer side of pyramid level 1, in pixels; three tiles when the card has none.
         stretch_thumbnail: the thumbnail fills its tile (LLaVA-NeXT) or keeps its shape (LRS-VQA).
+        tile_side: of a tile in pixels, for towers that take any size; the tower's own when None.
+        pool: side of the groups of tokens that are averaged, 1 for none.
+        pool_thumbnail: the thumbnail's tokens are pooled as well.
+        row_ends: every row of tokens of a level ends with the model's learned newline.
+        packing: `raster`, row by row over a whole level, or `tiles`, one tile after the other.
+        between: text between two levels.
         strategy: default strategy.
         budget: default number of visual tokens.
         options: defaults of the strategies' own options, by strategy.
@@ -60,6 +71,12 @@ class Card:
     config: Mapping[str, Any] = field(repr=False)
     min_side: int | None = None
     stretch_thumbnail: bool = True
+    tile_side: int | None = None
+    pool: int = 1
+    pool_thumbnail: bool = False
+    row_ends: bool = False
+    packing: str = "raster"
+    between: str | None = None
     strategy: str = "rfm-dip"
     budget: int = 4000
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -76,7 +93,7 @@ class Card:
     @cached_property
     def dims(self) -> Dims:
         """Layer dimensions for the cost formulas."""
-        return Dims.from_config(self.config)
+        return Dims.from_config(self.config, tile=self.tile_side)
 
     @property
     def tile(self) -> int:
@@ -84,14 +101,18 @@ class Card:
         return self.dims.vision.tile
 
     @property
-    def pixels_per_token(self) -> int:
-        """Level pixels along one side of a visual token."""
-        return self.dims.vision.patch
+    def pixels_per_token(self) -> Fraction:
+        """Level pixels along one side of a visual token that is not pooled.
+
+        A tower that leaves some pixels at a tile's edge unread (384 px in patches of 14) counts as
+        if its patches were that much larger.
+        """
+        return Fraction(self.tile, self.dims.vision.side)
 
     @property
     def tokens_per_tile(self) -> int:
-        """Visual tokens of one tile."""
-        return (self.tile // self.pixels_per_token) ** 2
+        """Visual tokens of one tile, pooled."""
+        return self.dims.vision.features // self.pool**2
 
     @property
     def level_one_side(self) -> int:
@@ -171,7 +192,7 @@ def card_of_directory(path: Path, name: str) -> Card:
     config = _read_config(path)
     extras = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
     found = {key: file for key, file in extras.items() if (path / file).is_file()}
-    card = Card(
+    return _make_card(
         name=name,
         family=str(config.get("model_type", "none")),
         weights=str(path),
@@ -180,6 +201,12 @@ def card_of_directory(path: Path, name: str) -> Card:
         rfm_layers=rfm_depth(path / found["rfm"]) if "rfm" in found else 0,
         placement=found.get("placement"),
     )
+
+
+def _make_card(name: str, family: str, **keys: Any) -> Card:  # noqa: ANN401 - fields of a card
+    """A card that has its family's defaults where nothing else is said."""
+    check_family(name, family)
+    card = Card(name=name, family=family, **{**FAMILIES[family].defaults, **keys})
     _check_config(card)
     return card
 
@@ -242,9 +269,7 @@ def _read_card(file: Path) -> Card:
     if "config" not in raw:
         raise CardError(f"{file}: a hub id needs 'config' with the model's dimensions")
     raw.setdefault("family", str(raw["config"].get("model_type", "none")))
-    card = Card(name=file.stem, **raw)
-    _check_config(card)
-    return card
+    return _make_card(name=file.stem, **raw)
 
 
 def _check_values(file: Path, raw: dict[str, Any]) -> None:
@@ -263,7 +288,7 @@ def _check_values(file: Path, raw: dict[str, Any]) -> None:
         if key in raw and not isinstance(raw[key], kind):
             name = str(getattr(kind, "__name__", kind)).lower()
             raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")
-    for key, least in (("min_side", 1), ("rfm_layers", 0)):
+    for key, least in (("min_side", 1), ("rfm_layers", 0), ("pool", 1), ("tile_side", 1)):
         if (raw.get(key) or least) < least:
             raise CardError(f"{file}: {key}: {raw[key]}: give {least} or more")
     for strategy, options in raw.get("options", {}).items():
@@ -275,22 +300,16 @@ def _check_config(card: Card) -> None:
     """Refuse a configuration that lacks what every command needs to know.
 
     Raises:
-        CheckpointError: a family that is not supported, or sizes that are missing or impossible.
+        CheckpointError: sizes that are missing or impossible.
     """
-    if card.family not in FAMILIES:
-        raise CheckpointError(
-            f"{card.name}: model_type '{card.family}' is not supported; "
-            f"supported: {', '.join(FAMILIES)}"
-        )
     for part in ("vision_config", "text_config"):
         if not isinstance(card.config.get(part), Mapping):
             raise CheckpointError(f"{card.name}: config.json: no {part}")
     try:
-        cell, _ = card.pixels_per_token, card.context
+        _, side = card.context, card.dims.vision.side
     except CheckpointError as error:
         raise CheckpointError(f"{card.name}: {error}") from error
-    if card.tile % cell:  # tokens would not lie where their boxes say
-        raise CheckpointError(
-            f"{card.name}: config.json: image_size {card.tile} is no multiple of patch_size "
-            f"{cell}; such a model is not supported"
-        )
+    if side % card.pool:
+        raise CardError(f"{card.name}: pool: {card.pool}: a tile has {side} tokens along its side")
+    if card.packing not in PACKINGS:
+        raise CardError(f"{card.name}: packing: {card.packing}: give {' or '.join(PACKINGS)}")

@@ -17,9 +17,7 @@ from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm.card import Card, cached_snapshot
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+from uhrqa.vlm.families import FAMILIES, Normalisation
 
 
 def weights_of(card: Card) -> Path:
@@ -109,18 +107,19 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def read_normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Channel means and deviations in [0, 1], CLIP's when the checkpoint gives none.
+def read_normalisation(path: Path, family: str) -> Normalisation:
+    """Channel means and deviations in [0, 1], the family's when the checkpoint gives none.
 
     Raises:
         CheckpointError: the processor's file is damaged.
     """
+    usual = FAMILIES[family].normalisation
     for name in ("preprocessor_config.json", "processor_config.json"):
         if not (path / name).is_file():
             continue
         config = _read_json(path / name)
         config = config.get("image_processor", config)
-        mean, std = config.get("image_mean", CLIP_MEAN), config.get("image_std", CLIP_STD)
+        mean, std = config.get("image_mean", usual[0]), config.get("image_std", usual[1])
         try:
             mean, std = tuple(map(float, mean)), tuple(map(float, std))
         except (TypeError, ValueError):
@@ -130,7 +129,7 @@ def read_normalisation(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]
                 f"{path / name}: image_mean and image_std need three numbers each"
             )
         return mean, std
-    return CLIP_MEAN, CLIP_STD
+    return usual
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -1,20 +1,22 @@
-"""LLaVA-NeXT: CLIP tower, two-layer projector, any decoder transformers pairs with it.
+"""What all model families share: loading, prompts, assembling, reading attention, generating.
 
-Overrides how tiles become features. Packing follows transformers: thumbnail first, then the tiles'
-grid with one learned newline at the end of every row.
+A family says how tiles become features and which place in the decoder's input, and which position
+there, each visual token gets. All else is here.
 """
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
+import transformers
 from jinja2 import TemplateError
 from torch import Tensor, nn
-from transformers import DynamicCache, LlavaNextForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.errors import QuestionError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
@@ -23,17 +25,20 @@ from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.device import choose_attention, choose_device, choose_dtype
+from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.loading import load_strictly, load_tokenizer, read_normalisation, weights_of
 from uhrqa.vlm.placement import Placement
 
 TILE_BATCH = 32
+IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
 
 
 @dataclass
-class LlavaNext:
+class Family(ABC):
     """A loaded checkpoint. Use `load`.
 
     Attributes:
+        marks: tokens around the image, where the chat template leaves them to a processor.
         card: geometry and defaults.
         model: the weights, in evaluation mode.
         tokenizer: of the checkpoint.
@@ -43,13 +48,43 @@ class LlavaNext:
         rfm: the Region Focus Module, where there is one.
     """
 
+    marks: ClassVar[tuple[str, str] | None] = None
+
     card: Card
-    model: LlavaNextForConditionalGeneration
+    model: Any  # a PreTrainedModel; its parts are typed loosely
     tokenizer: PreTrainedTokenizerBase
     mean: Tensor
     std: Tensor
     placement: Placement | None = None
     rfm: nn.Module | None = None
+
+    @abstractmethod
+    def features(self, pixels: Tensor) -> Tensor:
+        """Visual tokens of tiles.
+
+        Args:
+            pixels: `[T, 3, B, B]` normalised, in the model's dtype and on its device.
+
+        Returns:
+            `[T, n * n, D]` in raster order; D holds what inner layers of the decoder take, too.
+        """
+
+    def order(self, tokens: VisualTokens) -> Tensor:
+        """`[N]` which token stands where; as they come unless a family was trained otherwise."""
+        return torch.arange(len(tokens))
+
+    def positions(self, slots: Tensor, tokens: VisualTokens, length: int) -> Tensor | None:
+        """Rotary positions of a sequence; None where they count up from 0.
+
+        Args:
+            slots: `[N]` places of the visual tokens in the sequence, ascending.
+            tokens: those N tokens.
+            length: S of the sequence.
+
+        Returns:
+            `[3, 1, S]` time, row and column.
+        """
+        return None
 
     @classmethod
     def load(
@@ -60,7 +95,7 @@ class LlavaNext:
         dtype: str | None = None,
         attention: str = "sdpa",
         rfm: str | Path | None = None,
-    ) -> LlavaNext:
+    ) -> Self:
         """Read weights, tokenizer and extras of a card.
 
         Raises:
@@ -70,8 +105,11 @@ class LlavaNext:
         place = choose_device(device)
         backend = choose_attention(attention, place)
         path = weights_of(card)
+        kind: type[PreTrainedModel] = getattr(
+            transformers, f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+        )
         model = load_strictly(
-            LlavaNextForConditionalGeneration,
+            kind,
             path,
             dtype=choose_dtype(dtype, place),
             attention="sdpa",  # of the vision tower: its sequences are short
@@ -82,7 +120,8 @@ class LlavaNext:
         focus = Path(rfm) if rfm else path / card.rfm if card.rfm else None
         tables = Placement.load(path / card.placement) if card.placement else None
         mean, std = (
-            torch.tensor(part, device=place).view(3, 1, 1) for part in read_normalisation(path)
+            torch.tensor(part, device=place).view(3, 1, 1)
+            for part in read_normalisation(path, card.family)
         )
         return cls(
             card,
@@ -97,11 +136,14 @@ class LlavaNext:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.model.device
+        place: torch.device = self.model.device
+        return place
 
     @property
-    def newline(self) -> Tensor:
-        """`[D]`, the learned row end."""
+    def newline(self) -> Tensor | None:
+        """`[D]`, the learned row end; None where rows have none."""
+        if not self.card.row_ends:
+            return None
         newline: Tensor = self.model.model.image_newline
         return newline
 
@@ -119,39 +161,61 @@ class LlavaNext:
     @torch.inference_mode()
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """See `VisionLanguageModel.encode_tiles`."""
-        config = self.model.config
-        layers = config.vision_feature_layer
-        features = []
+        parts = []
         for batch in pixels.split(TILE_BATCH):
             scaled = (batch.to(self.device).float() / 255 - self.mean) / self.std
-            out = self.model.model.vision_tower(
-                scaled.to(self.model.dtype), output_hidden_states=True
-            )
-            wanted = [layers] if isinstance(layers, int) else layers
-            hidden = torch.cat([out.hidden_states[layer] for layer in wanted], dim=-1)
-            if config.vision_feature_select_strategy == "default":
-                hidden = hidden[:, 1:]
-            features.append(self.model.model.multi_modal_projector(hidden))
-        side = self.card.tile // self.card.pixels_per_token
-        return torch.cat(features).unflatten(1, (side, side))
+            parts.append(self.features(scaled.to(self.model.dtype)))
+        side = self.card.dims.vision.side
+        return torch.cat(parts).unflatten(1, (side, side))
 
     def build_prompt(self, question: str) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
-        image_id = self.model.config.image_token_id
-        image = str(self.tokenizer.convert_ids_to_tokens(image_id))
+        image = self._image_token()
         if not question.strip():
             raise QuestionError("the question is empty")
         if image in question:
             raise QuestionError(f"the question holds the image token {image}; leave it out")
-        text = self._render(question.strip(), image)
+        before, after = self._split(self._render(question.strip(), image), image)
+        first, last = self._ids(*self.marks) if self.marks else ((), ())
+        return Prompt((*before, *first), (*last, *after), self._between())
+
+    def _image_token(self) -> str:
+        """The image's placeholder in a rendered prompt."""
+        ids = self.model.config.image_token_id
+        known = 0 <= ids < len(self.tokenizer)
+        token = self.tokenizer.convert_ids_to_tokens(ids) if known else None
+        return str(token) if token else IMAGE
+
+    def _split(self, text: str, image: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids on both sides of the image."""
         bos = self.tokenizer.bos_token
-        ids = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos))).input_ids
-        at = ids.index(image_id)
-        return Prompt(tuple(ids[:at]), tuple(ids[at + 1 :]))
+        special = not (bos and text.startswith(bos))
+        image_id = self.tokenizer.convert_tokens_to_ids(image)
+        if image in self.tokenizer.get_vocab():  # in one go, as the model was trained
+            ids = self.tokenizer(text, add_special_tokens=special).input_ids
+            at = ids.index(image_id)
+            return tuple(ids[:at]), tuple(ids[at + 1 :])
+        parts = text.split(image)
+        before = self.tokenizer(parts[0], add_special_tokens=special).input_ids
+        after = self.tokenizer(parts[1], add_special_tokens=False).input_ids
+        return tuple(before), tuple(after)
+
+    def _ids(self, first: str, last: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids of what stands before and behind the image."""
+        before, after = (
+            self.tokenizer(part, add_special_tokens=False).input_ids for part in (first, last)
+        )
+        return tuple(before), tuple(after)
+
+    def _between(self) -> tuple[int, ...]:
+        """Token ids between two levels."""
+        if self.card.between is None:
+            return ()
+        return tuple(self.tokenizer(self.card.between, add_special_tokens=False).input_ids)
 
     def _render(self, question: str, image: str) -> str:
         if not self.tokenizer.chat_template:
-            return self.card.prompt.replace("<image>", image).replace("{question}", question)
+            return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
             chat: Any = [{"role": "user", "content": content}]
@@ -169,15 +233,43 @@ class LlavaNext:
     @torch.inference_mode()
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
         """See `VisionLanguageModel.assemble`."""
-        embed = self.model.get_input_embeddings()
-        before, after = (
-            embed(torch.tensor(part, dtype=torch.int64, device=self.device))
-            for part in (prompt.before, prompt.after)
+        order = self.order(tokens)
+        placed = tokens.take(order)
+        changes = (placed.level[1:] != placed.level[:-1]).long()
+        run = torch.cat([torch.zeros(min(1, len(placed)), dtype=torch.int64), changes]).cumsum(0)
+        slots = len(prompt.before) + torch.arange(len(placed)) + run * len(prompt.between)
+        length = prompt.length(tokens)
+        ids = torch.zeros(length, dtype=torch.int64)
+        text = torch.ones(length, dtype=torch.bool)
+        text[slots] = False
+        levels = int(run[-1]) if len(run) else 0
+        ids[text] = torch.tensor(
+            [*prompt.before, *prompt.between * levels, *prompt.after], dtype=torch.int64
         )
-        embeds = torch.cat([before, tokens.embed.to(before), after])[None]
-        start, end = len(before), len(before) + len(tokens)
-        visual = torch.arange(start, end, device=self.device)
-        return Sequence(embeds, visual, torch.arange(end, embeds.shape[1], device=self.device))
+        embeds = self.model.get_input_embeddings()(ids.to(self.device))
+        width = embeds.shape[-1]
+        where = slots.to(self.device)
+        embeds[where] = placed.embed[:, :width].to(embeds)
+        visual = torch.empty_like(where)
+        visual[order.to(self.device)] = where
+        return Sequence(
+            embeds[None],
+            visual,
+            torch.arange(length - len(prompt.after), length, device=self.device),
+            self._positions(slots, placed, length),
+            self._deep(placed, width),
+        )
+
+    def _positions(self, slots: Tensor, placed: VisualTokens, length: int) -> Tensor | None:
+        found = self.positions(slots, placed, length)
+        return None if found is None else found.to(self.device)
+
+    def _deep(self, placed: VisualTokens, width: int) -> Tensor | None:
+        """`[L, N, D]` what layers of the decoder add to the visual tokens."""
+        if placed.embed.shape[1] == width:
+            return None
+        deep = placed.embed[:, width:].unflatten(1, (-1, width))
+        return deep.transpose(0, 1).to(self.device, self.model.dtype)
 
     def attend(
         self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
@@ -188,7 +280,7 @@ class LlavaNext:
             if self.rfm is None:
                 raise ValueError("this model has no Region Focus Module")
             decoder, layer = self.rfm, self.rfm_layers - 1
-        return read_rows(decoder, sequence.embeds, RowProbe(layer, rows, columns))
+        return read_rows(decoder, sequence.inputs(), RowProbe(layer, rows, columns))
 
     @torch.inference_mode()
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
@@ -198,7 +290,7 @@ class LlavaNext:
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
-        inputs = {"inputs_embeds": sequence.embeds}
+        inputs = sequence.inputs()
         prefill, step = 0.0, 0
         for step in range(max_new_tokens):
             hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
@@ -209,6 +301,8 @@ class LlavaNext:
                 break
             ids.append(token)
             inputs = {"input_ids": torch.tensor([[token]], device=self.device)}
+            if sequence.positions is not None:
+                inputs["position_ids"] = sequence.positions[..., -1:] + step + 1
         total = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
         return Generation(text, tuple(ids), step, prefill, total - prefill)

@@ -1,0 +1,153 @@
+"""Every family: stock `generate` token for token, rows of eager attention, exact costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from tests.families import SIDE, TILE, left_padded, make_family, stock_inputs
+from uhrqa import load_model
+from uhrqa.raster import open_raster
+from uhrqa.scene import Scene
+from uhrqa.tokens import VisualTokens, end_rows
+from uhrqa.vlm.families import FAMILIES
+
+QUESTIONS = ["How many ships are there?", "Is there a tank? yes or no", "What color?"]
+NEW = 32
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def path(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_family(tmp_path_factory.mktemp("families") / family, family)
+
+
+@pytest.fixture(scope="module")
+def ours(family: str, path: Path) -> Any:
+    card_file = path.parent / f"{family}.yaml"
+    card_file.write_text(f"weights: {family}\ntile_side: {TILE[family]}\n")
+    return load_model(str(path), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def stock(family: str, path: Path) -> Any:
+    kind = getattr(transformers, f"{FAMILIES[family].kind}ForConditionalGeneration")
+    return kind.from_pretrained(path).eval()
+
+
+def image_of(family: str, seed: int) -> np.ndarray:
+    side = TILE[family]
+    return np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+
+
+def nothing_pruned(model: Any, image: np.ndarray, question: str) -> Any:
+    """The sequence of an image of one tile, as the family's own processor would pack it."""
+    scene = Scene(open_raster(image), model, question)
+    tokens = scene.tokens(scene.pyramid.thumbnail)
+    if model.newline is not None:
+        finest = end_rows(scene.tokens(scene.pyramid.finest), model.newline)
+        tokens = VisualTokens.cat([tokens, finest])
+    return model.assemble(scene.prompt, tokens)
+
+
+def answers_of(stock: Any, inputs: dict[str, torch.Tensor]) -> list[list[int]]:
+    written = stock.generate(**inputs, max_new_tokens=NEW, do_sample=False)
+    written = written[:, inputs["input_ids"].shape[1] :].tolist()
+    return [row[: row.index(2)] if 2 in row else row for row in written]
+
+
+def test_nothing_pruned_gives_the_tokens_of_stock_generate(family, ours, stock) -> None:
+    parts, told = [], []
+    for seed, question in enumerate(QUESTIONS):
+        image = image_of(family, seed)
+        inputs = stock_inputs(family, image, question)
+        sequence = nothing_pruned(ours, image, question)
+        assert sequence.embeds.shape[1] == inputs["input_ids"].shape[1]
+        told.append(list(ours.generate(sequence, NEW).ids))
+        assert answers_of(stock, inputs) == [told[-1]]
+        parts.append(inputs)
+    assert answers_of(stock, left_padded(parts)) == told
+    assert len({tuple(ids) for ids in told}) > 1  # so that equal tokens mean something
+
+
+def test_tokens_along_a_side_are_those_of_the_tower(family, ours) -> None:
+    pixels = torch.randint(0, 255, (3, 3, TILE[family], TILE[family]), dtype=torch.uint8)
+    together = ours.encode_tiles(pixels)
+    side = SIDE[family]
+    assert together.shape == (3, side, side, ours.card.dims.token_width)
+    alone = torch.cat([ours.encode_tiles(tile[None]) for tile in pixels])
+    torch.testing.assert_close(together, alone, atol=2e-4, rtol=2e-4)
+
+
+def test_a_token_is_that_of_its_place_in_the_tile(family, ours) -> None:
+    if family.startswith("llava"):  # one patch is one token there
+        return
+    side, cell = SIDE[family], TILE[family] // SIDE[family]
+    plain = torch.full((1, 3, TILE[family], TILE[family]), 90, dtype=torch.uint8)
+    for row, col in ((0, 0), (0, side - 1), (side - 1, 0)):
+        marked = plain.clone()
+        marked[..., row * cell : (row + 1) * cell, col * cell : (col + 1) * cell] = 240
+        change = (ours.encode_tiles(marked) - ours.encode_tiles(plain))[0].norm(dim=-1)
+        assert divmod(int(change.argmax()), side) == (row, col)
+
+
+def test_positions_of_kept_tokens_are_those_of_the_full_grid(family, ours, stock) -> None:
+    if "qwen" not in family:
+        assert nothing_pruned(ours, image_of(family, 0), "How many?").positions is None
+        return
+    side = TILE[family]
+    image = np.random.default_rng(0).integers(0, 255, (3 * side, 2 * side, 3), dtype=np.uint8)
+    scene = Scene(open_raster(image), ours, "How many?")
+    levels = list(scene.pyramid)
+    tokens = VisualTokens.cat([scene.tokens(level) for level in levels])
+    sequence = ours.assemble(scene.prompt, tokens)
+    grids = [scene.token_grid(level) for level in levels]
+    config = ours.model.config
+    ids = list(scene.prompt.before)
+    for index, (rows, cols) in enumerate(grids):
+        ids += [config.image_token_id] * (rows * cols)
+        ids += scene.prompt.between if index + 1 < len(grids) else scene.prompt.after
+    ids_row = torch.tensor([ids])
+    assert scene.prompt.between == (config.vision_end_token_id, config.vision_start_token_id)
+    expected, _ = stock.model.get_rope_index(
+        ids_row,
+        (ids_row == config.image_token_id).int(),
+        torch.tensor([(1, 2 * rows, 2 * cols) for rows, cols in grids]),
+    )
+    assert torch.equal(sequence.positions, expected)
+    kept = torch.tensor([0, 3, len(tokens) - 9, len(tokens) - 1])
+    pruned = ours.assemble(scene.prompt, tokens.take(kept))
+    assert torch.equal(
+        pruned.positions[..., pruned.visual], sequence.positions[..., sequence.visual[kept]]
+    )
+    assert torch.equal(
+        pruned.positions[..., pruned.text_after], sequence.positions[..., sequence.text_after]
+    )
+
+
+def test_rows_equal_those_of_the_eager_map(family, ours, path) -> None:
+    kind = getattr(transformers, f"{FAMILIES[family].kind}ForConditionalGeneration")
+    eager = kind.from_pretrained(path, attn_implementation="eager").eval().get_decoder()
+    sequence = nothing_pruned(ours, image_of(family, 3), QUESTIONS[0])
+    with torch.inference_mode():
+        out = eager(
+            **sequence.inputs(),
+            attention_mask=torch.ones(sequence.embeds.shape[:2]),
+            output_attentions=True,
+            use_cache=False,
+        )
+    for layer in (0, 2, 3):
+        for rows in (sequence.text_after[-1:], sequence.text_after):
+            part = out.attentions[layer][0][:, rows][..., sequence.visual]
+            expected = (part / part.sum(-1, keepdim=True)).mean((0, 1))
+            found = ours.attend(sequence, layer=layer, rows=rows, columns=sequence.visual)
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -1,0 +1,70 @@
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL, dense or with experts: M-RoPE and merged patches.
+
+Each level is an image of its own between vision marks, as in training on several images. A kept
+token keeps its row and column in the full grid of its level; what follows a level goes on behind
+the longer side of that grid, however many tokens were kept. Qwen3-VL's decoder adds features of
+inner tower layers in its first layers; a token carries them behind its embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uhrqa.tokens import VisualTokens
+from uhrqa.vlm.family import Family
+
+
+class QwenVL(Family):
+    """See the module."""
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """See `Family.features`."""
+        vision = self.model.config.vision_config
+        merge, patch = vision.spatial_merge_size, vision.patch_size
+        tiles, side = len(pixels), pixels.shape[-1] // patch
+        patches = as_patches(pixels, patch, merge, vision.temporal_patch_size)
+        grid = torch.tensor([[1, side, side]] * tiles, device=pixels.device)
+        out = self.model.model.get_image_features(patches, grid, return_dict=True)
+        parts = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
+        return torch.cat([torch.cat(list(part)).unflatten(0, (tiles, -1)) for part in parts], -1)
+
+    def positions(self, slots: Tensor, tokens: VisualTokens, length: int) -> Tensor:
+        """See `Family.positions`; as `get_rope_index` of transformers, when all are kept."""
+        at = torch.zeros(3, length, dtype=torch.int64)
+        follows = 0  # position of the next text token
+        done = 0  # places that have their position
+        starts = [0, *((tokens.level[1:] != tokens.level[:-1]).nonzero().flatten() + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+            if start == end:
+                continue
+            first = int(slots[start])
+            at[:, done:first] = follows + torch.arange(first - done)
+            follows += first - done
+            done = int(slots[end - 1]) + 1
+            at[0, first:done] = follows
+            at[1, first:done] = follows + tokens.row[start:end]
+            at[2, first:done] = follows + tokens.col[start:end]
+            follows += int(tokens.grid[start].max())
+        at[:, done:] = follows + torch.arange(length - done)
+        return at[:, None]
+
+
+def as_patches(pixels: Tensor, patch: int, merge: int, frames: int) -> Tensor:
+    """Tiles as the tower reads them: flat patches, those that are merged next to each other.
+
+    Args:
+        pixels: `[T, 3, B, B]`.
+        patch: side of a patch in pixels.
+        merge: patches along a side of a token.
+        frames: times each patch is repeated, as a video's would follow each other.
+
+    Returns:
+        `[T * (B / patch)^2, 3 * frames * patch^2]`.
+    """
+    tiles, channels, side, _ = pixels.shape
+    cells = side // patch // merge
+    cut = pixels.reshape(tiles, channels, cells, merge, patch, cells, merge, patch)
+    cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)  # tile, cell, patch in the cell, channel, pixel
+    cut = cut.unsqueeze(6).expand(*cut.shape[:6], frames, patch, patch)
+    return cut.reshape(tiles * (cells * merge) ** 2, channels * frames * patch**2)
