@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families import SIDE, TILE, left_padded, make_family, stock_inputs
 from uhrqa import load_model
+from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.tokens import VisualTokens, end_rows
@@ -151,3 +153,40 @@ def test_rows_equal_those_of_the_eager_map(family, ours, path) -> None:
             expected = (part / part.sum(-1, keepdim=True)).mean((0, 1))
             found = ours.attend(sequence, layer=layer, rows=rows, columns=sequence.visual)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def eager(family: str, path: Path) -> Any:
+    """The checkpoint on the plain kernels, which torch's counter sees in full."""
+    model: Any = load_model(str(path), device="cpu")
+    model.model.set_attn_implementation("eager")
+    model.model.set_experts_implementation("eager")
+    return model
+
+
+def counted(run: Any) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def test_encoding_costs_what_the_counter_sees(family, eager) -> None:
+    dims, tiles = eager.card.dims, 3
+    pixels = torch.zeros(tiles, 3, TILE[family], TILE[family], dtype=torch.uint8)
+    ours = vision_flops(dims, tiles) + projector_flops(dims, tiles * dims.vision.features)
+    assert counted(lambda: eager.encode_tiles(pixels)) == ours
+
+
+def test_a_prefill_costs_what_the_counter_sees(family, eager) -> None:
+    sequence = nothing_pruned(eager, image_of(family, 0), QUESTIONS[0])
+    dims, n = eager.card.dims, sequence.embeds.shape[1]
+    expected = prefill_flops(dims.decoder, n, causal=False)
+    assert counted(lambda: eager.generate(sequence, 1)) == expected
+
+
+def test_weights_weigh_what_the_parameters_do(family, eager) -> None:
+    parameters = list(eager.model.parameters())
+    real = sum(p.numel() for p in parameters)
+    vectors = sum(p.numel() for p in parameters if p.ndim < 2)
+    tables = 36 * eager.card.dims.vision.width  # of positions: not all towers have one
+    assert real - vectors == pytest.approx(weight_bytes(eager.card.dims, 1), abs=tables)
