@@ -12,10 +12,14 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families import SIDE, TILE, left_padded, make_family, stock_inputs
-from uhrqa import load_model
+from uhrqa import ask, load_model
 from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
+from uhrqa.errors import BudgetError
+from uhrqa.geometry import Size
+from uhrqa.plan import plan
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
+from uhrqa.strategies import STRATEGIES
 from uhrqa.tokens import VisualTokens, end_rows
 from uhrqa.vlm.families import FAMILIES
 
@@ -190,3 +194,33 @@ def test_weights_weigh_what_the_parameters_do(family, eager) -> None:
     vectors = sum(p.numel() for p in parameters if p.ndim < 2)
     tables = 36 * eager.card.dims.vision.width  # of positions: not all towers have one
     assert real - vectors == pytest.approx(weight_bytes(eager.card.dims, 1), abs=tables)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("shape", [(301, 257), (40, 30)])
+def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape) -> None:
+    image = np.random.default_rng(3).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    for budget in (30, 2000):
+        try:
+            answer = ask(image, "how many?", model=ours, strategy=strategy, budget=budget,
+                         max_new_tokens=4)  # fmt: skip
+        except BudgetError as error:
+            assert error.least is not None
+            assert error.least > budget
+            continue
+        kept = [entry for entry in answer.evidence if entry.weight]
+        assert 0 < answer.counts.kept <= budget
+        assert len(kept) == answer.counts.kept - answer.counts.separators
+        levels = {entry.level for entry in kept}
+        between = len(ours.build_prompt("?").between)
+        prompt = ours.build_prompt("how many?")
+        assert answer.counts.text == len(prompt) + between * (len(levels) - 1)
+        for entry in kept:
+            assert 0 <= entry.box.x0 < entry.box.x1 <= shape[1]
+            assert 0 <= entry.box.y0 < entry.box.y1 <= shape[0]
+        planned = plan(Size(*shape), ours.card, strategy, budget,
+                       question_tokens=len(prompt), steps=answer.counts.steps)  # fmt: skip
+        if planned.bound == "exact":
+            assert planned.counts.kept == answer.counts.kept
+            assert planned.cost.prefill == answer.cost.prefill
+            assert planned.cost.vision == answer.cost.vision
