@@ -280,7 +280,7 @@ class Family(ABC):
             if self.rfm is None:
                 raise ValueError("this model has no Region Focus Module")
             decoder, layer = self.rfm, self.rfm_layers - 1
-        return read_rows(decoder, sequence.inputs(), RowProbe(layer, rows, columns))
+        return read_rows(decoder, sequence.inputs(), [RowProbe(layer, rows, columns)])[0]
 
     @torch.inference_mode()
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
