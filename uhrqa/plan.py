@@ -163,7 +163,13 @@ class _PlannedModel:
         )
 
     def attend(
-        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+        self,
+        sequence: Sequence,
+        *,
+        layer: int | None,
+        rows: Tensor,
+        columns: Tensor,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """Diffuse attention: the top share lies all over the image."""
         scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1

@@ -34,11 +34,13 @@ class RowProbe:
         rows: `[M]` places of the query tokens among those that are passed.
         columns: `[N]` places of the keys the softmax runs over, those that are cached counted from
             the first; all before the first row, and none of them padding.
+        bias: `[N]` added to the logits of the columns.
     """
 
     layer: int
     rows: Tensor
     columns: Tensor
+    bias: Tensor | None = None
 
 
 class _RowsFound(Exception):  # noqa: N818 - ends a forward pass, is no error
@@ -97,6 +99,8 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
     for rows in probe.rows.split(ROW_CHUNK):
         picked = query[:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
         logits = picked @ keys.transpose(1, 2) * scaling
+        if probe.bias is not None:
+            logits = logits + probe.bias.to(logits)
         total += logits.softmax(-1).sum((0, 1))
     return total / (heads * len(probe.rows))
 

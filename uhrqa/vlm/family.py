@@ -272,7 +272,13 @@ class Family(ABC):
         return deep.transpose(0, 1).to(self.device, self.model.dtype)
 
     def attend(
-        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+        self,
+        sequence: Sequence,
+        *,
+        layer: int | None,
+        rows: Tensor,
+        columns: Tensor,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """See `VisionLanguageModel.attend`."""
         decoder: nn.Module = self.model.get_decoder()
@@ -280,7 +286,12 @@ class Family(ABC):
             if self.rfm is None:
                 raise ValueError("this model has no Region Focus Module")
             decoder, layer = self.rfm, self.rfm_layers - 1
-        return read_rows(decoder, sequence.inputs(), [RowProbe(layer, rows, columns)])[0]
+        inputs, bias = sequence.inputs(), None
+        if blank is not None:
+            seen = torch.ones(sequence.embeds.shape[:2], dtype=torch.int64, device=self.device)
+            seen[0, columns[blank.to(columns.device)]] = 0
+            inputs["attention_mask"], bias = seen, blank.float().to(self.device)
+        return read_rows(decoder, inputs, [RowProbe(layer, rows, columns, bias)])[0]
 
     @torch.inference_mode()
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
