@@ -23,6 +23,7 @@ PROJECT_FILE = "uhrqa.yaml"
 DTYPES = ("float32", "float16", "bfloat16")
 ATTENTION = ("sdpa", "flash_attention_2")
 FORMATS = ("text", "json")
+SPLITS = ("test", "validation")  # of drawn scenes that may be asked about
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
 MAX_NEW_TOKENS = 32  # of an answer, unless more are asked for
 

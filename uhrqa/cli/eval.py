@@ -18,6 +18,7 @@ from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.cli.report import count_text
 from uhrqa.cli.sides import SIDES, Sides, read_sides
+from uhrqa.config import SPLITS
 
 if TYPE_CHECKING:
     from uhrqa.evaluation.row_log import Results
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 BUDGETS = ["64", "128", "256", "512", "1k"]
-SPLITS = ("test", "validation")
 SCENES = 14
 VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
 
@@ -106,6 +106,8 @@ def synth(
     check_outputs(json_file, plot, markdown)
     if report_only:
         results = _held(output)
+        if not given.quiet:
+            _note_missing(results)
     else:
         source = _source(scenes, split, sides)
         if strategy and not opt.split_words(strategy):
@@ -188,6 +190,16 @@ def _held(output: Path | None) -> Results:
     return read_rows(output)
 
 
+def _note_missing(results: Results) -> None:
+    """Say on stderr when a run was stopped before its last scene."""
+    asked = len({row.scene for row in [*results.rows, *results.refusals]})
+    if not results.manifest.get("limit") and asked < results.manifest["scenes"]:
+        print_note(
+            f"uhrqa: rows of {asked} of {results.manifest['scenes']} scenes: the run was stopped; "
+            "leave out --report-only to go on"
+        )
+
+
 def _run(plan: Plan, manifest: dict[str, Any], output: Path | None, given: opt.Given) -> Results:
     """Ask what has no row yet, with a line on stderr for each scene."""
     from uhrqa.evaluation.row_log import RowLog
@@ -198,10 +210,11 @@ def _run(plan: Plan, manifest: dict[str, Any], output: Path | None, given: opt.G
     def progress(scene: int, questions: int) -> None:
         if not given.quiet:
             took = time.perf_counter() - begin
+            left = took / (scene + 1) * (plan.source.scenes - scene - 1)
             print_note(
                 f"uhrqa: scene {scene + 1} of {plan.source.scenes}: "
-                f"{count_text(questions, 'question')}, {took:.0f} s so far; "
-                f"right: {_right_so_far(log.results)}"
+                f"{count_text(questions, 'question')}, {took:.0f} s so far, about {left:.0f} s "
+                f"left; right: {_right_so_far(log.results)}"
             )
 
     with RowLog(manifest, output) as log:

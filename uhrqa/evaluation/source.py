@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from uhrqa.config import SPLITS
 from uhrqa.synth.benchmark import SIDES, benchmark
 from uhrqa.synth.questions import Question
 from uhrqa.synth.scene import SceneTruth
@@ -13,7 +14,6 @@ from uhrqa.synth.scene import SceneTruth
 Drawn = tuple[SceneTruth, list[Question]]
 BENCHMARK = "uhr-synth/1"
 """What `drawn` draws; another name for other scenes, so that their rows do not mix."""
-SPLITS = ("test", "validation")
 PRIOR_SCENES = 400  # drawn for the most common answers
 
 
@@ -23,7 +23,7 @@ class Source:
 
     Attributes:
         scenes: how many.
-        split: one of `SPLITS`.
+        split: one of `uhrqa.config.SPLITS`.
         sides: longer sides in source pixels, taken in turn.
         per_category: questions of one category about one scene, at most.
     """
