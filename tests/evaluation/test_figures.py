@@ -6,6 +6,7 @@ import pytest
 
 from tests.evaluation.makers import row
 from uhrqa.answer import Evidence
+from uhrqa.config import SPLITS
 from uhrqa.evaluation import source
 from uhrqa.evaluation.figures import (
     Share,
@@ -124,7 +125,7 @@ def test_the_common_answers_come_from_scenes_that_are_not_asked_about(monkeypatc
         return ()
 
     monkeypatch.setattr(source, "drawn", spy)
-    for split in source.SPLITS:
+    for split in SPLITS:
         common_answers(Source(3, split))
     assert asked_of == ["validation", "test"]
 
