@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from uhrqa.cli import convert
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, fold, print_note, print_result
 from uhrqa.errors import UhrqaError
@@ -87,3 +88,6 @@ def _describe(card: Card) -> str:
         f"  {card.paper}" if card.paper else "",
     ]
     return "\n".join(fold(line, 2) for line in lines if line) + "\n"
+
+
+app.command("convert", epilog=convert.EPILOG)(convert.convert)

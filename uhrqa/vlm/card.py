@@ -148,26 +148,35 @@ def list_cards() -> list[str]:
     return sorted({file.stem for place in PLACES for file in place.glob("*.yaml")})
 
 
-def load_card(name: str) -> Card:
+def load_card(name: str, *, vision_tower: str | None = None) -> Card:
     """The card of a name, a directory or a hub id; its `name` is the one given.
+
+    Args:
+        name: one of the three.
+        vision_tower: directory of a vision tower, instead of the card's.
 
     Raises:
         UnknownNameError: neither a card, nor a directory, nor `org/name`.
         CardError: the card's file is not valid.
         CheckpointError: the directory holds no usable `config.json`.
     """
+    card = _find_card(name, vision_tower)
+    return card if vision_tower is None else replace(card, vision_tower=vision_tower)
+
+
+def _find_card(name: str, tower: str | None) -> Card:
     path = Path(name).expanduser()
     for place in PLACES if path.name == name else ():
         file = place / f"{name}.yaml"
         if file.is_file():
             return _read_card(file)
     if path.is_dir():
-        return _card_beside(path.resolve(), name) or card_of_directory(path, name)
+        return _card_beside(path.resolve(), name) or card_of_directory(path, name, tower)
     if path.exists() or name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name}: not a checkpoint directory (one that holds config.json)")
     hub_id = name.removeprefix("hub:")
     if hub_id.count("/") == 1:
-        return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name)
+        return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name, tower)
     raise UnknownNameError(f"unknown model '{name}'{suggest(name, list_cards())}; or a directory")
 
 
@@ -189,13 +198,18 @@ def cached_snapshot(hub_id: str) -> Path:
         ) from error
 
 
-def card_of_directory(path: Path, name: str) -> Card:
+def card_of_directory(path: Path, name: str, vision_tower: str | None = None) -> Card:
     """A card made from a checkpoint's own configuration.
+
+    Args:
+        path: the checkpoint.
+        name: of the card.
+        vision_tower: directory of a vision tower, instead of the one the configuration names.
 
     Raises:
         CheckpointError: no config.json, unreadable, or of a family that is not supported.
     """
-    keys = {**describe_directory(path), **companions(path)}
+    keys = {**describe_directory(path, vision_tower), **companions(path)}
     return _make_card(name=name, weights=str(path), **keys)
 
 
