@@ -6,18 +6,17 @@ The keys are written out here by hand, independently of `uhrqa.vlm.layouts`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
-    LlavaConfig,
     LlavaForConditionalGeneration,
-    LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     MistralConfig,
     Qwen2Config,
@@ -62,12 +61,12 @@ def stock_model(release: str) -> Any:
         image_size=TILE, patch_size=PATCH,
     )  # fmt: skip
     rows = release in NEWLINE
-    config = (LlavaNextConfig if rows else LlavaConfig)(
+    kind: Any = LlavaNextForConditionalGeneration if rows else LlavaForConditionalGeneration
+    config = kind.config_class(
         vision_config=vision, text_config=text, image_token_index=320, vision_feature_layer=-2
     )
     torch.manual_seed(0)
-    kind = LlavaNextForConditionalGeneration if rows else LlavaForConditionalGeneration
-    model: Any = kind(config).eval()
+    model = kind(config).eval()
     with torch.no_grad():
         for weight in model.parameters():
             weight *= 3  # random weights of the usual size give one token for ever
@@ -170,7 +169,7 @@ def write_weights(path: Path, state: dict[str, Tensor], files: int = 1) -> None:
     if files == 1:
         save_file(state, path / "model.safetensors", {"format": "pt"})
         return
-    names, where = sorted(state), {}
+    names, where = sorted(state), dict[str, str]()
     for number in range(files):
         file = f"model-{number + 1:05}-of-{files:05}.safetensors"
         part = {name: state[name] for name in names[number::files]}
@@ -178,3 +177,31 @@ def write_weights(path: Path, state: dict[str, Tensor], files: int = 1) -> None:
         where |= dict.fromkeys(part, file)
     index = {"metadata": {"total_size": 0}, "weight_map": where}
     (path / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def state_of(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint."""
+    found: dict[str, Tensor] = {}
+    for file in path.glob("model*.safetensors"):
+        found |= load_file(file)
+    return found
+
+
+def edit(path: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
+    """Change the tensors of a checkpoint; what comes out is one file."""
+    state = state_of(path)
+    for file in path.glob("model*.safetensors*"):
+        file.unlink()
+    change(state)
+    write_weights(path, state)
+
+
+def configure(path: Path, **values: object) -> None:
+    """Change values of a checkpoint's `config.json`."""
+    config = json.loads((path / "config.json").read_text()) | values
+    (path / "config.json").write_text(json.dumps(config))
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    """Whether two sets of tensors are equal, bit by bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)

@@ -6,6 +6,7 @@ from the tower's own `config.json` or from what is known of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,22 +76,22 @@ def text_config(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
 
 
 def decoder_of(config: Mapping[str, Any], shapes: Shapes) -> str:
-    """`model_type` of the decoder, from the class that wrote the file; biases tell it, too.
+    """`model_type` of the decoder, by the class that wrote the file, or by keys where it is bare.
 
     Raises:
         CheckpointError: another decoder.
     """
-    words = " ".join(map(str, [*(config.get("architectures") or ()), config.get("model_type")]))
+    given = [*(config.get("architectures") or ()), config.get("model_type") or ""]
+    words = " ".join(map(str, given)).lower()
+    rest = re.sub(r"llava|for(causallm|conditionalgeneration)|[^a-z0-9]", "", words)
     for decoder in DECODERS:
-        if decoder.removesuffix("2") in words.lower().replace("llava", ""):
+        if decoder.removesuffix("2") in rest:
             return decoder
-    if any(name.endswith("layers.0.self_attn.q_proj.bias") for name in shapes):
-        return "qwen2"
-    if "llava" in words.lower() and "model.layers.0.self_attn.q_proj.weight" in shapes:
-        return "llama"
+    if not rest and "model.layers.0.self_attn.q_proj.weight" in shapes:
+        return "qwen2" if "model.layers.0.self_attn.q_proj.bias" in shapes else "llama"
     raise CheckpointError(
-        f"config.json: the decoder of '{words}' is not supported in the original LLaVA layout; "
-        f"supported: {', '.join(DECODERS)}"
+        f"config.json: the decoder of '{words.strip()}' is not supported in the original LLaVA "
+        f"layout; supported: {', '.join(DECODERS)}"
     )
 
 
