@@ -144,3 +144,11 @@ def test_a_layout_nobody_knows_is_an_error_in_a_card(copy_of, monkeypatch, tmp_p
     monkeypatch.setattr(cards, "PLACES", (tmp_path,))
     with pytest.raises(CardError, match="unknown 'longwa'; did you mean 'longva'"):
         load_card("odd")
+
+
+def test_a_sentencepiece_tokenizer_that_cannot_be_read_names_what_reads_it(copy_of) -> None:
+    path = copy_of("llava-1.5")
+    for file in path.glob("*token*"):
+        file.unlink()
+    (path / "tokenizer.model").write_bytes(b"no model")
+    refused(path, r"sentencepiece model, .*pip install 'uhrqa\[sentencepiece\]'")

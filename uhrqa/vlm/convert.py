@@ -110,7 +110,6 @@ def _write(card: Card, path: Path, source: Source, place: Path) -> dict[str, int
     model = load_strictly(kind, path, dtype="auto", attention="sdpa", source=source)
     load_tables(card, path, source)  # only to see that they fit
     load_focus(card, path, source, model.get_decoder(), None)
-    load_tokenizer(path)
     model.save_pretrained(place, save_original_format=False)
     counts = {"model": len(model.state_dict())}
     for stem, tensors in _extras(card, path).items():
@@ -127,8 +126,11 @@ def _write(card: Card, path: Path, source: Source, place: Path) -> dict[str, int
 
 
 def _copy(card: Card, path: Path, place: Path) -> None:
-    """Take the tokenizer's files along, and those that a card names."""
-    for pattern in TOKENIZER:
+    """Take the tokenizer along, and the files that a card names."""
+    tokenizer = load_tokenizer(path)
+    if not (path / "tokenizer.json").is_file():  # what is written is quicker to read than this
+        tokenizer.save_pretrained(place)
+    for pattern in TOKENIZER if (path / "tokenizer.json").is_file() else TOKENIZER[-1:]:
         for file in filter(Path.is_file, path.glob(pattern)):
             shutil.copyfile(file, place / file.name)
     for stem, name in (("rfm", card.rfm), ("placement", card.placement)):

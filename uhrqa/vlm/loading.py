@@ -153,6 +153,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             path, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
+        if (path / "tokenizer.model").is_file() and not (path / "tokenizer.json").is_file():
+            raise CheckpointError(
+                f"{path}: its tokenizer is a sentencepiece model, which could not be read; "
+                "install what reads one: pip install 'uhrqa[sentencepiece]'"
+            ) from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
     if not tokenizer.chat_template and (path / "chat_template.json").is_file():
