@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from uhrqa.errors import CheckpointError
 from uhrqa.vlm.card import Card, cached_snapshot
 from uhrqa.vlm.directory import read_layout
 from uhrqa.vlm.layouts import Layout, check_complete
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def source_of(card: Card, path: Path) -> Source | None:
     if layout is None:
         return None
     check_complete(path, card.layout or layout.name, layout)
+    aside = ", ".join(f"{kind} ({len(names)})" for kind, names in layout.extras.items()) or "none"
+    LOG.info("%s: original LLaVA layout, %s; tensors besides LLaVA's: %s", path, layout.name, aside)
     return Source(layout, _tower_of(card, path, layout.tower) if layout.tower else None)
 
 
