@@ -20,6 +20,7 @@ from transformers import (
     LlavaNextForConditionalGeneration,
     MistralConfig,
     Qwen2Config,
+    SiglipVisionConfig,
 )
 from transformers.utils import logging
 
@@ -27,8 +28,8 @@ from tests.checkpoints import make_tokenizer
 
 TILE, PATCH, WIDTH, TOWER_WIDTH = 56, 14, 48, 64
 RELEASES = ("llava-1.5", "llava-1.6-mistral", "llava-1.6-qwen", "lrs-vqa-qwen2", "lrs-vqa-vicuna",
-            "longva", "uhr-bat", "geollava-8k")  # fmt: skip
-NEWLINE = {"llava-1.6-mistral", "llava-1.6-qwen", "lrs-vqa-qwen2", "lrs-vqa-vicuna"}
+            "llava-siglip", "longva", "uhr-bat", "geollava-8k")  # fmt: skip
+NEWLINE = {"llava-siglip", "llava-1.6-mistral", "llava-1.6-qwen", "lrs-vqa-qwen2", "lrs-vqa-vicuna"}
 DECODER = {
     "llava-1.5": "llama", "llava-1.6-mistral": "mistral", "lrs-vqa-vicuna": "llama",
 }  # fmt: skip
@@ -56,14 +57,20 @@ def stock_model(release: str) -> Any:
         **SIZES, bos_token_id=None, eos_token_id=2, pad_token_id=0,
         rope_parameters={"rope_type": "default", "rope_theta": theta},
     )  # fmt: skip
-    vision = CLIPVisionConfig(
+    siglip = release == "llava-siglip"
+    tower: Any = SiglipVisionConfig if siglip else CLIPVisionConfig
+    vision = tower(
         hidden_size=TOWER_WIDTH, intermediate_size=96, num_hidden_layers=3, num_attention_heads=1,
-        image_size=TILE, patch_size=PATCH,
+        image_size=TILE, patch_size=PATCH, **({"vision_use_head": False} if siglip else {}),
     )  # fmt: skip
     rows = release in NEWLINE
     kind: Any = LlavaNextForConditionalGeneration if rows else LlavaForConditionalGeneration
     config = kind.config_class(
-        vision_config=vision, text_config=text, image_token_index=320, vision_feature_layer=-2
+        vision_config=vision,
+        text_config=text,
+        image_token_index=320,
+        vision_feature_layer=-1 if siglip else -2,
+        vision_feature_select_strategy="full" if siglip else "default",
     )
     torch.manual_seed(0)
     model = kind(config).eval()
@@ -133,6 +140,8 @@ def flat_config(release: str) -> dict[str, Any]:
     if release.startswith("lrs-vqa"):
         config |= {"mm_projector_type": "mlp2x_gelu_after_distillpruner", "llm_layer_list": [1, 2],
                    "slice_block_size": TILE, "mm_spatial_pool_mode": "bilinear"}  # fmt: skip
+    if release == "llava-siglip":
+        config |= {"mm_vision_tower": "google/siglip-so400m-patch14-384"}
     if release == "uhr-bat":
         config |= {"multiscale_target_sizes": list(SIDES), "scale_residual_base": 16}
     return config

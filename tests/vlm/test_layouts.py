@@ -168,6 +168,16 @@ def test_uhr_bats_mlp_may_lie_without_its_prefix(copy_of) -> None:
     assert answer_of(path) == before
 
 
+def test_a_tower_takes_the_pixels_and_gives_the_state_it_was_trained_with(originals) -> None:
+    models: list[Any] = [load_model(str(originals[name]), device="cpu")
+                         for name in ("llava-1.6-qwen", "llava-siglip")]  # fmt: skip
+    clip, siglip = (model.model.config for model in models)
+    assert (clip.vision_feature_layer, clip.vision_feature_select_strategy) == (-2, "default")
+    assert (siglip.vision_feature_layer, siglip.vision_feature_select_strategy) == (-1, "full")
+    assert models[1].fill == (128, 128, 128)
+    assert load_card(str(originals["llava-siglip"])).tokens_per_tile == (TILE // PATCH) ** 2
+
+
 def test_a_siglip_tower_is_told_by_its_shapes() -> None:
     inner = "model.vision_tower.vision_tower.vision_model."
     shapes = {

@@ -21,12 +21,15 @@ from uhrqa.vlm.stock_config import TOWER, stock_config
 
 STOCK_TOWER = "model.vision_tower."
 RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^model\.vision_tower\.vision_tower\.(?:vision_model\.)?", STOCK_TOWER),
+    (r"^model\.vision_tower\.vision_tower\.", STOCK_TOWER),
     (r"^model\.mm_projector\.(?:mlp_projector\.)?0\.", "model.multi_modal_projector.linear_1."),
     (r"^model\.mm_projector\.(?:mlp_projector\.)?2\.", "model.multi_modal_projector.linear_2."),
     (r"^model\.(embed_tokens|layers|norm)\.", r"model.language_model.\1."),
 )
-"""Patterns of original names and what stock names have there, in order."""
+"""Patterns of original names and what stock names have there, in order.
+
+The `vision_model.` that follows a tower's name is left to transformers, which reads it or not.
+"""
 
 DROPPED = re.compile(r"rotary_emb\.inv_freq$|embeddings\.position_ids$")
 """Tables that old files hold and that are computed now."""

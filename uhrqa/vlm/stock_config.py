@@ -61,12 +61,29 @@ def stock_config(
         "model_type": family,
         "vision_config": vision,
         "text_config": text,
-        "vision_feature_layer": config.get("mm_vision_select_layer", -2),
+        "vision_feature_layer": _feature_layer(config, shapes, vision),
         "vision_feature_select_strategy": "default" if clip and wanted == "patch" else "full",
         # The original splices at -200, which is no token; one past the vocabulary is none either.
         "image_token_index": text.get("vocab_size", 0),
         "tie_word_embeddings": bool(config.get("tie_word_embeddings", False)),
     }
+
+
+def _feature_layer(config: Mapping[str, Any], shapes: Shapes, vision: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Which state of the tower is taken.
+
+    Of a SigLIP tower the original takes the last but one and stores no layer behind it, whatever
+    the configuration says; of what is stored it is the last.
+    """
+    if vision["model_type"] == "clip_vision_model":
+        return config.get("mm_vision_select_layer", -2)
+    whole = KNOWN_TOWERS.get(_tower_name(config), {}).get("num_hidden_layers")
+    stored = any(name.startswith(TOWER) for name in shapes)
+    return -1 if stored and vision["num_hidden_layers"] != whole else -2
+
+
+def _tower_name(config: Mapping[str, Any]) -> str:
+    return str(config.get("mm_vision_tower") or "none").rpartition("/")[2]
 
 
 def text_config(config: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
@@ -107,12 +124,11 @@ def vision_config(
         return _given_tower(tower)
     if any(name.startswith(TOWER) for name in shapes):
         return _tower_from_shapes(shapes)
-    name = str(config.get("mm_vision_tower") or "none")
-    known = KNOWN_TOWERS.get(name.rpartition("/")[2])
+    known = KNOWN_TOWERS.get(_tower_name(config))
     if known is None:
         raise CheckpointError(
-            f"the vision tower '{name}' is not stored and not known; give its directory: "
-            "`vision_tower` in a card, or uhrqa models convert --vision-tower DIRECTORY"
+            f"the vision tower '{config.get('mm_vision_tower')}' is not stored and not known; give "
+            "its directory: `vision_tower` in a card, or uhrqa models convert --vision-tower DIRECTORY"
         )
     return dict(known)
 
