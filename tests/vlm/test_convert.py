@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from tests.originals import (
     RELEASES,
+    configure,
     edit,
     own_tensors,
     same,
+    state_of,
     stock_model,
 )
 from uhrqa import ask, load_model
@@ -99,3 +102,22 @@ def test_a_failed_convert_leaves_nothing_behind(copy_of, tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match="1 missing"):
         convert(str(path), tmp_path / "out")
     assert [file.name for file in tmp_path.iterdir()] == ["longva"]
+
+
+def test_convert_keeps_the_precision_and_tied_embeddings(copy_of, tmp_path: Path) -> None:
+    path = copy_of("lrs-vqa-qwen2")
+    configure(path, tie_word_embeddings=True)
+
+    def halve(state: dict[str, Tensor]) -> None:
+        del state["lm_head.weight"]
+        state.update({name: value.half() for name, value in state.items()})
+
+    edit(path, halve)
+    before: Any = load_model(str(path), device="cpu")
+    assert before.model.lm_head.weight is before.model.get_input_embeddings().weight
+    done = convert(str(path), tmp_path / "out")
+    stored = state_of(done.path) | load_file(done.path / "rfm.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    after: Any = load_model(str(done.path), device="cpu")
+    assert same(after.model.state_dict(), before.model.state_dict())
+    assert after.model.lm_head.weight is after.model.get_input_embeddings().weight

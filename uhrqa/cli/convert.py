@@ -11,6 +11,7 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.complete import complete_model
 from uhrqa.cli.console import dump_json, print_result
 from uhrqa.cli.report import count_text
+from uhrqa.cli.signals import end_at_once, end_with_cleanup
 
 EPILOG = opt.examples(
     "uhrqa models convert downloads/UHR-BAT uhr-bat",
@@ -44,7 +45,11 @@ def convert(
     """
     from uhrqa.vlm.convert import convert as write
 
-    done = write(source, target, vision_tower=vision_tower)
+    end_with_cleanup()
+    try:
+        done = write(source, target, vision_tower=vision_tower)
+    finally:
+        end_at_once()
     if given.settings.format == "json":
         report = {
             "schema": SCHEMA,

@@ -128,7 +128,7 @@ def vision_config(
     if known is None:
         raise CheckpointError(
             f"the vision tower '{config.get('mm_vision_tower')}' is not stored and not known; give "
-            "its directory: `vision_tower` in a card, or uhrqa models convert --vision-tower DIRECTORY"
+            "its directory: `vision_tower` in a card, or models convert --vision-tower DIRECTORY"
         )
     return dict(known)
 
