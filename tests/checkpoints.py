@@ -30,12 +30,12 @@ TEMPLATE = (
 )
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of a few hundred tokens with a chat template."""
+def make_tokenizer(image: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of a few hundred tokens with a chat template, and a token for the image."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(["<image>"] if image else [])]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
     core.train_from_iterator(WORDS, trainer)

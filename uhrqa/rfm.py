@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,20 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     """
     with _opened(file, "pt") as tensors:
         state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    return rfm_of(state, decoder, file)
+
+
+def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Module:
+    """An RFM of its tensors, strictly.
+
+    Args:
+        state: tensors by their names in an RFM's file.
+        decoder: gives architecture, device and dtype.
+        file: where they come from, for messages.
+
+    Raises:
+        CheckpointError: they do not fit the decoder.
+    """
     rfm = empty_rfm(decoder, _depth(file, state))
     weight = next(decoder.parameters())
     try:

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
 
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
-READ = ("model*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+READ = (
+    "model*.safetensors", "multiscale.safetensors", "*.json", "*.jinja", "*.model", "merges.txt",
+    "vocab.txt",
+)  # fmt: skip
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
-SILENT = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
+SILENT = (
+    "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
+    "paper", "notes",
+)  # fmt: skip
 """Fields of a card that decide nothing by themselves."""
 
 
@@ -72,10 +78,12 @@ def _model(card: Card) -> dict[str, object]:
     from uhrqa.vlm.card import cached_snapshot
 
     directory = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
+    tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
     return {
         "directory": str(directory.resolve()),
         "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
         "files": {file.name: _stamp(file) for file in _files(card, directory)},
+        **({"tower": [_stamp(file) for file in tower]} if tower else {}),
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
+    from uhrqa.vlm.multiscale import Multiscale
     from uhrqa.vlm.placement import Placement
 
 
@@ -117,7 +118,7 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
-    def placement(self) -> Placement | None:
+    def placement(self) -> Placement | Multiscale | None:
         """Tables of UHR-BAT Eq. 5, where the checkpoint brings them."""
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,14 +20,16 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.errors import QuestionError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
-from uhrqa.rfm import load_rfm
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.device import choose_attention, choose_device, choose_dtype
+from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import load_strictly, load_tokenizer, read_normalisation, weights_of
+from uhrqa.vlm.loading import load_strictly, load_tokenizer, normalisation_of, weights_of
+from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.source import source_of
 
 TILE_BATCH = 32
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
@@ -44,7 +46,7 @@ class Family(ABC):
         tokenizer: of the checkpoint.
         mean: `[3, 1, 1]` of the channels in [0, 1], on the model's device.
         std: `[3, 1, 1]`, alike.
-        placement: tables of UHR-BAT Eq. 5, where there are any.
+        placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
     """
 
@@ -55,7 +57,7 @@ class Family(ABC):
     tokenizer: PreTrainedTokenizerBase
     mean: Tensor
     std: Tensor
-    placement: Placement | None = None
+    placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
 
     @abstractmethod
@@ -105,23 +107,25 @@ class Family(ABC):
         place = choose_device(device)
         backend = choose_attention(attention, place)
         path = weights_of(card)
+        source = source_of(card, path)
+        family = card.family if source is None else source.layout.family
         kind: type[PreTrainedModel] = getattr(
-            transformers, f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+            transformers, f"{FAMILIES[family].kind}ForConditionalGeneration"
         )
         model = load_strictly(
             kind,
             path,
             dtype=choose_dtype(dtype, place),
             attention="sdpa",  # of the vision tower: its sequences are short
+            source=source,
         )
         model.to(place)
         decoder = model.get_decoder()
         decoder.set_attn_implementation(probed_name(backend))
-        focus = Path(rfm) if rfm else path / card.rfm if card.rfm else None
-        tables = Placement.load(path / card.placement) if card.placement else None
+        tables = load_tables(card, path, source)
         mean, std = (
             torch.tensor(part, device=place).view(3, 1, 1)
-            for part in read_normalisation(path, card.family)
+            for part in normalisation_of(path, family, source)
         )
         return cls(
             card,
@@ -130,7 +134,7 @@ class Family(ABC):
             mean,
             std,
             tables.to(place) if tables else None,
-            load_rfm(focus, decoder) if focus else None,
+            load_focus(card, path, source, decoder, rfm),
         )
 
     @property
@@ -214,7 +218,7 @@ class Family(ABC):
         return tuple(self.tokenizer(self.card.between, add_special_tokens=False).input_ids)
 
     def _render(self, question: str, image: str) -> str:
-        if not self.tokenizer.chat_template:
+        if not (self.card.template and self.tokenizer.chat_template):
             return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
@@ -301,7 +305,7 @@ class Family(ABC):
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
-        inputs = sequence.inputs()
+        inputs = self._refined(sequence).inputs()
         prefill, step = 0.0, 0
         for step in range(max_new_tokens):
             hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
@@ -317,6 +321,15 @@ class Family(ABC):
         total = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
         return Generation(text, tuple(ids), step, prefill, total - prefill)
+
+    def _refined(self, sequence: Sequence) -> Sequence:
+        """The sequence whose visual tokens passed UHR-BAT's MLP, where the checkpoint has it."""
+        if not isinstance(self.placement, Multiscale):
+            return sequence
+        embeds = sequence.embeds.clone()
+        kept = embeds[0, sequence.visual].to(self.placement.maps)
+        embeds[0, sequence.visual] = self.placement(kept).to(embeds)
+        return replace(sequence, embeds=embeds)
 
     def _stop_ids(self) -> set[int]:
         stops: set[int] = set()

@@ -18,6 +18,8 @@ from transformers.utils import logging
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm.card import Card, cached_snapshot
 from uhrqa.vlm.families import FAMILIES, Normalisation
+from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
+from uhrqa.vlm.source import Source
 
 
 def weights_of(card: Card) -> Path:
@@ -39,12 +41,59 @@ def weights_of(card: Card) -> Path:
 
 
 def load_strictly(
-    kind: type[PreTrainedModel], path: Path, *, dtype: torch.dtype | str, attention: str
+    kind: type[PreTrainedModel],
+    path: Path,
+    *,
+    dtype: torch.dtype | str,
+    attention: str,
+    source: Source | None = None,
 ) -> Any:  # noqa: ANN401 - an instance of `kind`
     """A model with every weight from the file and no weight left over.
 
+    Args:
+        kind: its class.
+        path: its directory.
+        dtype: of the weights.
+        attention: of every part.
+        source: how a checkpoint in the original LLaVA layout maps to `kind`.
+
     Raises:
         CheckpointError: keys missing, unexpected or of another shape, or the file is damaged.
+    """
+    if source is None:
+        model, report = _read(kind, path, dtype, attention)
+        return _checked(model, report, path)
+    config: Any = kind.config_class.from_dict(source.layout.config)  # type: ignore[union-attr]
+    mapping = dict(RENAMES)
+    model, report = _read(kind, path, dtype, attention, config=config, key_mapping=mapping)
+    aside = {name for name in report["unexpected_keys"] if source.layout.sets_aside(name)}
+    report = {**report, "unexpected_keys": set(report["unexpected_keys"]) - aside}
+    if source.tower is not None:
+        absent = {name for name in report["missing_keys"] if name.startswith(STOCK_TOWER)}
+        report["missing_keys"] = set(report["missing_keys"]) - absent
+        model.model.vision_tower = _load_tower(model, source.tower, dtype, attention)
+    return _checked(model, report, path)
+
+
+def _load_tower(model: Any, path: Path, dtype: torch.dtype | str, attention: str) -> Any:  # noqa: ANN401
+    """A vision tower from its own checkpoint, which may hold a text tower as well."""
+    kind = type(model.model.vision_tower)
+    config = model.config.vision_config
+    tower, report = _read(kind, path, dtype, attention, config=config)
+    return _checked(tower, {**report, "unexpected_keys": ()}, path)
+
+
+def _read(
+    kind: type[PreTrainedModel],
+    path: Path,
+    dtype: torch.dtype | str,
+    attention: str,
+    **how: Any,  # noqa: ANN401 - passed on
+) -> tuple[Any, Mapping[str, Any]]:
+    """A model, and transformers' report of what was read.
+
+    Raises:
+        CheckpointError: the file is damaged.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -58,6 +107,7 @@ def load_strictly(
             attn_implementation=attention,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported: refused below, by name
+            **how,
         )
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
@@ -65,9 +115,13 @@ def load_strictly(
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
+    return model, report
+
+
+def _checked(model: Any, report: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
     if fault := _fault(report):
         raise CheckpointError(
-            f"{path}: {fault}; the files do not match config.json ({kind.__name__})"
+            f"{path}: {fault}; the files do not match config.json ({type(model).__name__})"
         )
     return model.eval().requires_grad_(False)
 
@@ -99,6 +153,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             path, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
+        if (path / "tokenizer.model").is_file() and not (path / "tokenizer.json").is_file():
+            raise CheckpointError(
+                f"{path}: its tokenizer is a sentencepiece model, which could not be read; "
+                "install what reads one: pip install 'uhrqa[sentencepiece]'"
+            ) from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
     if not tokenizer.chat_template and (path / "chat_template.json").is_file():
@@ -107,13 +166,25 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def read_normalisation(path: Path, family: str) -> Normalisation:
-    """Channel means and deviations in [0, 1], the family's when the checkpoint gives none.
+def normalisation_of(path: Path, family: str, source: Source | None) -> Normalisation:
+    """Channel means and deviations in [0, 1] of a checkpoint, or of its vision tower.
 
     Raises:
         CheckpointError: the processor's file is damaged.
     """
     usual = FAMILIES[family].normalisation
+    if source is not None:
+        usual = source.layout.normalisation
+        usual = read_normalisation(source.tower, usual) if source.tower else usual
+    return read_normalisation(path, usual)
+
+
+def read_normalisation(path: Path, usual: Normalisation) -> Normalisation:
+    """Channel means and deviations in [0, 1], `usual` when the directory gives none.
+
+    Raises:
+        CheckpointError: the processor's file is damaged.
+    """
     for name in ("preprocessor_config.json", "processor_config.json"):
         if not (path / name).is_file():
             continue
