@@ -41,7 +41,7 @@ def test_json_on_stdout_is_alone_and_holds_everything(synth) -> None:
 
 
 def test_a_report_of_the_rows_needs_no_model_and_is_the_same(synth, uhrqa, monkeypatch) -> None:
-    from uhrqa.cli import eval as command
+    from uhrqa.cli import evaluating as command
 
     first = synth("-o", "rows.jsonl", "--json", "first.json")
     monkeypatch.setattr(command, "load", lambda *_: pytest.fail("a model is loaded"))
