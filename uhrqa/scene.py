@@ -134,7 +134,7 @@ class Scene:
         return rows * cols
 
     def tokens(self, level: Level, tiles: Iterable[Tile] | None = None) -> VisualTokens:
-        """Visual tokens of some tiles of a level (all by default), as the model packs them.
+        """Visual tokens of some tiles of a level (all by default), in raster order.
 
         Tokens that show only padding are left out. Encodes what is not cached.
 
@@ -201,7 +201,7 @@ class Scene:
     def _lay_out(
         self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
     ) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid, or tile by tile."""
+        """Tokens of tiles in the raster order of the level's whole token grid."""
         cell = float(self.cell(level))
         side = self.model.card.dims.vision.side // self._pool(level)
         corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
@@ -209,9 +209,7 @@ class Scene:
         place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
         rows, cols = self.token_grid(level)
         shown = (place[:, 0] < rows) & (place[:, 1] < cols)
-        order = torch.arange(len(place))
-        if self.model.card.packing == "raster":
-            order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
+        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
         order = order[shown[order]]
         place = place[order]
         sy, sx = level.scale
@@ -228,6 +226,10 @@ class Scene:
             torch.tensor([[rows, cols]]).expand(count, -1),
             torch.ones(count, dtype=torch.int64),
         )
+
+    def features_of(self, tokens: VisualTokens) -> Tensor:
+        """`[N, D]` what enters the decoder, without what its inner layers add."""
+        return tokens.embed[:, : self.model.card.dims.decoder.width]
 
     def relevance_source(self, source: str) -> str:
         """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.

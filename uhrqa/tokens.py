@@ -51,6 +51,11 @@ class VisualTokens:
         parts = [getattr(self, field.name)[index] for field in fields(self)[1:]]
         return VisualTokens(self.embed[on_device], *parts)
 
+    def runs(self) -> Tensor:
+        """`[N]` int64, how often the level has changed before each token."""
+        changes = (self.level[1:] != self.level[:-1]).long()
+        return torch.cat([changes.new_zeros(min(1, len(self))), changes]).cumsum(0)
+
     def centres(self) -> Tensor:
         """`[N, 2]` (x, y) of the boxes' centres, source pixels."""
         return (self.box[:, :2] + self.box[:, 2:]) / 2

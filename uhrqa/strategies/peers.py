@@ -38,7 +38,7 @@ class DivPrune:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
-        picks = farthest_apart(unit_features(tokens.embed, scene.seed), room).sort().values
+        picks = farthest_apart(unit_features(scene.features_of(tokens), scene.seed), room).sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
 
 
@@ -63,7 +63,7 @@ class CdPruner:
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
         near = scores.argsort(descending=True, stable=True)[: self.candidates * room]
-        unit = unit_features(tokens.embed[near.to(tokens.embed.device)], scene.seed)
+        unit = unit_features(scene.features_of(tokens.take(near)), scene.seed)
         picks = near[conditional_dpp(unit, scores[near].to(unit), room)].sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks), scores[picks])
 
@@ -84,8 +84,9 @@ class Dart:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
-        longest = tokens.embed.float().norm(dim=1).argsort(descending=True, stable=True)
-        unit = unit_features(tokens.embed, scene.seed)
+        features = scene.features_of(tokens)
+        longest = features.float().norm(dim=1).argsort(descending=True, stable=True)
+        unit = unit_features(features, scene.seed)
         picks = least_alike(unit, longest[: min(self.pivots, room)].cpu(), room).sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
 

@@ -152,7 +152,7 @@ class RegionMerge:
         if self.partition == "grid":
             return grid_regions(centres, count)
         return kmeans_regions(
-            tokens.embed.float(),
+            scene.features_of(tokens).float(),
             centres.to(tokens.embed.device),
             count,
             seed=scene.seed,

@@ -74,7 +74,7 @@ class Sequence:
         if self.positions is not None:
             inputs["position_ids"] = self.positions
         if self.deep is not None:
-            seen = self.visual.new_zeros(1, self.embeds.shape[1], dtype=self.visual.dtype).bool()
+            seen = self.visual.new_zeros(1, self.embeds.shape[1]).bool()
             seen[0, self.visual] = True
             inputs |= {"visual_pos_masks": seen, "deepstack_visual_embeds": list(self.deep)}
         return inputs

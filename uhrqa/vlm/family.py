@@ -72,8 +72,25 @@ class Family(ABC):
         """
 
     def order(self, tokens: VisualTokens) -> Tensor:
-        """`[N]` which token stands where; as they come unless a family was trained otherwise."""
-        return torch.arange(len(tokens))
+        """`[N]` which token stands where.
+
+        As they come; where the card packs by tiles, tokens in raster order one tile after the
+        other. An order that a strategy chose stays.
+        """
+        run = tokens.runs()
+        side = self.card.dims.vision.side // self.card.pool
+        sides = torch.full_like(run, side)
+        if not self.card.pool_thumbnail:
+            sides[tokens.level == 0] = self.card.dims.vision.side
+        rows, cols = tokens.row, tokens.col
+        later = (run[1:] > run[:-1]) | (rows[1:] > rows[:-1])
+        raster = later | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
+        order = torch.arange(len(tokens))
+        if self.card.packing != "tiles" or not raster.all() or (tokens.weight > 1).any():
+            return order
+        for key in (cols, rows, cols // sides, rows // sides, run):  # the last counts most
+            order = order[key[order].argsort(stable=True)]
+        return order
 
     def positions(self, slots: Tensor, tokens: VisualTokens, length: int) -> Tensor | None:
         """Rotary positions of a sequence; None where they count up from 0.
@@ -239,8 +256,7 @@ class Family(ABC):
         """See `VisionLanguageModel.assemble`."""
         order = self.order(tokens)
         placed = tokens.take(order)
-        changes = (placed.level[1:] != placed.level[:-1]).long()
-        run = torch.cat([torch.zeros(min(1, len(placed)), dtype=torch.int64), changes]).cumsum(0)
+        run = placed.runs()
         slots = len(prompt.before) + torch.arange(len(placed)) + run * len(prompt.between)
         length = prompt.length(tokens)
         ids = torch.zeros(length, dtype=torch.int64)

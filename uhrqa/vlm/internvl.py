@@ -20,5 +20,6 @@ class InternVL(Family):
         return projected
 
     def order(self, tokens: VisualTokens) -> Tensor:
-        """The thumbnail behind the tiles, as in training."""
-        return (tokens.level == 0).long().argsort(stable=True)
+        """Tile by tile, the thumbnail behind them, as in training."""
+        order = super().order(tokens)
+        return order[(tokens.level[order] == 0).long().argsort(stable=True)]
