@@ -85,9 +85,9 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
     """
     heads, width = query.shape[1], query.shape[-1]
     shared = key.shape[1]
-    keys = key[0][:, probe.columns].float()  # [K, N, d]
+    keys = key[0][:, probe.columns.to(key.device)].float()  # [K, N, d]
     total = torch.zeros(len(probe.columns), dtype=torch.float32, device=query.device)
-    for rows in probe.rows.split(ROW_CHUNK):
+    for rows in probe.rows.to(query.device).split(ROW_CHUNK):  # layers may lie on several devices
         picked = query[0][:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
         logits = picked @ keys.transpose(1, 2) * scaling
         total += logits.softmax(-1).sum((0, 1))

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 FORMAT = "uhrqa-rfm"
@@ -76,12 +77,13 @@ def rfm_depth(file: Path) -> int:
         return _depth(file, tensors.keys())
 
 
-def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
+def load_rfm(file: Path, decoder: nn.Module, device: torch.device | None = None) -> nn.Module:
     """Read an RFM for a decoder, strictly.
 
     Args:
         file: safetensors file.
-        decoder: the text decoder it was distilled from; gives architecture, device and dtype.
+        decoder: the text decoder it was distilled from; gives architecture and dtype.
+        device: where it goes; the decoder's when None.
 
     Raises:
         CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
@@ -89,10 +91,13 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     with _opened(file, "pt") as tensors:
         state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     rfm = empty_rfm(decoder, _depth(file, state))
-    weight = next(decoder.parameters())
+    weight = next(decoder.parameters())  # the embeddings, in the precision that computes
+    place = device or weight.device
     try:
         rfm.load_state_dict(
-            {key: value.to(weight) for key, value in state.items()}, strict=True, assign=True
+            {key: value.to(place, weight.dtype) for key, value in state.items()},
+            strict=True,
+            assign=True,
         )
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]

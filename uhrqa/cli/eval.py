@@ -63,7 +63,7 @@ def evaluate() -> None:
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", "device", "dtype", "attention", "seed", *opt.MESSAGES)
+@opt.share(*opt.LOADING, "seed", *opt.MESSAGES)
 def synth(
     *,
     strategy: opt.Strategies = None,
@@ -144,7 +144,7 @@ def _plan(
     from uhrqa.evaluation.run import Plan
     from uhrqa.evaluation.source import BENCHMARK
     from uhrqa.strategies import STRATEGIES, make_strategy
-    from uhrqa.vlm.device import choose_device, choose_dtype
+    from uhrqa.vlm.device import choose_device, precision_text
 
     settings = given.settings
     choices = [choose(settings, {}, strategy=name) for name in names or sorted(STRATEGIES)]
@@ -160,7 +160,7 @@ def _plan(
     card = choices[0].card
     manifest = {
         "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
-        "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
+        "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         "benchmark": BENCHMARK,
         **asdict(source),
@@ -206,7 +206,7 @@ def _run(plan: Plan, manifest: dict[str, Any], output: Path | None, given: opt.G
 
     with RowLog(manifest, output) as log:
         try:
-            evaluate(plan, lambda: load(given.settings, given.quiet), log, progress)
+            evaluate(plan, lambda: load(given), log, progress)
         except BaseException:
             if not given.quiet and output is not None and log.done:
                 print_note(f"uhrqa: {len(log.done)} rows are in {output}; run it again to go on")

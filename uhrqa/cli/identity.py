@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
 
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
-READ = ("model*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+READ = (
+    "model*.safetensors",
+    "pytorch_model*.bin",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "merges.txt",
+    "vocab.txt",
+)
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 SILENT = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
 """Fields of a card that decide nothing by themselves."""
@@ -40,7 +48,7 @@ def identity(
         ConfigError: a device that this machine does not have.
     """
     from uhrqa.strategies import make_strategy
-    from uhrqa.vlm.device import choose_device, choose_dtype
+    from uhrqa.vlm.device import choose_device, precision_text
 
     strategy: Any = make_strategy(choice.strategy, choice.all_options)
     return {
@@ -52,7 +60,7 @@ def identity(
         "tiles": choice.budget.tiles,
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
-        "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
+        "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         "evidence": evidence,
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
@@ -69,9 +77,7 @@ def checkpoint_stamp(card: Card) -> str:
 
 
 def _model(card: Card) -> dict[str, object]:
-    from uhrqa.vlm.card import cached_snapshot
-
-    directory = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
+    directory = card.find_weights()
     return {
         "directory": str(directory.resolve()),
         "card": {key: value for key, value in asdict(card).items() if key not in SILENT},

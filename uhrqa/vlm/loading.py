@@ -1,50 +1,88 @@
-"""Reading a checkpoint from disk: strictly, offline, safetensors only.
+"""Reading a checkpoint from disk: strictly, offline, and from safetensors unless told otherwise.
 
 transformers fills missing weights with random numbers and says so in a log line; here that is an
-error.
+error. Headers are read first, so that a file that is cut short or missing is named as such.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from uhrqa.errors import CheckpointError
-from uhrqa.vlm.card import Card, cached_snapshot
+from uhrqa.errors import CheckpointError, ConfigError
+from uhrqa.vlm.card import Card
 from uhrqa.vlm.families import FAMILIES, Normalisation
+from uhrqa.vlm.headers import TOKENIZERS, check_dtypes, find_pickles, has_safetensors, read_headers
 
 
-def weights_of(card: Card) -> Path:
-    """The directory of a card's weights.
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a checkpoint is loaded; see `load_model`."""
+
+    device: str | None = None
+    dtype: str | None = None
+    attention: str = "sdpa"
+    rfm: str | Path | None = None
+    allow_pickle: bool = False
+    device_map: str | None = None
+    quantize: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device_map and self.device not in (None, "auto"):
+            raise ConfigError(
+                f"device_map {self.device_map} chooses the devices; leave out device {self.device}"
+            )
+
+
+def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
+    """The directory of a card's weights, whose files have been looked through.
 
     Raises:
-        CheckpointError: a hub id that is not in the cache, or no safetensors there.
+        CheckpointError: a hub id that is not in the cache, no weights there, or files that are
+            pickled, missing, cut short or of an unknown dtype.
     """
-    path = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
-    if not any(path.glob("model*.safetensors")):
-        pickles = sorted(file.name for file in [*path.glob("*.bin"), *path.glob("*.pt*")])
-        if pickles:
-            raise CheckpointError(
-                f"{path}: weights are pickled ({pickles[0]}), which can run code when read; "
-                "convert them to safetensors, for example with transformers' save_pretrained"
-            )
-        raise CheckpointError(f"{path}: no model*.safetensors; is the download complete?")
+    path = card.find_weights()
+    if not is_pickled(path, allow_pickle=allow_pickle):
+        check_dtypes(path, read_headers(path))
     return path
 
 
+def is_pickled(path: Path, *, allow_pickle: bool) -> bool:
+    """Whether weights are to be read from a pickle: allowed, and there is nothing better."""
+    return allow_pickle and not has_safetensors(path) and bool(find_pickles(path))
+
+
 def load_strictly(
-    kind: type[PreTrainedModel], path: Path, *, dtype: torch.dtype | str, attention: str
+    kind: type[PreTrainedModel],
+    path: Path,
+    *,
+    dtype: torch.dtype | str,
+    attention: str,
+    placing: Mapping[str, Any] | None = None,
+    pickled: bool = False,
 ) -> Any:  # noqa: ANN401 - an instance of `kind`
     """A model with every weight from the file and no weight left over.
 
+    Args:
+        kind: class of the model.
+        path: directory of the checkpoint.
+        dtype: of the weights, or `auto` for the checkpoint's own.
+        attention: backend of all parts.
+        placing: see `choose_placing`.
+        pickled: read pickles, of which only tensors are taken, in place of safetensors.
+
     Raises:
-        CheckpointError: keys missing, unexpected or of another shape, or the file is damaged.
+        CheckpointError: keys missing, unexpected or of another shape, weights that are no numbers,
+            or the file is damaged.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -53,15 +91,21 @@ def load_strictly(
             path,
             dtype=dtype,
             local_files_only=True,
-            use_safetensors=True,
+            use_safetensors=not pickled,
             trust_remote_code=False,
             attn_implementation=attention,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported: refused below, by name
+            **(placing or {}),
         )
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
         raise
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: the pickle holds more than tensors, which may be code: not read; convert it "
+            "to safetensors where you trust it"
+        ) from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
@@ -69,7 +113,28 @@ def load_strictly(
         raise CheckpointError(
             f"{path}: {fault}; the files do not match config.json ({kind.__name__})"
         )
+    check_finite(path, model)
     return model.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def check_finite(path: Path, model: nn.Module) -> None:
+    """Refuse weights that are no numbers: the sum of a tensor shows whether one of them is none.
+
+    Raises:
+        CheckpointError: how many tensors, and which first.
+    """
+    names, sums = [], []
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta:
+            names.append(name)
+            sums.append(weight.sum(dtype=torch.float32).cpu())
+    bad = [name for name, total in zip(names, sums, strict=True) if not total.isfinite()]
+    if bad:
+        raise CheckpointError(
+            f"{path}: NaN or infinite weights in {len(bad)} of {len(names)} tensors, first "
+            f"{bad[0]}; the training that made them failed, or the files are damaged"
+        )
 
 
 def _fault(report: Mapping[str, Any]) -> str | None:
@@ -94,6 +159,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: its files are missing or damaged.
     """
+    if not any((path / name).is_file() for name in TOKENIZERS):
+        raise CheckpointError(
+            f"{path}: no tokenizer (none of {', '.join(TOKENIZERS)}); copy it from the checkpoint "
+            "that this one was made from"
+        )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
