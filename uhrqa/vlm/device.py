@@ -107,7 +107,7 @@ def choose_placing(
     if quantize:
         _need(f"quantize {quantize}", ("bitsandbytes", "accelerate"), "quant")
         placing.setdefault("device_map", {"": device})
-        placing["quantization_config"] = _quantisation(quantize)
+        placing["quantization_config"] = _quantisation(quantize, device)
     return placing
 
 
@@ -119,7 +119,7 @@ def _need(what: str, packages: tuple[str, ...], extra: str) -> None:
             )
 
 
-def _quantisation(quantize: str) -> Any:  # noqa: ANN401 - untyped in transformers
+def _quantisation(quantize: str, device: torch.device) -> Any:  # noqa: ANN401 - untyped there
     """Settings of bitsandbytes; a list of our own replaces the parts it would spare by itself."""
     from transformers import BitsAndBytesConfig
 
@@ -127,7 +127,10 @@ def _quantisation(quantize: str) -> Any:  # noqa: ANN401 - untyped in transforme
     if quantize == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=spared)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", llm_int8_skip_modules=spared
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
+        llm_int8_skip_modules=spared,
     )
 
 
