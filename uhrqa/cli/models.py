@@ -1,4 +1,7 @@
-"""`uhrqa models`: the model cards there are."""
+"""`uhrqa models`: the model cards there are, and commands about checkpoints.
+
+Each of these commands is a function in a module of its own, put into the group at the end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from uhrqa.cli import inspect
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, fold, print_note, print_result
 from uhrqa.errors import UhrqaError
@@ -14,20 +18,26 @@ from uhrqa.errors import UhrqaError
 if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, invoke_without_command=True)
 
 EPILOG = opt.examples("uhrqa models", "uhrqa models --json")
 SCHEMA = "uhrqa.models/1"
 
 
-@app.command(epilog=EPILOG)
+@app.callback(epilog=EPILOG)
 @opt.share(*opt.PRINTING)
-def models(given: opt.Given) -> None:
+def models(ctx: typer.Context, given: opt.Given) -> None:
     """List the models there are.
 
     A directory that holds a checkpoint, or a hub id that is in the local cache, can be named with
     -m as well.
     """
+    if ctx.invoked_subcommand is None:
+        list_models(given)
+
+
+def list_models(given: opt.Given) -> None:
+    """Print every card, and a warning for each that cannot be used."""
     from uhrqa.vlm.card import list_cards
 
     cards, faults = read_cards(list_cards())
@@ -78,3 +88,6 @@ def _describe(card: Card) -> str:
         f"  {card.paper}" if card.paper else "",
     ]
     return "\n".join(fold(line, 2) for line in lines if line) + "\n"
+
+
+app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)

@@ -224,15 +224,11 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
         CheckpointError: weights are missing, mismatched, pickled or damaged.
         ConfigError: no such device, dtype, attention backend or package here.
     """
-    import importlib
-
     from uhrqa.vlm.card import load_card
-    from uhrqa.vlm.families import FAMILIES
+    from uhrqa.vlm.families import find_class
 
     card = load_card(name)
-    module, _, attribute = FAMILIES[card.family].place.partition(":")
-    family = getattr(importlib.import_module(module), attribute)
-    model: VisionLanguageModel = family.load(
+    model: VisionLanguageModel = find_class(card.family).load(
         card,
         device=device,
         dtype=dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,3 +96,9 @@ def check_family(name: str, family: str, config: Mapping[str, Any]) -> None:
     raise CheckpointError(
         f"{name}: model_type '{family}' is not supported{why}; supported: {', '.join(FAMILIES)}"
     )
+
+
+def find_class(family: str) -> Any:  # noqa: ANN401 - a `Family`, whose module this imports
+    """The class of a family."""
+    module, _, attribute = FAMILIES[family].place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

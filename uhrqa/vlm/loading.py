@@ -109,7 +109,7 @@ def load_strictly(
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
-    if fault := _fault(report):
+    if fault := describe_fault(report):
         raise CheckpointError(
             f"{path}: {fault}; the files do not match config.json ({kind.__name__})"
         )
@@ -137,7 +137,7 @@ def check_finite(path: Path, model: nn.Module) -> None:
         )
 
 
-def _fault(report: Mapping[str, Any]) -> str | None:
+def describe_fault(report: Mapping[str, Any]) -> str | None:
     """What a loading report of transformers has to complain of first, in words."""
     if mismatched := sorted(report["mismatched_keys"]):
         name, there, wanted = mismatched[0]
