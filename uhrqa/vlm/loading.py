@@ -119,20 +119,25 @@ def load_strictly(
 
 @torch.inference_mode()
 def check_finite(path: Path, model: nn.Module) -> None:
-    """Refuse weights that are no numbers: the sum of a tensor shows whether one of them is none.
+    """Refuse weights that are no numbers.
+
+    The sum of a tensor shows whether one of them is none, at the speed of memory; where half
+    precision cannot hold the sum, that tensor is looked at number by number.
 
     Raises:
         CheckpointError: how many tensors, and which first.
     """
-    names, sums = [], []
-    for name, weight in model.named_parameters():
-        if weight.is_floating_point() and not weight.is_meta:
-            names.append(name)
-            sums.append(weight.sum(dtype=torch.float32).cpu())
-    bad = [name for name, total in zip(names, sums, strict=True) if not total.isfinite()]
+    weights = {
+        name: weight
+        for name, weight in model.named_parameters()
+        if weight.is_floating_point() and not weight.is_meta
+    }
+    sums = {name: weight.sum() for name, weight in weights.items()}  # a GPU adds while we go on
+    odd = [name for name, total in sums.items() if not total.isfinite()]
+    bad = [name for name in odd if not all(row.isfinite().all() for row in weights[name])]
     if bad:
         raise CheckpointError(
-            f"{path}: NaN or infinite weights in {len(bad)} of {len(names)} tensors, first "
+            f"{path}: NaN or infinite weights in {len(bad)} of {len(weights)} tensors, first "
             f"{bad[0]}; the training that made them failed, or the files are damaged"
         )
 
