@@ -218,6 +218,12 @@ def test_dtypes_no_model_is_built_from(copied) -> None:
     refused(path, "dtype F8_E4M3 of .* weights, first .*mlp.* is not supported; .*bfloat16")
 
 
+def test_weights_that_were_quantised_before(copied) -> None:
+    path = copied("qwen2_5_vl")
+    edit_config(path, quantization_config={"quant_method": "awq", "bits": 4})
+    refused(path, r"already quantised \(awq\).*; take the original checkpoint and --quantize")
+
+
 def as_pickle(path: Path) -> Path:
     """Write a checkpoint's weights as old releases have them."""
     state = load_file(path / "model.safetensors")

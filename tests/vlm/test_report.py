@@ -125,6 +125,9 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "bad template": lambda path: (path / "chat_template.jinja").write_text("nothing"),
     "bad processor": lambda path: (path / "preprocessor_config.json").write_text("[]"),
     "bad rfm": lambda path: (path / "rfm.safetensors").write_bytes(b"{}"),
+    "bad placement": lambda path: save_file(
+        {"position": torch.zeros(3, 2, 2)}, path / "placement.safetensors"
+    ),
     "narrow rfm": lambda path: narrow(path / "rfm.safetensors"),
 }
 

@@ -188,18 +188,27 @@ def _parse(file: Path, raw: bytes) -> dict[str, Any]:
     return content
 
 
-def check_dtypes(directory: Path, entries: Mapping[str, Entry]) -> None:
+def check_dtypes(directory: Path, entries: Mapping[str, Entry], config: Mapping[str, Any]) -> None:
     """Refuse weights in numbers a model cannot be built from.
+
+    Args:
+        directory: of the checkpoint.
+        entries: its tensors.
+        config: its configuration, which says whether they have been quantised.
 
     Raises:
         CheckpointError: how many, which first, and what it is.
     """
+    if isinstance(quantised := config.get("quantization_config"), Mapping):
+        raise CheckpointError(
+            f"{directory}: its weights are already quantised ({quantised.get('quant_method')}), "
+            "which is not supported; take the original checkpoint and --quantize 8bit or 4bit"
+        )
     known = (*DTYPES, *COUNTING)
     if odd := [name for name, entry in entries.items() if entry.dtype not in known]:
         raise CheckpointError(
             f"{directory}: dtype {entries[odd[0]].dtype} of {len(odd)} weights, first {odd[0]}, is "
-            "not supported; use a checkpoint in bfloat16, float16 or float32 (quantised: "
-            "--quantize)"
+            "not supported; use a checkpoint in bfloat16, float16 or float32"
         )
 
 

@@ -52,7 +52,7 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
     """
     path = card.find_weights()
     if not is_pickled(path, allow_pickle=allow_pickle):
-        check_dtypes(path, read_headers(path))
+        check_dtypes(path, read_headers(path), card.config)
     return path
 
 

@@ -173,8 +173,9 @@ class _Found:
         companions = dict(_companions(card, directory))
         for part, entries in companions.items():
             self.entries = {**self.entries, **{f"{part}:{n}": e for n, e in entries.items()}}
-        check_dtypes(directory, weights)
+        check_dtypes(directory, weights, card.config)
         from uhrqa.vlm.expected import check_tokenizer, match, match_rfm  # only now torch
+        from uhrqa.vlm.placement import Placement
 
         self.match = match(kind, card.config, weights, mapping)
         if fault := self.match.fault:
@@ -182,6 +183,8 @@ class _Found:
                 f"{directory}: {fault}; the files do not match config.json ({kind})"
             )
         check_tokenizer(card, directory, self.match.model)
+        if card.placement:
+            Placement.load(directory / card.placement)  # small enough to be read
         if "rfm" in companions and (
             wrong := match_rfm(self.match.model, card.rfm_layers, companions["rfm"])
         ):
