@@ -30,12 +30,12 @@ TEMPLATE = (
 )
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of a few hundred tokens with a chat template."""
+def make_tokenizer(image: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of a few hundred tokens with a chat template, and a token for the image."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(["<image>"] if image else [])]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
     core.train_from_iterator(WORDS, trainer)
@@ -46,7 +46,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_checkpoint(path: Path, decoder: str = "qwen2", context: int = 4096) -> Path:
+def make_checkpoint(
+    path: Path, decoder: str = "qwen2", context: int = 4096, layers: int = 4
+) -> Path:
     """A LLaVA-NeXT checkpoint of random weights, large enough to give varied text."""
     logging.disable_progress_bar()
     tokenizer = make_tokenizer()
@@ -62,7 +64,7 @@ def make_checkpoint(path: Path, decoder: str = "qwen2", context: int = 4096) -> 
     text = DECODERS[decoder](
         hidden_size=48,
         intermediate_size=96,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         vocab_size=320,

@@ -290,9 +290,8 @@ def test_relevance_agrees_with_what_reading_rows_computes(
         before = decoder.config._attn_implementation
         decoder.set_attn_implementation(probed_name("sdpa"))
         probe = RowProbe(full, torch.arange(n - rows, n), torch.arange(columns))
-        assert read_rows(
-            decoder, {"inputs_embeds": torch.empty(1, n, subject.width)}, probe
-        ).shape == (columns,)
+        (scores,) = read_rows(decoder, {"inputs_embeds": torch.empty(1, n, subject.width)}, [probe])
+        assert scores.shape == (columns,)
         decoder.set_attn_implementation(before)
 
     fused = full * 4 * (n * (n + 1) // 2) * d.heads * d.head_dim  # the counter sees none of it

@@ -21,7 +21,7 @@ GROUND = (
 )  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions"),
+    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
     ("relevance_pass",),
     ("scene",),

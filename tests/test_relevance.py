@@ -28,7 +28,7 @@ def test_rows_equal_those_of_the_full_eager_map(config, kind, layer: int) -> Non
     picked = full[:, rows][:, :, columns]  # [H, M, N]
     expected = (picked / picked.sum(-1, keepdim=True)).mean((0, 1))
     model.set_attn_implementation(probed_name("sdpa"))
-    scores = read_rows(model, {"inputs_embeds": embeds}, RowProbe(layer, rows, columns))
+    scores = read_rows(model, {"inputs_embeds": embeds}, [RowProbe(layer, rows, columns)])[0]
     torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
     assert float(scores.sum()) == pytest.approx(1)
 
@@ -48,14 +48,14 @@ def test_an_rfm_of_all_layers_reads_what_the_decoder_reads() -> None:
     model.set_attn_implementation(probed_name("sdpa"))
     embeds = torch.randn(1, 30, 64)
     rows, columns = torch.tensor([29]), torch.arange(20)
-    direct = read_rows(model, {"inputs_embeds": embeds}, RowProbe(2, rows, columns))
+    direct = read_rows(model, {"inputs_embeds": embeds}, [RowProbe(2, rows, columns)])[0]
     rfm = from_layers(model, (0, 1, 2))
     assert torch.equal(
-        direct, read_rows(rfm, {"inputs_embeds": embeds}, RowProbe(2, rows, columns))
+        direct, read_rows(rfm, {"inputs_embeds": embeds}, [RowProbe(2, rows, columns)])[0]
     )
     sparse = from_layers(model, (0, 2))
     assert not torch.equal(
-        direct, read_rows(sparse, {"inputs_embeds": embeds}, RowProbe(1, rows, columns))
+        direct, read_rows(sparse, {"inputs_embeds": embeds}, [RowProbe(1, rows, columns)])[0]
     )
 
 
@@ -65,5 +65,5 @@ def test_a_decoder_without_the_probe_is_a_programming_error() -> None:
         read_rows(
             model,
             {"inputs_embeds": torch.randn(1, 9, 64)},
-            RowProbe(0, torch.tensor([8]), torch.arange(4)),
+            [RowProbe(0, torch.tensor([8]), torch.arange(4))],
         )

@@ -25,6 +25,7 @@ ATTENTION = ("sdpa", "flash_attention_2")
 DEVICE_MAPS = ("auto",)
 QUANTISED = ("8bit", "4bit")
 FORMATS = ("text", "json")
+SPLITS = ("test", "validation")  # of drawn scenes that may be asked about
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
 MAX_NEW_TOKENS = 32  # of an answer, unless more are asked for
 

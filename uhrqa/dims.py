@@ -216,7 +216,8 @@ def _decoder(text: Mapping[str, Any], tied: bool) -> DecoderDims:
     kv_heads, head_dim = _sizes(text, ("num_key_value_heads", "head_dim"), derived)
     experts = active = 1
     if mixed:
-        experts, active = _sizes(text, ("num_experts", "num_experts_per_tok"), (60, 4))
+        held = "num_experts" if text.get("num_experts") else "num_local_experts"  # as saved
+        experts, active = _sizes(text, (held, "num_experts_per_tok"), (60, 4))
         if text.get("mlp_only_layers") or text.get("decoder_sparse_step", 1) != 1:
             raise CheckpointError("config.json: a mixture of experts in some layers only")
     return DecoderDims(width, mlp, layers, heads, kv_heads, head_dim, vocab, tied, experts, active)

@@ -102,7 +102,10 @@ class _PlannedScene(Scene):
     def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
         fresh = [tile for tile in tiles if (level, tile) not in self._used]
         self._check_cap(level, len(fresh))
-        self._note_tiles(level, fresh, fresh)
+        missing = [tile for tile in tiles if self.features.get(self._key(level, tile)) is None]
+        for tile in missing:
+            self.features.put(self._key(level, tile), torch.empty(0))
+        self._note_tiles(level, fresh, missing)
         side = self.model.card.dims.vision.side // self._pool(level)
         return dict.fromkeys(tiles, torch.empty(side, side, 0))
 
@@ -160,7 +163,13 @@ class _PlannedModel:
         )
 
     def attend(
-        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+        self,
+        sequence: Sequence,
+        *,
+        layer: int | None,
+        rows: Tensor,
+        columns: Tensor,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """Diffuse attention: the top share lies all over the image."""
         scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1

@@ -10,13 +10,14 @@ text tokens).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, DynamicCache
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -26,23 +27,26 @@ ROW_CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class RowProbe:
-    """What to read, and where.
+    """What to read of one sequence, and where.
 
     Attributes:
         layer: index of the decoder layer.
-        rows: `[M]` positions of the query tokens.
-        columns: `[N]` positions of the keys the softmax runs over, all before the first row.
+        rows: `[M]` places of the query tokens among those that are passed.
+        columns: `[N]` places of the keys the softmax runs over, those that are cached counted from
+            the first; all before the first row, and none of them padding.
+        bias: `[N]` added to the logits of the columns.
     """
 
     layer: int
     rows: Tensor
     columns: Tensor
+    bias: Tensor | None = None
 
 
 class _RowsFound(Exception):  # noqa: N818 - ends a forward pass, is no error
-    """Carries `[N]` scores out of the decoder."""
+    """Carries the scores of each sequence out of the decoder."""
 
-    def __init__(self, scores: Tensor) -> None:
+    def __init__(self, scores: list[Tensor]) -> None:
         super().__init__()
         self.scores = scores
 
@@ -58,12 +62,17 @@ def probed_name(backend: str) -> str:
             query: Tensor,
             key: Tensor,
             *args: Any,  # noqa: ANN401 - passed on untouched
-            probe: RowProbe | None = None,
+            probes: Sequence[RowProbe] = (),
             **kwargs: Any,  # noqa: ANN401 - passed on untouched
         ) -> Any:  # noqa: ANN401 - whatever the backend gives
-            if probe is not None and module.layer_idx == probe.layer:
-                scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-                raise _RowsFound(attention_rows(query, key, probe, float(scaling)))
+            if probes and module.layer_idx == probes[0].layer:
+                scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
+                raise _RowsFound(
+                    [
+                        attention_rows(query[i], key[i], probe, scaling)
+                        for i, probe in enumerate(probes)
+                    ]
+                )
             return base(module, query, key, *args, **kwargs)
 
         AttentionInterface.register(name, attend)
@@ -75,42 +84,71 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
     """Mean over heads and rows of softmax(q k) restricted to some columns, in float32.
 
     Args:
-        query: `[1, H, S, d]` after rotary embedding.
-        key: `[1, K, S, d]`, K key heads, each shared by H / K query heads.
+        query: `[H, S, d]` after rotary embedding.
+        key: `[K, P + S, d]`, K key heads, each shared by H / K query heads; P of them are cached.
         probe: rows and columns.
         scaling: factor of the logits.
 
     Returns:
         `[N]`, sums to 1.
     """
-    heads, width = query.shape[1], query.shape[-1]
-    shared = key.shape[1]
-    keys = key[0][:, probe.columns.to(key.device)].float()  # [K, N, d]
+    heads, _, width = query.shape
+    shared = key.shape[0]
+    keys = key[:, probe.columns.to(key.device)].float()  # [K, N, d]
     total = torch.zeros(len(probe.columns), dtype=torch.float32, device=query.device)
     for rows in probe.rows.to(query.device).split(ROW_CHUNK):  # layers may lie on several devices
-        picked = query[0][:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
+        picked = query[:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
         logits = picked @ keys.transpose(1, 2) * scaling
+        if probe.bias is not None:
+            logits = logits + probe.bias.to(logits)
         total += logits.softmax(-1).sum((0, 1))
     return total / (heads * len(probe.rows))
 
 
 @torch.inference_mode()
-def read_rows(decoder: nn.Module, inputs: Mapping[str, Any], probe: RowProbe) -> Tensor:
-    """Scores of the probe's columns for a sequence of embeddings.
+def read_rows(
+    decoder: nn.Module,
+    inputs: Mapping[str, Any],
+    probes: Sequence[RowProbe],
+    cache: DynamicCache | None = None,
+) -> list[Tensor]:
+    """Scores of the probes' columns for a batch of sequences.
 
     Args:
         decoder: a transformers text decoder whose attention is one of `probed_name`.
-        inputs: `inputs_embeds` `[1, S, D]`, and what else the decoder is called with.
-        probe: layer, rows and columns.
+        inputs: `inputs_embeds` `[B, S, D]`, and what else the decoder is called with: with padding
+            an `attention_mask`.
+        probes: one for each sequence, all of the same layer.
+        cache: of tokens before these, from `fill_cache`; as it was when this is done.
 
     Returns:
-        `[N]` float32 on the CPU; sums to 1.
+        `[N]` of each sequence, float32 on the CPU; sums to 1.
 
     Raises:
         ValueError: the decoder ended without reaching the layer.
     """
+    held = cache.get_seq_length() if cache else 0
     try:
-        decoder(**inputs, use_cache=False, probe=probe)
+        decoder(**inputs, past_key_values=cache, use_cache=cache is not None, probes=probes)
     except _RowsFound as found:
-        return found.scores.cpu()
-    raise ValueError(f"layer {probe.layer} was not reached: is the decoder's attention probed?")
+        return [scores.cpu() for scores in found.scores]
+    finally:
+        if cache is not None:
+            cache.crop(held - cache.get_seq_length())
+    raise ValueError(f"layer {probes[0].layer} was not reached: is the decoder's attention probed?")
+
+
+def fill_cache(decoder: Any, inputs: Mapping[str, Any], layer: int) -> DynamicCache:  # noqa: ANN401
+    """Keys and values of a prefix that several questions share, up to the layer that is read.
+
+    Args:
+        decoder: as for `read_rows`.
+        inputs: of the prefix alone.
+        layer: the last one whose keys are wanted.
+    """
+    cache = DynamicCache(config=decoder.config)
+    first = torch.zeros(1, dtype=torch.int64)
+    probes = [RowProbe(layer, first, first)] * len(inputs["inputs_embeds"])
+    with torch.inference_mode(), suppress(_RowsFound):
+        decoder(**inputs, past_key_values=cache, use_cache=True, probes=probes)
+    return cache

@@ -95,18 +95,39 @@ class RelevanceReader:
     ) -> Tensor:
         """`[N]` scores of `tokens` from one pass, which is noted in the ledger."""
         ended = end_rows(tokens, self._model.newline)
-        parts = [ended] if context is None else [context, ended]
+        depth = self._probe_depth(source, layer)
+        return self._pass(ended, context, ~ended.is_separator, source, depth, rows)
+
+    def read_grid(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
+        """The pass behind `Scene.grid_relevance`: it is explained there."""
+        scored = torch.ones(len(tokens), dtype=torch.bool)
+        source = self.source("rfm")
+        return self._pass(
+            tokens, context, scored, source, self._probe_depth(source, None), "last", blank
+        )
+
+    def _pass(  # noqa: PLR0913 - what both ways of reading differ in
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None,
+        scored: Tensor,
+        source: str,
+        depth: int,
+        rows: str,
+        blank: Tensor | None = None,
+    ) -> Tensor:
+        """`[K]` scores of the tokens that are `scored`, from one pass as they stand."""
+        parts = [tokens] if context is None else [context, tokens]
         with self._ledger.stage("relevance"):
             sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
-            scored = torch.zeros(len(sequence.visual), dtype=torch.bool)
-            scored[len(sequence.visual) - len(ended) :] = ~ended.is_separator
-            depth = self._probe_depth(source, layer)
+            own = sequence.visual[len(sequence.visual) - len(tokens) :]
             asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
             scores = self._model.attend(
                 sequence,
                 layer=None if source == "rfm" else depth,
                 rows=asking,
-                columns=sequence.visual[scored.to(sequence.visual.device)],
+                columns=own[scored.to(own.device)],
+                blank=blank,
             )
         self._ledger.passes.append(
             RelevancePass(

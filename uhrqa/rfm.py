@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ from safetensors import SafetensorError, safe_open
 from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 FORMAT = "uhrqa-rfm"
@@ -77,22 +76,36 @@ def rfm_depth(file: Path) -> int:
         return _depth(file, tensors.keys())
 
 
-def load_rfm(file: Path, decoder: nn.Module, device: torch.device | None = None) -> nn.Module:
+def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     """Read an RFM for a decoder, strictly.
 
     Args:
         file: safetensors file.
-        decoder: the text decoder it was distilled from; gives architecture and dtype.
-        device: where it goes; the decoder's when None.
+        decoder: the text decoder it was distilled from; gives architecture, device and dtype.
 
     Raises:
         CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
     """
     with _opened(file, "pt") as tensors:
         state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    return rfm_of(state, decoder, file)
+
+
+def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Module:
+    """An RFM of its tensors, strictly.
+
+    Args:
+        state: tensors by their names in an RFM's file.
+        decoder: gives architecture, device and dtype.
+        file: where they come from, for messages.
+
+    Raises:
+        CheckpointError: they do not fit the decoder.
+    """
     rfm = empty_rfm(decoder, _depth(file, state))
     weight = next(decoder.parameters())  # the embeddings, in the precision that computes
-    place = device or weight.device
+    hook = getattr(decoder.embed_tokens, "_hf_hook", None)  # where they are kept elsewhere
+    place = getattr(hook, "execution_device", None) or weight.device
     try:
         rfm.load_state_dict(
             {key: value.to(place, weight.dtype) for key, value in state.items()},

@@ -267,6 +267,24 @@ class Scene:
         """
         return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
 
+    def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
+        """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
+
+        Args:
+            tokens: N tokens of a whole grid with its row ends.
+            context: the thumbnail.
+            blank: `[N]` bool, cells that hold no tile: nothing attends to them, but the softmax
+                runs over them.
+
+        Returns:
+            `[N]` float32, from the Region Focus Module's last layer, last text token, mean over
+            heads.
+
+        Raises:
+            ConfigError: the model has no Region Focus Module.
+        """
+        return self._reader.read_grid(tokens, context, blank)
+
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""
         return Box(*box.tolist()).intersect(Box.whole(self.size))

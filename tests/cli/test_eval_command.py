@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_json_on_stdout_is_alone_and_holds_everything(synth) -> None:
 
 
 def test_a_report_of_the_rows_needs_no_model_and_is_the_same(synth, uhrqa, monkeypatch) -> None:
-    from uhrqa.cli import eval as command
+    from uhrqa.cli import evaluating as command
 
     first = synth("-o", "rows.jsonl", "--json", "first.json")
     monkeypatch.setattr(command, "load", lambda *_: pytest.fail("a model is loaded"))
@@ -49,6 +50,17 @@ def test_a_report_of_the_rows_needs_no_model_and_is_the_same(synth, uhrqa, monke
     with open("first.json") as one, open("again.json") as other:  # noqa: PTH123
         assert one.read() == other.read()
     assert synth("-o", "rows.jsonl").out == first.out  # complete: nothing is asked again
+
+
+def test_a_report_of_a_stopped_run_says_so(synth, uhrqa) -> None:
+    synth("-q", "-o", "rows.jsonl")
+    lines = Path("rows.jsonl").read_text().splitlines(keepends=True)
+    text = lines[0].replace('"scenes": 1', '"scenes": 9').replace('"limit": 2', '"limit": null')
+    assert text != lines[0]
+    Path("rows.jsonl").write_text("".join([text, *lines[1:]]))
+    outcome = uhrqa("eval", "synth", "-o", "rows.jsonl", "--report-only")
+    assert outcome.code == 0
+    assert "rows of 1 of 9 scenes: the run was stopped" in outcome.err
 
 
 def test_another_runs_rows_are_refused_with_one_line(synth) -> None:

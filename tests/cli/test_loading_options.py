@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from uhrqa import vlm
 from uhrqa.cli import identity as identities
 from uhrqa.cli.choice import choose
-from uhrqa.cli.options import resolve
+from uhrqa.config import load_settings
 
 
 @pytest.fixture
@@ -89,9 +89,13 @@ def test_a_word_that_is_none_is_refused(uhrqa, image, flag, word) -> None:
 
 def test_bits_are_part_of_what_a_run_is_told_apart_by(checkpoint: Path) -> None:
     seen = []
-    flags: dict[str, Any]
-    for flags in ({}, {"quantize": "8bit"}, {"quantize": "4bit"}, {"device_map": "auto"}):
-        settings = resolve(model=str(checkpoint), **flags)
+    for name, word in (
+        ("seed", 0),
+        ("quantize", "8bit"),
+        ("quantize", "4bit"),
+        ("device_map", "auto"),
+    ):
+        settings = load_settings({"model": str(checkpoint), name: word})
         choice = choose(settings, {})
         seen.append(identities.identity(settings, choice, rfm=None, evidence=False)["dtype"])
     assert seen == ["torch.float32", "torch.float32, 8bit", "torch.float32, 4bit", "torch.float32"]

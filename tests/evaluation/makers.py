@@ -7,6 +7,7 @@ from typing import Any
 from uhrqa.evaluation.rows import Row
 from uhrqa.evaluation.run import Plan
 from uhrqa.evaluation.source import Source
+from uhrqa.strategies import make_strategy
 
 MANIFEST = {
     "model": {"name": "tiny", "stamp": "0123"},
@@ -38,4 +39,5 @@ def row(strategy: str = "rfm-dip", budget: int = 128, right: bool = True, **part
 
 def small_plan(strategies: tuple[str, ...] = ("uniform",), limit: int | None = 3) -> Plan:
     """Questions about two small scenes."""
-    return Plan(Source(2, sides=(512,)), strategies, (60,), limit, max_new_tokens=3)
+    made = {name: make_strategy(name) for name in strategies}
+    return Plan(Source(2, sides=(512,)), made, (60,), limit, max_new_tokens=3)

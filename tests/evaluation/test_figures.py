@@ -6,20 +6,22 @@ import pytest
 
 from tests.evaluation.makers import row
 from uhrqa.answer import Evidence
+from uhrqa.config import SPLITS
 from uhrqa.evaluation import source
 from uhrqa.evaluation.figures import (
     Share,
     by_way,
     counting,
+    difference,
     interval_over_scenes,
     target_bin,
     way_figures,
 )
 from uhrqa.evaluation.intervals import wilson
 from uhrqa.evaluation.rows import share_found
-from uhrqa.evaluation.source import Source, common_answers, drawn
+from uhrqa.evaluation.source import Source
 from uhrqa.geometry import Box
-from uhrqa.synth.questions import Question
+from uhrqa.synth.benchmark import benchmark
 
 
 def count_row(expected: str, said: str):
@@ -103,44 +105,52 @@ def test_the_interval_over_scenes_takes_scenes_as_whole() -> None:
 
 def test_an_object_is_found_by_an_unmerged_token_over_its_centre() -> None:
     boxes = (Box(0, 0, 10, 10), Box(100, 100, 110, 110), Box(40, 40, 50, 50))
-    question = Question("?", "2", "count", boxes, (0, 1, 2))
     over, beside = Box(4, 4, 8, 8), Box(90, 90, 104, 104)
     evidence = [Evidence(over, 1, 0.5, 1), Evidence(beside, 1, 0.5, 1)]
     evidence += [Evidence(Box(0, 0, 200, 200), 1, 0.1, 9)]  # merged: shows nothing alone
     evidence += [Evidence(Box(40, 40, 60, 60), 0, None, 1)]  # thumbnail
-    assert share_found(evidence, question) == pytest.approx(1 / 3)
-    assert share_found(evidence, Question("?", "no", "existence")) is None
-    assert share_found([], question) == 0
+    assert share_found(evidence, boxes) == pytest.approx(1 / 3)
+    assert share_found(evidence, ()) is None
+    assert share_found([], boxes) == 0
 
 
 def test_the_common_answers_come_from_scenes_that_are_not_asked_about(monkeypatch) -> None:
     asked_of: list[str] = []
-    common = common_answers(Source(3, sides=(1024,)), 40)
+    common = Source(3, sides=(1024,)).common(40)
     assert common["existence"] in ("yes", "no")
     assert common["count"].isdigit()
 
-    def spy(other: Source) -> tuple[()]:
-        asked_of.append(other.split)
+    def spy(scenes: int, split: str, *_: object) -> tuple[()]:
+        asked_of.append(split)
         return ()
 
-    monkeypatch.setattr(source, "drawn", spy)
-    for split in source.SPLITS:
-        common_answers(Source(3, split))
+    monkeypatch.setattr(source, "benchmark", spy)
+    for split in SPLITS:
+        Source(3, split).common()
     assert asked_of == ["validation", "test"]
 
 
 def test_no_scene_is_in_two_splits() -> None:
-    seeds = [
-        {scene.seed for scene, _ in drawn(Source(20, split))} for split in ("test", "validation")
-    ]
+    seeds = [{scene.seed for scene, _ in benchmark(20, split)} for split in ("test", "validation")]
     assert not seeds[0] & seeds[1]
 
 
 def test_a_source_gives_the_same_questions_every_time_and_no_more_than_asked_for() -> None:
     some = Source(4, sides=(512, 1024), per_category=1)
-    first, again = list(drawn(some)), list(drawn(some))
-    assert [max(scene.size) for scene, _ in first] == [512, 1024, 512, 1024]
-    assert [questions for _, questions in first] == [questions for _, questions in again]
-    for _, questions in first:
-        categories = [question.category for question in questions]
+    first, again = list(some.subjects()), list(some.subjects())
+    assert [subject.side for subject in first] == [512, 1024, 512, 1024]
+    assert [subject.cases for subject in first] == [subject.cases for subject in again]
+    for subject in first:
+        categories = [case.category for case in subject.cases]
         assert len(categories) == len(set(categories))
+
+
+def test_a_difference_pairs_the_questions_that_both_answered() -> None:
+    ours = [row(scene=s, question=q, right=q < 2) for s in (0, 1, 2) for q in range(3)]
+    theirs = [row("random", scene=s, question=q, right=q < 1) for s in (0, 1) for q in range(2)]
+    gap = difference(ours, theirs)
+    assert (gap.value, gap.count) == (0.5, 4)
+    assert gap.interval == (0.5, 0.5)  # the same in both scenes
+    back = difference(theirs, ours)
+    assert back.value == -0.5
+    assert difference(ours, [row("random", scene=9)]).count == 0

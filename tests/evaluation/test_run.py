@@ -13,9 +13,9 @@ from uhrqa.errors import OutputError
 from uhrqa.evaluation.row_log import RowLog, read_rows
 from uhrqa.evaluation.rows import Refusal, Row, Trial, answered_row, unasked_row
 from uhrqa.evaluation.run import asked, evaluate
-from uhrqa.evaluation.source import Source, drawn
+from uhrqa.evaluation.source import subject_of
 from uhrqa.features import FeatureCache
-from uhrqa.synth.raster import SceneRaster
+from uhrqa.synth.benchmark import benchmark
 
 
 def measured(found: Row) -> dict[str, object]:
@@ -57,14 +57,15 @@ def test_the_controls_see_what_they_should(whole) -> None:
 
 
 def test_tiles_and_flops_are_those_of_a_question_asked_alone(vlm) -> None:
-    scene, questions = next(asked(small_plan()))
-    raster, features = SceneRaster(scene), FeatureCache()
+    subject = next(asked(small_plan()))
+    case, features = subject.cases[0], FeatureCache()
     rows = []
-    for _ in range(2):
-        answer = ask(raster, questions[0].text, model=vlm, strategy="uniform", budget=60,
-                     max_new_tokens=3, features=features)  # fmt: skip
-        trial = Trial(0, 0, "uniform", 60)
-        rows.append(answered_row(trial, scene, questions[0], answer, vlm.card.dims))
+    with subject.open() as raster:
+        for _ in range(2):
+            answer = ask(raster, case.text, model=vlm, strategy="uniform", budget=60,
+                         max_new_tokens=3, features=features)  # fmt: skip
+            trial = Trial(0, 0, "uniform", 60)
+            rows.append(answered_row(trial, subject.side, case, answer, vlm.card.dims))
     cold, warm = rows
     assert warm.bytes == 0  # nothing was drawn again
     assert cold.tiles == warm.tiles > 1
@@ -72,18 +73,23 @@ def test_tiles_and_flops_are_those_of_a_question_asked_alone(vlm) -> None:
 
 
 def test_the_size_asked_about_is_that_of_the_shortest_object() -> None:
-    source = Source(12, sides=(1024,))
-    asked_about = [(s, q) for s, questions in drawn(source) for q in questions if len(q.things) > 1]
+    drawn = benchmark(12, "test", (1024,), 2)
+    several = [(s, [q for q in questions if len(q.things) > 1]) for s, questions in drawn]
+    lengths = [[s.things[i].length for i in q.things] for s, qs in several for q in qs]
     trial = Trial(0, 0, "majority", 0)
-    lengths = [[s.things[index].length for index in q.things] for s, q in asked_about]
-    found = [unasked_row(trial, scene, question, "").target for scene, question in asked_about]
+    found = [
+        unasked_row(trial, subject.side, case, "").target
+        for s, questions in several
+        for subject in [subject_of(s, questions)]
+        for case in subject.cases
+    ]
     assert found == [min(some) for some in lengths]
     assert found != [max(some) for some in lengths]
 
 
 def test_a_limit_counts_questions_over_all_scenes() -> None:
-    every = [len(questions) for _, questions in asked(small_plan(limit=None))]
-    limited = [len(questions) for _, questions in asked(small_plan(limit=every[0] + 1))]
+    every = [len(subject.cases) for subject in asked(small_plan(limit=None))]
+    limited = [len(subject.cases) for subject in asked(small_plan(limit=every[0] + 1))]
     assert limited == [every[0], 1]
 
 

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families import SIDE, TILE, left_padded, make_family, stock_inputs
-from uhrqa import load_model
+from uhrqa import ask, load_model
+from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
+from uhrqa.errors import BudgetError
+from uhrqa.geometry import Size
+from uhrqa.plan import plan
 from uhrqa.raster import open_raster
+from uhrqa.relevance import RowProbe, fill_cache, read_rows
 from uhrqa.scene import Scene
+from uhrqa.strategies import STRATEGIES
 from uhrqa.tokens import VisualTokens, end_rows
 from uhrqa.vlm.families import FAMILIES
 
@@ -151,3 +158,138 @@ def test_rows_equal_those_of_the_eager_map(family, ours, path) -> None:
             expected = (part / part.sum(-1, keepdim=True)).mean((0, 1))
             found = ours.attend(sequence, layer=layer, rows=rows, columns=sequence.visual)
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def eager(family: str, path: Path) -> Any:
+    """The checkpoint on the plain kernels, which torch's counter sees in full."""
+    model: Any = load_model(str(path), device="cpu")
+    model.model.set_attn_implementation("eager")
+    model.model.set_experts_implementation("eager")
+    return model
+
+
+def counted(run: Any) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def test_encoding_costs_what_the_counter_sees(family, eager) -> None:
+    dims, tiles = eager.card.dims, 3
+    pixels = torch.zeros(tiles, 3, TILE[family], TILE[family], dtype=torch.uint8)
+    ours = vision_flops(dims, tiles) + projector_flops(dims, tiles * dims.vision.features)
+    assert counted(lambda: eager.encode_tiles(pixels)) == ours
+
+
+def test_a_prefill_costs_what_the_counter_sees(family, eager) -> None:
+    sequence = nothing_pruned(eager, image_of(family, 0), QUESTIONS[0])
+    dims, n = eager.card.dims, sequence.embeds.shape[1]
+    expected = prefill_flops(dims.decoder, n, causal=False)
+    assert counted(lambda: eager.generate(sequence, 1)) == expected
+
+
+def test_weights_weigh_what_the_parameters_do(family, eager) -> None:
+    parameters = list(eager.model.parameters())
+    real = sum(p.numel() for p in parameters)
+    vectors = sum(p.numel() for p in parameters if p.ndim < 2)
+    tables = 36 * eager.card.dims.vision.width  # of positions: not all towers have one
+    assert real - vectors == pytest.approx(weight_bytes(eager.card.dims, 1), abs=tables)
+
+
+def padded(sequences: list[Any]) -> tuple[dict[str, Any], list[int]]:
+    """Decoder inputs of a left-padded batch, and how far each sequence was moved."""
+    longest = max(s.embeds.shape[1] for s in sequences)
+    shifts = [longest - s.embeds.shape[1] for s in sequences]
+
+    def moved(part: torch.Tensor, dim: int, shift: int) -> torch.Tensor:
+        around = (0, 0) * (part.ndim - 1 - dim) + (shift, 0)
+        return torch.nn.functional.pad(part, around)
+
+    pairs = list(zip(sequences, shifts, strict=True))
+    inputs: dict[str, Any] = {
+        "inputs_embeds": torch.cat([moved(s.embeds, 1, shift) for s, shift in pairs]),
+        "attention_mask": torch.cat(
+            [moved(torch.ones(1, s.embeds.shape[1]), 1, shift) for s, shift in pairs]
+        ),
+    }
+    positions = [torch.arange(s.embeds.shape[1])[None] for s in sequences]
+    if sequences[0].positions is not None:
+        positions = [s.positions for s in sequences]
+    last = positions[0].ndim - 1
+    inputs["position_ids"] = torch.cat(
+        [moved(part, last, shift) for part, shift in zip(positions, shifts, strict=True)], last - 1
+    )
+    if sequences[0].deep is not None:
+        masks = [moved(s.inputs()["visual_pos_masks"], 1, shift) for s, shift in pairs]
+        inputs["visual_pos_masks"] = torch.cat(masks)
+        inputs["deepstack_visual_embeds"] = list(torch.cat([s.deep for s in sequences], 1))
+    return inputs, shifts
+
+
+def test_rows_of_a_padded_batch_are_those_of_each_alone(family, ours) -> None:
+    decoder, layer = ours.model.get_decoder(), 2
+    sequences = [nothing_pruned(ours, image_of(family, i), q) for i, q in enumerate(QUESTIONS)]
+    alone = [ours.attend(s, layer=layer, rows=s.text_after, columns=s.visual) for s in sequences]
+    inputs, shifts = padded(sequences)
+    probes = [
+        RowProbe(layer, s.text_after + shift, s.visual + shift)
+        for s, shift in zip(sequences, shifts, strict=True)
+    ]
+    assert max(shifts) > 0
+    for found, expected in zip(read_rows(decoder, inputs, probes), alone, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_rows_behind_a_cached_visual_prefix_are_those_of_the_whole(family, ours) -> None:
+    decoder, layer = ours.model.get_decoder(), 2
+    image = image_of(family, 0)
+    sequences = [nothing_pruned(ours, image, question) for question in QUESTIONS]
+    held = int(sequences[0].visual.max()) + 1
+    prefix = sequences[0].inputs()
+    prefix["inputs_embeds"] = prefix["inputs_embeds"][:, :held]
+    for name in ("position_ids", "visual_pos_masks"):
+        if name in prefix:
+            prefix[name] = prefix[name][..., :held]
+    cache = fill_cache(decoder, prefix, layer)
+    for sequence in sequences:  # one after the other: the cache is as it was
+        inputs = {"inputs_embeds": sequence.embeds[:, held:]}
+        if sequence.positions is not None:
+            inputs["position_ids"] = sequence.positions[..., held:]
+        probe = RowProbe(layer, sequence.text_after - held, sequence.visual)
+        expected = ours.attend(
+            sequence, layer=layer, rows=sequence.text_after, columns=sequence.visual
+        )
+        (found,) = read_rows(decoder, inputs, [probe], cache)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        assert cache.get_seq_length() == held
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("shape", [(301, 257), (40, 30)])
+def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape) -> None:
+    image = np.random.default_rng(3).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    for budget in (30, 2000):
+        try:
+            answer = ask(image, "how many?", model=ours, strategy=strategy, budget=budget,
+                         max_new_tokens=4)  # fmt: skip
+        except BudgetError as error:
+            assert error.least is not None
+            assert error.least > budget
+            continue
+        kept = [entry for entry in answer.evidence if entry.weight]
+        assert 0 < answer.counts.kept <= budget
+        assert len(kept) == answer.counts.kept - answer.counts.separators
+        levels = {entry.level for entry in kept}
+        between = len(ours.build_prompt("?").between)
+        prompt = ours.build_prompt("how many?")
+        assert answer.counts.text == len(prompt) + between * (len(levels) - 1)
+        for entry in kept:
+            assert 0 <= entry.box.x0 < entry.box.x1 <= shape[1]
+            assert 0 <= entry.box.y0 < entry.box.y1 <= shape[0]
+        planned = plan(Size(*shape), ours.card, strategy, budget,
+                       question_tokens=len(prompt), steps=answer.counts.steps)  # fmt: skip
+        if planned.bound == "exact":
+            assert planned.counts.kept == answer.counts.kept
+            assert planned.cost.prefill == answer.cost.prefill
+            assert planned.cost.vision == answer.cost.vision

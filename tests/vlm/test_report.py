@@ -17,6 +17,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from tests.families import make_family
+from tests.originals import edit
 from tests.vlm.test_headers import write_sparse
 from uhrqa import load_model
 from uhrqa.errors import CheckpointError
@@ -149,6 +150,39 @@ def test_a_report_has_the_fault_that_loading_tells(
     assert fault.split("does not fit")[0] == str(caught.value).split("does not fit")[0]
     if what in ("missing", "unexpected", "mismatched"):
         assert len(getattr(report, what)) == 1
+
+
+def test_an_original_release_is_told_by_its_own_name(originals: dict[str, Path]) -> None:
+    for release, path in originals.items():
+        report = report_on(path)
+        assert report.fault is None, release
+        assert report.layout.startswith("original LLaVA ("), release
+        assert (report.missing, report.unexpected) == ((), ()), release
+        assert "other" not in report.parts, release
+        model: Any = load_model(str(path), device="cpu")
+        numbers = sum(weight.numel() for weight in model.model.get_decoder().parameters())
+        assert report.parts["decoder"].parameters == numbers, release
+        assert ("rfm" in report.parts) == (model.rfm is not None), release
+
+
+@pytest.mark.parametrize(
+    ("release", "gone"),
+    [
+        ("uhr-bat", "token_mlp"),
+        ("lrs-vqa-qwen2", "token_pruner"),
+        ("lrs-vqa-qwen2", "token_pruner.layers.1.mlp.up"),
+        ("longva", "mm_projector.2.bias"),
+        ("llava-1.5", "model.layers.2."),
+    ],
+)
+def test_an_original_release_has_the_fault_that_loading_tells(copy_of, release, gone) -> None:
+    path = copy_of(release)
+    edit(path, lambda state: [state.pop(name) for name in list(state) if gone in name])
+    fault = report_on(path).fault
+    with pytest.raises(CheckpointError) as caught:
+        load_model(str(path), device="cpu")
+    assert fault
+    assert fault.split("does not fit")[0].rstrip("/: ") in str(caught.value)
 
 
 def make_big(path: Path) -> Path:

@@ -29,6 +29,7 @@ COMMANDS = {
     "profile": "Show what budgets and strategies cost, planned or really run.",
     "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
+    "compare": "Rank strategies on your own questions.",
     "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
     "models": "List the models there are.",
     "strategies": "List the strategies there are, with options and defaults.",

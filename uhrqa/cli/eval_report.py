@@ -40,6 +40,7 @@ def report(
     json_file: str | None = None,
     plot: Path | None = None,
     markdown: Path | None = None,
+    paired: bool = False,
 ) -> None:
     """Print the tables, or with `json_file` `-` the JSON, and write the files that are asked for.
 
@@ -49,6 +50,7 @@ def report(
         json_file: for figures and rows.
         plot: SVG or PNG.
         markdown: for a page with the tables.
+        paired: also tell differences between strategies.
 
     Raises:
         ConfigError: no row has the budget `at`.
@@ -61,7 +63,7 @@ def report(
     if not results.rows:
         raise OutputError("there is no row to report: no question has been answered yet")
     seed = int(results.manifest.get("seed", 0))
-    tables = report_tables(results, at, seed)
+    tables = report_tables(results, at, seed, paired)
     if plot is not None:
         draw_plot(results, plot, seed)
     if markdown is not None:

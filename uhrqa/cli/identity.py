@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
 READ = (
-    "model*.safetensors",
-    "pytorch_model*.bin",
-    "*.json",
-    "*.jinja",
-    "*.model",
-    "merges.txt",
-    "vocab.txt",
-)
+    "model*.safetensors", "pytorch_model*.bin", "multiscale.safetensors", "*.json", "*.jinja",
+    "*.model", "merges.txt", "vocab.txt",
+)  # fmt: skip
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
-SILENT = ("name", "weights", "strategy", "budget", "options", "notice", "licence", "paper", "notes")
+SILENT = (
+    "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
+    "paper", "notes",
+)  # fmt: skip
 """Fields of a card that decide nothing by themselves."""
 
 
@@ -78,10 +76,12 @@ def checkpoint_stamp(card: Card) -> str:
 
 def _model(card: Card) -> dict[str, object]:
     directory = card.find_weights()
+    tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
     return {
         "directory": str(directory.resolve()),
         "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
         "files": {file.name: _stamp(file) for file in _files(card, directory)},
+        **({"tower": [_stamp(file) for file in tower]} if tower else {}),
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from uhrqa.cli import inspect
+from uhrqa.cli import convert, inspect
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, fold, print_note, print_result
 from uhrqa.errors import UhrqaError
@@ -90,4 +90,5 @@ def _describe(card: Card) -> str:
     return "\n".join(fold(line, 2) for line in lines if line) + "\n"
 
 
+app.command("convert", epilog=convert.EPILOG)(convert.convert)
 app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)

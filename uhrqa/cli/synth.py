@@ -16,13 +16,14 @@ from uhrqa.cli.console import open_console, print_note, print_result
 from uhrqa.cli.report import bytes_text, count_text
 from uhrqa.cli.sides import SIDES, Sides, read_sides
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
+from uhrqa.config import SPLITS
 
 if TYPE_CHECKING:
     from uhrqa.synth.dataset import Recipe
 
 app = typer.Typer(add_completion=False)
 
-SPLITS = ("test", "validation", "train")
+WRITTEN = (*SPLITS, "train")
 FORMATS = ("tif", "zarr")
 COMPRESSIONS = ("jpeg", "deflate")
 
@@ -42,9 +43,9 @@ def synth(
     split: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="test, validation or train.", autocompletion=among(SPLITS)
+            metavar="NAME", help="test, validation or train.", autocompletion=among(WRITTEN)
         ),
-    ] = SPLITS[0],
+    ] = WRITTEN[0],
     format: Annotated[
         str, typer.Option(metavar="NAME", help="tif or zarr.", autocompletion=among(FORMATS))
     ] = FORMATS[0],
@@ -80,7 +81,7 @@ def synth(
     """
     from uhrqa.synth.dataset import Recipe
 
-    _check("--split", split, SPLITS)
+    _check("--split", split, WRITTEN)
     _check("--format", format, FORMATS)
     _check("--compression", compression, COMPRESSIONS)
     if shards and format != "zarr":

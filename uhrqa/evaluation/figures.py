@@ -102,6 +102,35 @@ def interval_over_scenes(rows: Iterable[Row], seed: int = 0) -> Interval | None:
     return scene_bootstrap([(share.right, share.count) for share in scenes], seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much more often one way is right than another, on the questions both answered.
+
+    Attributes:
+        value: between -1 and 1.
+        interval: 95 %, a paired bootstrap over scenes; None for fewer than two.
+        count: questions.
+    """
+
+    value: float
+    interval: Interval | None
+    count: int
+
+
+def difference(rows: Iterable[Row], others: Iterable[Row], seed: int = 0) -> Difference:
+    """The share right of `rows` less that of `others`, question by question."""
+    theirs = {(row.scene, row.question): row.right for row in others}
+    gaps: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        key = row.scene, row.question
+        if key in theirs:
+            gaps[row.scene].append(row.right - theirs[key])
+    count = sum(map(len, gaps.values()))
+    value = sum(map(sum, gaps.values())) / count if count else 0.0
+    pairs = [(sum(gap), len(gap)) for gap in gaps.values()]
+    return Difference(value, scene_bootstrap(pairs, seed), count)
+
+
 def counting(rows: Iterable[Row]) -> Counting | None:
     """How well objects are counted, over questions whose truth is a number; None for none."""
     rows = [row for row in rows if row.category == "count" and row.expected.isdecimal()]

@@ -43,7 +43,8 @@ def scene_bootstrap(
     Questions about one scene stand or fall together, so that scenes are drawn and not questions.
 
     Args:
-        scenes: questions answered rightly and questions asked, 1 or more, of each scene.
+        scenes: questions answered rightly (or, of two ways, the difference) and questions asked, 1
+            or more, of each scene.
         seed: of the draws.
         draws: how often as many scenes are drawn.
 

@@ -9,7 +9,8 @@ from uhrqa.evaluation.row_log import Manifest, Results
 from uhrqa.evaluation.tables import Table, refusal_lines
 
 CONTROL_LINES = """\
-`majority` is the most common answer of a category, taken from scenes of another split; `blind` is
+`majority` is the most common answer of a category, taken from scenes of another split, or from the
+same file where questions come from one; `blind` is
 the same model without any visual token; `oracle` is the same model given the thumbnail and every
 token of the finest tiles that touch what is asked about (level 1 where nothing in particular is),
 outside any budget.
@@ -28,8 +29,10 @@ def markdown_page(results: Results, tables: Sequence[Table], picture: str | None
         tables: in the order of the page.
         picture: path of the plot, relative to the page.
     """
-    command = f"```sh\n{command_of(results.manifest)}\n```"
-    parts = ["# Drawn scenes", _about(results), command]
+    manifest = results.manifest
+    command = f"```sh\n{command_of(manifest)}\n```"
+    title = f"# {manifest['questions']}" if "questions" in manifest else "# Drawn scenes"
+    parts = [title, _about(results), command]
     if picture is not None:
         parts.append(f"![accuracy against visual tokens]({picture})")
     for table in tables:
@@ -43,12 +46,15 @@ def markdown_page(results: Results, tables: Sequence[Table], picture: str | None
 
 def command_of(manifest: Manifest) -> str:
     """The command that makes the rows of a manifest."""
+    file = manifest.get("questions")
     words = [
-        *("uhrqa", "eval", "synth", "-m", str(manifest.get("model", {}).get("name"))),
+        *(("uhrqa", "compare", str(file)) if file else ("uhrqa", "eval", "synth")),
+        *("-m", str(manifest.get("model", {}).get("name"))),
         *("-s", ",".join(manifest.get("strategies", ()))),
         *("-b", ",".join(map(str, manifest.get("budgets", ())))),
     ]
-    for name in ("scenes", "sides", "split", "limit", "seed", "dtype", "attention"):
+    own = () if file else ("scenes", "sides", "split")
+    for name in (*own, "limit", "seed", "dtype", "attention"):
         value = manifest.get(name)
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
@@ -62,11 +68,13 @@ def _about(results: Results) -> str:
     scenes = {row.scene for row in results.rows}
     questions = {(row.scene, row.question) for row in results.rows}
     model = manifest.get("model", {})
+    where = f"{len(scenes)} images"
+    if "split" in manifest:
+        where = f"{len(scenes)} scenes of the {manifest['split']} split"
     versions = ", ".join(f"{name} {v}" for name, v in manifest.get("versions", {}).items())
     return (
         f"Model `{model.get('name')}` ({model.get('stamp')}), {manifest.get('dtype')}; "
-        f"{len(questions)} questions about {len(scenes)} scenes of the {manifest.get('split')} "
-        f"split, seed {manifest.get('seed')}; {versions}."
+        f"{len(questions)} questions about {where}, seed {manifest.get('seed')}; {versions}."
     )
 
 

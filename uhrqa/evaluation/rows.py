@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from uhrqa.cost import projector_flops, vision_flops
 from uhrqa.dims import Dims
-from uhrqa.synth.questions import Question
-from uhrqa.synth.scene import SceneTruth
+from uhrqa.evaluation.cases import Case
+from uhrqa.geometry import Box
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer, Evidence
@@ -91,29 +91,26 @@ class Row(Trial):
         return is_right(self.said, self.expected)
 
 
-def unasked_row(trial: Trial, scene: SceneTruth, question: Question, said: str) -> Row:
+def unasked_row(trial: Trial, side: int, case: Case, said: str) -> Row:
     """A row whose answer no model gave; all costs are 0."""
-    lengths = [scene.things[index].length for index in question.things]
     return Row(
         *trial.key,
-        text=question.text,
-        category=question.category,
-        side=max(scene.size),
-        target=min(lengths, default=None),
-        expected=question.answer,
+        text=case.text,
+        category=case.category,
+        side=side,
+        target=case.target,
+        expected=case.answer,
         said=said,
     )
 
 
-def answered_row(
-    trial: Trial, scene: SceneTruth, question: Question, answer: Answer, dims: Dims
-) -> Row:
+def answered_row(trial: Trial, side: int, case: Case, answer: Answer, dims: Dims) -> Row:
     """A row from a model's answer.
 
     Args:
         trial: what was asked, and how.
-        scene: what about.
-        question: with its truth.
+        side: longer side of the image, source pixels.
+        case: with its truth.
         answer: the model's.
         dims: of the model, for the cost of tiles that were reused.
     """
@@ -125,8 +122,8 @@ def answered_row(
         projector=projector_flops(dims, tiles * dims.vision.features),
     )
     return replace(
-        unasked_row(trial, scene, question, answer.text),
-        found=share_found(answer.evidence, question),
+        unasked_row(trial, side, case, answer.text),
+        found=share_found(answer.evidence, case.things),
         kept=counts.kept,
         tiles=tiles,
         tflops=cold.total / 1e12,
@@ -135,14 +132,14 @@ def answered_row(
     )
 
 
-def share_found(evidence: Iterable[Evidence], question: Question) -> float | None:
-    """Share of the question's objects whose centre lies in a kept, unmerged token of a tile."""
-    if not question.things:
+def share_found(evidence: Iterable[Evidence], things: Sequence[Box]) -> float | None:
+    """Share of some objects whose centre lies in a kept, unmerged token of a tile."""
+    if not things:
         return None
     boxes = [entry.box for entry in evidence if entry.level > 0 and entry.weight == 1]
     kept = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     hits = []
-    for box in question.boxes[: len(question.things)]:
+    for box in things:
         x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
         inside = (kept[:, 0] <= x) & (x < kept[:, 2]) & (kept[:, 1] <= y) & (y < kept[:, 3])
         hits.append(bool(inside.any()))

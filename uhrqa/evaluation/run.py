@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import product
+from typing import Self
 
 from uhrqa.answer import ask
 from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import BudgetError
+from uhrqa.evaluation.cases import Case, Questions, Subject
 from uhrqa.evaluation.controls import BLIND, CONTROLS, MAJORITY, NO_CAP, ORACLE, Blind, Oracle
 from uhrqa.evaluation.row_log import RowLog
 from uhrqa.evaluation.rows import Refusal, Row, Trial, answered_row, unasked_row
-from uhrqa.evaluation.source import Drawn, Source, common_answers, drawn
 from uhrqa.features import FeatureCache
+from uhrqa.raster import Raster
 from uhrqa.selection import Strategy
-from uhrqa.synth.questions import Question
-from uhrqa.synth.raster import SceneRaster
 from uhrqa.vlm import VisionLanguageModel
 
 
@@ -26,16 +27,16 @@ class Plan:
     """What is asked, and in which ways.
 
     Attributes:
-        source: of scenes and questions.
-        strategies: names; the controls come on top.
+        source: of images and questions.
+        strategies: by name; the controls come on top.
         budgets: caps on visual tokens.
         limit: questions in all, at most.
         seed: of the strategies' random choices.
         max_new_tokens: longest answer.
     """
 
-    source: Source
-    strategies: tuple[str, ...]
+    source: Questions
+    strategies: Mapping[str, Strategy]
     budgets: tuple[int, ...]
     limit: int | None = None
     seed: int = 0
@@ -47,14 +48,14 @@ class Plan:
         return (*((name, 0) for name in CONTROLS), *product(self.strategies, self.budgets))
 
 
-def asked(plan: Plan) -> Iterator[Drawn]:
-    """The scenes with the questions that the limit leaves."""
+def asked(plan: Plan) -> Iterator[Subject]:
+    """The subjects with the questions that the limit leaves."""
     left = plan.limit
-    for scene, questions in drawn(plan.source):
-        kept = questions if left is None else questions[:left]
+    for subject in plan.source.subjects():
+        kept = subject if left is None else replace(subject, cases=subject.cases[:left])
         if left is not None:
-            left -= len(kept)
-        yield scene, kept
+            left -= len(kept.cases)
+        yield kept
         if left == 0:
             return
 
@@ -77,47 +78,63 @@ def evaluate(
         OutputError: the log cannot be written.
         UhrqaError: whatever `load` and `ask` raise, but for budgets that cannot be met.
     """
-    common = common_answers(plan.source)
+    common = plan.source.common()
     model = cache(load)
-    for index, (scene, questions) in enumerate(asked(plan)):
-        asker = _Asker(plan, (scene, questions), model, common)
-        for number, (strategy, budget) in product(range(len(questions)), plan.ways):
-            trial = Trial(index, number, strategy, budget)
-            if trial.key not in log.done:
+    for index, subject in enumerate(asked(plan)):
+        numbers = range(len(subject.cases))
+        trials = [Trial(index, *parts) for parts in _ways_of(numbers, plan)]
+        waiting = [trial for trial in trials if trial.key not in log.done]
+        with _Asker(plan, subject, model, common) as asker:
+            for trial in waiting:
                 log.append(asker.outcome(trial))
-        progress(index, len(questions))
+        progress(index, len(subject.cases))
+
+
+def _ways_of(numbers: range, plan: Plan) -> Iterator[tuple[int, str, int]]:
+    for number, (strategy, budget) in product(numbers, plan.ways):
+        yield number, strategy, budget
 
 
 class _Asker:
-    """Puts the questions of one scene; its encoded tiles are shared by all of them."""
+    """Puts the questions of one subject; its encoded tiles are shared by all of them."""
 
     def __init__(
         self,
         plan: Plan,
-        drawn: Drawn,
+        subject: Subject,
         model: Callable[[], VisionLanguageModel],
         common: dict[str, str],
     ) -> None:
         self.plan = plan
-        self.scene, self.questions = drawn
+        self.subject = subject
         self.model = model
         self.common = common
-        self.raster = SceneRaster(self.scene)
         self.features = FeatureCache()
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def raster(self) -> Raster:
+        """Opened when it is first asked about."""
+        return self._opened.enter_context(self.subject.open())
 
     def outcome(self, trial: Trial) -> Row | Refusal:
         """The row of a trial, or why there is none."""
-        question = self.questions[trial.question]
+        case, side = self.subject.cases[trial.question], self.subject.side
         if trial.strategy == MAJORITY:
-            said = self.common.get(question.category, "")
-            return unasked_row(trial, self.scene, question, said)
+            return unasked_row(trial, side, case, self.common.get(case.category, ""))
         model = self.model()
         try:
             answer = ask(
                 self.raster,
-                question.text,
+                case.text,
                 model=model,
-                strategy=_strategy(trial.strategy, question),
+                strategy=self._strategy(trial.strategy, case),
                 budget=trial.budget or NO_CAP,
                 max_new_tokens=self.plan.max_new_tokens,
                 seed=self.plan.seed,
@@ -125,11 +142,9 @@ class _Asker:
             )
         except BudgetError as error:
             return Refusal(*trial.key, reason=str(error))
-        return answered_row(trial, self.scene, question, answer, model.card.dims)
+        return answered_row(trial, side, case, answer, model.card.dims)
 
-
-def _strategy(name: str, question: Question) -> Strategy | str:
-    """What `ask` takes: a control as an instance, a strategy by its name."""
-    if name == BLIND:
-        return Blind()
-    return Oracle(question.boxes) if name == ORACLE else name
+    def _strategy(self, name: str, case: Case) -> Strategy:
+        if name == BLIND:
+            return Blind()
+        return Oracle(case.boxes) if name == ORACLE else self.plan.strategies[name]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from uhrqa.errors import ConfigError
+from uhrqa.evaluation.controls import CONTROLS
 from uhrqa.evaluation.figures import (
     FEW,
     NO_TARGET,
@@ -14,6 +15,7 @@ from uhrqa.evaluation.figures import (
     Way,
     by_way,
     counting,
+    difference,
     group,
     interval_over_scenes,
     mean,
@@ -38,13 +40,16 @@ class Table:
     lines: Sequence[tuple[str, ...]]
 
 
-def report_tables(results: Results, at: int | None = None, seed: int = 0) -> list[Table]:
+def report_tables(
+    results: Results, at: int | None = None, seed: int = 0, paired: bool = False
+) -> list[Table]:
     """All tables: accuracy by budget, then at one budget by category, size and side, and the cost.
 
     Args:
         results: with one row or more.
         at: the budget of the tables that show one; see `chosen_budget`.
         seed: of the bootstrap.
+        paired: also tell the differences from the best strategy.
 
     Raises:
         ConfigError: no row has the budget `at`.
@@ -56,6 +61,7 @@ def report_tables(results: Results, at: int | None = None, seed: int = 0) -> lis
     sizes = (*target_bins(), NO_TARGET)
     return [
         accuracy_table(results, seed),
+        *([paired_table(there, under, seed)] if paired else []),
         _parts_table(f"Right by category, {under}", there, PARTS["category"], sorted),
         _parts_table(
             f"Right by length of the shortest object asked about, {under}",
@@ -115,6 +121,22 @@ def accuracy_table(results: Results, seed: int = 0) -> Table:
             for name in dict.fromkeys(name for name, _ in known)
         ],
     )
+
+
+def paired_table(there: Mapping[str, Sequence[Row]], under: str, seed: int = 0) -> Table:
+    """How far each strategy is behind the best one on the questions that both answered."""
+    best = max(
+        (name for name in there if name not in CONTROLS),
+        key=lambda name: Share.of(there[name]).value,
+        default=next(iter(there)),
+    )
+    lines = []
+    for name, rows in there.items():
+        gap = difference(rows, there[best], seed)
+        ends = f"[{gap.interval.low:+.2f}, {gap.interval.high:+.2f}]" if gap.interval else BLANK
+        lines.append((name, f"{gap.value:+.2f}", ends, str(gap.count)))
+    heads = ("strategy", "difference", "95 %", "questions")
+    return Table(f"Difference from {best}, on the same questions, {under}", heads, lines)
 
 
 def _parts_table(

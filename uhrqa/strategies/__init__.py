@@ -24,6 +24,10 @@ STRATEGIES = Registry(
     {
         "rfm-dip": "uhrqa.strategies.rfm_dip:RfmDip",
         "region-merge": "uhrqa.strategies.region_merge:RegionMerge",
+        "cdpruner": "uhrqa.strategies.peers:CdPruner",
+        "dart": "uhrqa.strategies.peers:Dart",
+        "divprune": "uhrqa.strategies.peers:DivPrune",
+        "thumbnail-quota": "uhrqa.strategies.peers:ThumbnailQuota",
         "attention-topk": "uhrqa.strategies.baselines:AttentionTopK",
         "downsample": "uhrqa.strategies.baselines:Downsample",
         "full": "uhrqa.strategies.baselines:Full",

@@ -79,7 +79,7 @@ class Uniform:
         """See `Strategy.select`."""
         from uhrqa.selection import behind_thumbnail
 
-        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         rows, cols = scene.token_grid(_level(scene, self.level))
         return behind_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
 
@@ -96,7 +96,7 @@ class Random:
 
         from uhrqa.selection import behind_thumbnail
 
-        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         picks = torch.randperm(len(tokens), generator=scene.generator())[:room].sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
 
@@ -116,7 +116,7 @@ class AttentionTopK:
         """See `Strategy.select`."""
         from uhrqa.selection import behind_thumbnail
 
-        thumbnail, tokens, room = _thumbnail_and(scene, budget, self.level)
+        thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
         picks = scores.argsort(descending=True, stable=True)[:room].sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks), scores[picks])
@@ -181,7 +181,7 @@ def _largest_that_fits(scene: Scene, budget: int, tiles: int | None) -> Level | 
     return best
 
 
-def _thumbnail_and(
+def room_behind_thumbnail(
     scene: Scene, budget: Budget, index: int
 ) -> tuple[VisualTokens, VisualTokens, int]:
     """The thumbnail, all tokens of a level, and how many of them there is room for."""

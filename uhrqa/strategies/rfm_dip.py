@@ -47,6 +47,10 @@ class RfmDip:
     relevance: str = option("auto", RELEVANCE_DOC)
     layer: int | None = option(None, LAYER_DOC)
     newlines: bool = option(True, NEWLINES_DOC)
+    compat: str = option(
+        "paper", "'released' follows the published LRS-VQA code step by step, with keep_ratio for "
+        "both shares; the other options do nothing then"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_share("keep_ratio", self.keep_ratio)
@@ -55,6 +59,7 @@ class RfmDip:
         check_count("max_tiles", self.max_tiles)
         check_choice("overflow", self.overflow, ("best", "stop"))
         check_choice("relevance", self.relevance, RELEVANCE)
+        check_choice("compat", self.compat, ("paper", "released"))
 
     def costliest(self) -> RfmDip:
         """The variant a plan is made with: it never stops early, however attention is spread."""
@@ -65,6 +70,10 @@ class RfmDip:
         from uhrqa.selection import behind_thumbnail, require
         from uhrqa.tokens import end_rows, fit_rows
 
+        if self.compat == "released":
+            from uhrqa.strategies.rfm_dip_released import select_as_released
+
+            return select_as_released(scene, budget, self.keep_ratio)
         pyramid = scene.pyramid
         spent = scene.token_count(pyramid.thumbnail)
         newline = scene.newline if self.newlines else None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
+    from uhrqa.vlm.multiscale import Multiscale
     from uhrqa.vlm.placement import Placement
 
 
@@ -117,7 +118,7 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
-    def placement(self) -> Placement | None:
+    def placement(self) -> Placement | Multiscale | None:
         """Tables of UHR-BAT Eq. 5, where the checkpoint brings them."""
         ...
 
@@ -164,7 +165,13 @@ class VisionLanguageModel(Protocol):
         ...
 
     def attend(
-        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+        self,
+        sequence: Sequence,
+        *,
+        layer: int | None,
+        rows: Tensor,
+        columns: Tensor,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """How much some text rows attend to some visual tokens.
 
@@ -173,6 +180,8 @@ class VisionLanguageModel(Protocol):
             layer: decoder layer to read; None for the Region Focus Module's last.
             rows: `[M]` positions of the query tokens.
             columns: `[N]` positions the softmax runs over.
+            blank: `[N]` bool, columns that hold nothing: no token sees them, yet they keep a
+                place in the softmax, one above their logit, as in the released LRS-VQA code.
 
         Returns:
             `[N]` mean over heads and rows, float32 on the CPU; sums to 1.

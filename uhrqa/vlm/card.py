@@ -6,7 +6,6 @@ directory or their hub id. A directory with a `config.json` and no card beside i
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 from collections.abc import Mapping
@@ -22,9 +21,10 @@ from uhrqa.budget import Budget
 from uhrqa.dims import Dims
 from uhrqa.errors import BudgetError, CardError, CheckpointError, ConfigError, UnknownNameError
 from uhrqa.registry import suggest
-from uhrqa.rfm import rfm_depth
+from uhrqa.vlm.directory import companions, describe_directory
 from uhrqa.vlm.families import FAMILIES, check_family
 from uhrqa.vlm.hub import MARK, cached_snapshot, is_hub_id
+from uhrqa.vlm.layouts import layout_defaults
 
 PLACES = (Path(__file__).parent.parent / "_models", Path(__file__).parents[2] / "models")
 CONTEXTS = {
@@ -61,6 +61,9 @@ class Card:
         placement: file of placement tables, relative to the weights.
         prompt: template with `{question}` and one image token, for tokenizers that bring none;
             empty where only the checkpoint's own will do.
+        template: the tokenizer's chat template, where there is one, goes before `prompt`.
+        layout: release of an original LLaVA checkpoint, which gives other defaults.
+        vision_tower: directory of a vision tower that the weights lack.
         notice: one line the user should read whenever this model answers.
         licence: of the weights.
         paper: where the model is described.
@@ -87,6 +90,9 @@ class Card:
     rfm_layers: int = 0
     placement: str | None = None
     prompt: str = "USER: <image>\n{question} ASSISTANT:"
+    template: bool = True
+    layout: str | None = None
+    vision_tower: str | None = None
     notice: str | None = None
     licence: str = "see the checkpoint"
     paper: str = ""
@@ -152,53 +158,58 @@ def list_cards() -> list[str]:
     return sorted({file.stem for place in PLACES for file in place.glob("*.yaml")})
 
 
-def load_card(name: str) -> Card:
+def load_card(name: str, *, vision_tower: str | None = None) -> Card:
     """The card of a name, a directory or a hub id; its `name` is the one given.
+
+    Args:
+        name: one of the three.
+        vision_tower: directory of a vision tower, instead of the card's.
 
     Raises:
         UnknownNameError: neither a card, nor a directory, nor `org/name`.
         CardError: the card's file is not valid.
         CheckpointError: the directory holds no usable `config.json`.
     """
+    card = _find_card(name, vision_tower)
+    return card if vision_tower is None else replace(card, vision_tower=vision_tower)
+
+
+def _find_card(name: str, tower: str | None) -> Card:
     path = Path(name).expanduser()
     for place in PLACES if path.name == name else ():
         file = place / f"{name}.yaml"
         if file.is_file():
             return _read_card(file)
     if path.is_dir():
-        return _card_beside(path.resolve(), name) or card_of_directory(path, name)
+        return _card_beside(path.resolve(), name) or card_of_directory(path, name, tower)
     if path.exists() or name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name}: not a checkpoint directory (one that holds config.json)")
     hub_id = name.removeprefix(MARK)
     if is_hub_id(hub_id):
-        return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name)
+        return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name, tower)
     raise UnknownNameError(f"unknown model '{name}'{suggest(name, list_cards())}; or a directory")
 
 
-def card_of_directory(path: Path, name: str) -> Card:
+def card_of_directory(path: Path, name: str, vision_tower: str | None = None) -> Card:
     """A card made from a checkpoint's own configuration.
+
+    Args:
+        path: the checkpoint.
+        name: of the card.
+        vision_tower: directory of a vision tower, instead of the one the configuration names.
 
     Raises:
         CheckpointError: no config.json, unreadable, or of a family that is not supported.
     """
-    config = _read_config(path)
-    extras = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
-    found = {key: file for key, file in extras.items() if (path / file).is_file()}
-    return _make_card(
-        name=name,
-        family=str(config.get("model_type", "none")),
-        weights=str(path),
-        config=config,
-        rfm=found.get("rfm"),
-        rfm_layers=rfm_depth(path / found["rfm"]) if "rfm" in found else 0,
-        placement=found.get("placement"),
-    )
+    keys = {**describe_directory(path, vision_tower), **companions(path)}
+    return _make_card(name=name, weights=str(path), **keys)
 
 
 def _make_card(name: str, family: str, **keys: Any) -> Card:  # noqa: ANN401 - fields of a card
-    """A card that has its family's defaults where nothing else is said."""
+    """A card that has its release's and its family's defaults where nothing else is said."""
     check_family(name, family, keys["config"])
-    card = Card(name=name, family=family, **{**FAMILIES[family].defaults, **keys})
+    released = layout_defaults(name, keys.get("layout"), keys["config"])
+    card = Card(name=name, family=family, **{**FAMILIES[family].defaults, **released, **keys})
     _check_config(card)
     return card
 
@@ -234,19 +245,6 @@ def _weights_named_in(file: Path) -> str | None:
     return str(raw["weights"]) if isinstance(raw, dict) and "weights" in raw else None
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    file = path / "config.json"
-    if not file.is_file():
-        raise CheckpointError(f"{path}: no config.json; name the directory of a checkpoint")
-    try:
-        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{file}: not a JSON object")
-    return config
-
-
 def _read_card(file: Path) -> Card:
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -259,9 +257,12 @@ def _read_card(file: Path) -> Card:
     if not isinstance(raw, dict) or "weights" not in raw:
         raise CardError(f"{file}: needs at least 'weights'")
     _check_values(file, raw)
+    if raw.get("vision_tower"):
+        raw["vision_tower"] = str(file.parent / raw["vision_tower"])
     if not str(raw["weights"]).startswith(MARK):
         raw["weights"] = str(file.parent / raw["weights"])
-        raw["config"] = _read_config(Path(raw["weights"]))
+        found = describe_directory(Path(raw["weights"]), raw.get("vision_tower"))
+        raw = {**found, **raw, "config": found["config"]}
     if "config" not in raw:
         raise CardError(f"{file}: a hub id needs 'config' with the model's dimensions")
     raw.setdefault("family", str(raw["config"].get("model_type", "none")))

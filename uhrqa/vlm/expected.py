@@ -25,7 +25,9 @@ from uhrqa.rfm import empty_rfm
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.families import find_class
 from uhrqa.vlm.headers import Entry
-from uhrqa.vlm.loading import describe_fault, load_tokenizer, read_normalisation
+from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
+from uhrqa.vlm.loading import describe_fault, load_tokenizer, normalisation_of
+from uhrqa.vlm.source import Source
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -64,7 +66,7 @@ def match(
     kind: str,
     config: Mapping[str, Any],
     entries: Mapping[str, Entry],
-    key_mapping: Mapping[str, str] | None = None,
+    source: Source | None = None,
 ) -> Match:
     """Hold a checkpoint's headers against its class.
 
@@ -72,7 +74,7 @@ def match(
         kind: name of the transformers class.
         config: its configuration.
         entries: tensors by name, see `read_headers`.
-        key_mapping: patterns of names and what stands there in the class, before its own.
+        source: how a checkpoint in the original LLaVA layout maps to the class.
 
     Raises:
         CheckpointError: the class cannot be built from the configuration.
@@ -81,7 +83,7 @@ def match(
     model: Any = _build(getattr(transformers, kind), config)
     names = set(model.state_dict())
     found = {name: torch.empty(entry.shape, device="meta") for name, entry in entries.items()}
-    conversions: Any = get_model_conversion_mapping(model, dict(key_mapping or {}) or None, None)
+    conversions: Any = get_model_conversion_mapping(model, dict(RENAMES) if source else None, None)
     how = LoadStateDictConfig(
         ignore_mismatched_sizes=True, device_map={"": "meta"}, weight_mapping=conversions
     )
@@ -89,10 +91,15 @@ def match(
     model.mark_tied_weights_as_initialized(info)
     model.tie_weights(missing_keys=info.missing_keys, recompute_mapping=False)
     model._adjust_missing_and_unexpected_keys(info)
+    missing, unexpected = info.missing_keys, info.unexpected_keys
+    if source is not None:
+        unexpected = {name for name in unexpected if not source.layout.sets_aside(name)}
+        if source.tower is not None:
+            missing = {name for name in missing if not name.startswith(STOCK_TOWER)}
     return Match(
         model,
-        tuple(sorted(info.missing_keys)),
-        tuple(sorted(info.unexpected_keys)),
+        tuple(sorted(missing)),
+        tuple(sorted(unexpected)),
         {name: (tuple(there), tuple(wanted)) for name, there, wanted in info.mismatched_keys},
         len(entries.keys() - names - info.unexpected_keys),
     )
@@ -124,13 +131,15 @@ def match_rfm(model: PreTrainedModel, depth: int, entries: Mapping[str, Entry]) 
     )
 
 
-def check_tokenizer(card: Card, directory: Path, model: PreTrainedModel) -> None:
+def check_tokenizer(
+    card: Card, directory: Path, model: PreTrainedModel, source: Source | None = None
+) -> None:
     """See that questions can be asked; of the model, its configuration is enough.
 
     Raises:
         CheckpointError: no usable tokenizer, image token or template.
     """
-    read_normalisation(directory, card.family)
+    normalisation_of(directory, card.family, source)
     nothing = torch.zeros(3, 1, 1)
     family = find_class(card.family)
     family(card, model, load_tokenizer(directory), nothing, nothing).check_prompt()

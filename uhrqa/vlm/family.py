@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -20,7 +19,6 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.errors import CheckpointError, QuestionError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
-from uhrqa.rfm import load_rfm
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
@@ -32,16 +30,19 @@ from uhrqa.vlm.device import (
     held,
     place_of,
 )
+from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.loading import (
     Loading,
     is_pickled,
     load_strictly,
     load_tokenizer,
-    read_normalisation,
+    normalisation_of,
     weights_of,
 )
+from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.source import source_of
 
 TILE_BATCH = 32
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
@@ -58,7 +59,7 @@ class Family(ABC):
         tokenizer: of the checkpoint.
         mean: `[3, 1, 1]` of the channels in [0, 1], on the model's device.
         std: `[3, 1, 1]`, alike.
-        placement: tables of UHR-BAT Eq. 5, where there are any.
+        placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
     """
 
@@ -69,7 +70,7 @@ class Family(ABC):
     tokenizer: PreTrainedTokenizerBase
     mean: Tensor
     std: Tensor
-    placement: Placement | None = None
+    placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
 
     @abstractmethod
@@ -113,27 +114,28 @@ class Family(ABC):
         backend = choose_attention(wanted.attention, place)
         placing = choose_placing(wanted.device_map, wanted.quantize, place)
         path = weights_of(card, allow_pickle=wanted.allow_pickle)
+        source = source_of(card, path)
+        family = card.family if source is None else source.layout.family
         kind: type[PreTrainedModel] = getattr(
-            transformers, f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+            transformers, f"{FAMILIES[family].kind}ForConditionalGeneration"
         )
         model = load_strictly(
             kind,
             path,
             dtype=choose_dtype(wanted.dtype, place),
             attention="sdpa",  # of the vision tower: its sequences are short
-            placing=placing,
-            pickled=is_pickled(path, allow_pickle=wanted.allow_pickle),
+            source=source,
+            how={"use_safetensors": not is_pickled(path, wanted.allow_pickle), **placing},
         )
         if not placing:
             model.to(place)
         place = place_of(model.get_input_embeddings())
         decoder = model.get_decoder()
         decoder.set_attn_implementation(probed_name(backend))
-        focus = Path(wanted.rfm) if wanted.rfm else path / card.rfm if card.rfm else None
-        tables = Placement.load(path / card.placement) if card.placement else None
+        tables = load_tables(card, path, source)
         mean, std = (
             torch.tensor(part, device=place).view(3, 1, 1)
-            for part in read_normalisation(path, card.family)
+            for part in normalisation_of(path, family, source)
         )
         loaded = cls(
             card,
@@ -142,7 +144,7 @@ class Family(ABC):
             mean,
             std,
             tables.to(place) if tables else None,
-            load_rfm(focus, decoder, place) if focus else None,
+            load_focus(card, path, source, decoder, wanted.rfm),
         )
         loaded.check_prompt()
         return loaded
@@ -255,7 +257,7 @@ class Family(ABC):
         return tuple(self.tokenizer(self.card.between, add_special_tokens=False).input_ids)
 
     def _render(self, question: str, image: str) -> str:
-        if not self.tokenizer.chat_template:
+        if not (self.card.template and self.tokenizer.chat_template):
             return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
@@ -315,7 +317,13 @@ class Family(ABC):
         return deep.transpose(0, 1).to(self.device, self.model.dtype)
 
     def attend(
-        self, sequence: Sequence, *, layer: int | None, rows: Tensor, columns: Tensor
+        self,
+        sequence: Sequence,
+        *,
+        layer: int | None,
+        rows: Tensor,
+        columns: Tensor,
+        blank: Tensor | None = None,
     ) -> Tensor:
         """See `VisionLanguageModel.attend`."""
         decoder: nn.Module = self.model.get_decoder()
@@ -323,7 +331,12 @@ class Family(ABC):
             if self.rfm is None:
                 raise ValueError("this model has no Region Focus Module")
             decoder, layer = self.rfm, self.rfm_layers - 1
-        return read_rows(decoder, sequence.inputs(), RowProbe(layer, rows, columns))
+        inputs, bias = sequence.inputs(), None
+        if blank is not None:
+            seen = torch.ones(sequence.embeds.shape[:2], dtype=torch.int64, device=self.device)
+            seen[0, columns[blank.to(columns.device)]] = 0
+            inputs["attention_mask"], bias = seen, blank.float().to(self.device)
+        return read_rows(decoder, inputs, [RowProbe(layer, rows, columns, bias)])[0]
 
     @torch.inference_mode()
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
@@ -333,7 +346,7 @@ class Family(ABC):
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
-        inputs = sequence.inputs()
+        inputs = self._refined(sequence).inputs()
         prefill, step = 0.0, 0
         for step in range(max_new_tokens):
             hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
@@ -349,6 +362,15 @@ class Family(ABC):
         total = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
         return Generation(text, tuple(ids), step, prefill, total - prefill)
+
+    def _refined(self, sequence: Sequence) -> Sequence:
+        """The sequence whose visual tokens passed UHR-BAT's MLP, where the checkpoint has it."""
+        if not isinstance(self.placement, Multiscale):
+            return sequence
+        embeds = sequence.embeds.clone()
+        kept = embeds[0, sequence.visual].to(self.placement.maps)
+        embeds[0, sequence.visual] = self.placement(kept).to(embeds)
+        return replace(sequence, embeds=embeds)
 
     def _stop_ids(self) -> set[int]:
         stops: set[int] = set()

@@ -20,8 +20,11 @@ from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.device import place_of
 from uhrqa.vlm.families import FAMILIES, Normalisation
 from uhrqa.vlm.headers import TOKENIZERS, check_dtypes, find_pickles, has_safetensors, read_headers
+from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
+from uhrqa.vlm.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
             pickled, missing, cut short or of an unknown dtype.
     """
     path = card.find_weights()
-    if not is_pickled(path, allow_pickle=allow_pickle):
+    if not is_pickled(path, allow_pickle):
         check_dtypes(path, read_headers(path), card.config)
     return path
 
 
-def is_pickled(path: Path, *, allow_pickle: bool) -> bool:
+def is_pickled(path: Path, allow_pickle: bool) -> bool:
     """Whether weights are to be read from a pickle: allowed, and there is nothing better."""
     return allow_pickle and not has_safetensors(path) and bool(find_pickles(path))
 
@@ -67,8 +70,8 @@ def load_strictly(
     *,
     dtype: torch.dtype | str,
     attention: str,
-    placing: Mapping[str, Any] | None = None,
-    pickled: bool = False,
+    source: Source | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> Any:  # noqa: ANN401 - an instance of `kind`
     """A model with every weight from the file and no weight left over.
 
@@ -77,12 +80,50 @@ def load_strictly(
         path: directory of the checkpoint.
         dtype: of the weights, or `auto` for the checkpoint's own.
         attention: backend of all parts.
-        placing: see `choose_placing`.
-        pickled: read pickles, of which only tensors are taken, in place of safetensors.
+        source: how a checkpoint in the original LLaVA layout maps to `kind`.
+        how: see `choose_placing`; and `use_safetensors`, True unless pickles are allowed, of which
+            only tensors are taken.
 
     Raises:
         CheckpointError: keys missing, unexpected or of another shape, weights that are no numbers,
             or the file is damaged.
+    """
+    how = how or {}
+    if source is None:
+        model, report = _read(kind, path, dtype, attention, **how)
+        return _checked(model, report, path)
+    config: Any = kind.config_class.from_dict(source.layout.config)  # type: ignore[union-attr]
+    mapping = dict(RENAMES)
+    model, report = _read(kind, path, dtype, attention, config=config, key_mapping=mapping, **how)
+    aside = {name for name in report["unexpected_keys"] if source.layout.sets_aside(name)}
+    report = {**report, "unexpected_keys": set(report["unexpected_keys"]) - aside}
+    if source.tower is not None:
+        absent = {name for name in report["missing_keys"] if name.startswith(STOCK_TOWER)}
+        report["missing_keys"] = set(report["missing_keys"]) - absent
+        tower = _load_tower(model, source.tower, dtype, attention)
+        model.model.vision_tower = tower.to(place_of(model.get_input_embeddings()))
+    return _checked(model, report, path)
+
+
+def _load_tower(model: Any, path: Path, dtype: torch.dtype | str, attention: str) -> Any:  # noqa: ANN401
+    """A vision tower from its own checkpoint, which may hold a text tower as well."""
+    kind = type(model.model.vision_tower)
+    config = model.config.vision_config
+    tower, report = _read(kind, path, dtype, attention, config=config)
+    return _checked(tower, {**report, "unexpected_keys": ()}, path)
+
+
+def _read(
+    kind: type[PreTrainedModel],
+    path: Path,
+    dtype: torch.dtype | str,
+    attention: str,
+    **how: Any,  # noqa: ANN401 - passed on
+) -> tuple[Any, Mapping[str, Any]]:
+    """A model, and transformers' report of what was read.
+
+    Raises:
+        CheckpointError: the file is damaged.
     """
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -91,12 +132,11 @@ def load_strictly(
             path,
             dtype=dtype,
             local_files_only=True,
-            use_safetensors=not pickled,
             trust_remote_code=False,
             attn_implementation=attention,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported: refused below, by name
-            **(placing or {}),
+            **{"use_safetensors": True, **how},
         )
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
@@ -109,9 +149,13 @@ def load_strictly(
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
+    return model, report
+
+
+def _checked(model: Any, report: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
     if fault := describe_fault(report):
         raise CheckpointError(
-            f"{path}: {fault}; the files do not match config.json ({kind.__name__})"
+            f"{path}: {fault}; the files do not match config.json ({type(model).__name__})"
         )
     check_finite(path, model)
     return model.eval().requires_grad_(False)
@@ -174,6 +218,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             path, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
+        if (path / "tokenizer.model").is_file() and not (path / "tokenizer.json").is_file():
+            raise CheckpointError(
+                f"{path}: its tokenizer is a sentencepiece model, which could not be read; "
+                "install what reads one: pip install 'uhrqa[sentencepiece]'"
+            ) from error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
     if not tokenizer.chat_template and (path / "chat_template.json").is_file():
@@ -182,13 +231,25 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def read_normalisation(path: Path, family: str) -> Normalisation:
-    """Channel means and deviations in [0, 1], the family's when the checkpoint gives none.
+def normalisation_of(path: Path, family: str, source: Source | None) -> Normalisation:
+    """Channel means and deviations in [0, 1] of a checkpoint, or of its vision tower.
 
     Raises:
         CheckpointError: the processor's file is damaged.
     """
     usual = FAMILIES[family].normalisation
+    if source is not None:
+        usual = source.layout.normalisation
+        usual = read_normalisation(source.tower, usual) if source.tower else usual
+    return read_normalisation(path, usual)
+
+
+def read_normalisation(path: Path, usual: Normalisation) -> Normalisation:
+    """Channel means and deviations in [0, 1], `usual` when the directory gives none.
+
+    Raises:
+        CheckpointError: the processor's file is damaged.
+    """
     for name in ("preprocessor_config.json", "processor_config.json"):
         if not (path / name).is_file():
             continue

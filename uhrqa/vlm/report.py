@@ -19,6 +19,8 @@ from uhrqa.vlm.headers import (
     read_header,
     read_headers,
 )
+from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.source import source_of
 
 if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
@@ -109,24 +111,16 @@ class Report:
         return {"schema": SCHEMA, "loads": self.fault is None, **asdict(self), **whole}
 
 
-def inspect_checkpoint(
-    card: Card, *, layout: str = "stock", key_mapping: Mapping[str, str] | None = None
-) -> Report:
+def inspect_checkpoint(card: Card) -> Report:
     """Look a checkpoint through without reading a weight.
-
-    Args:
-        card: of the checkpoint.
-        layout: what its tensors are named as in.
-        key_mapping: patterns of their names and what stands there in the stock class.
 
     Raises:
         CheckpointError: it is not at hand. What is wrong with its files is told in the report.
     """
     directory = card.find_weights()
-    found = _Found()
-    kind = f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+    found = _Found(card, directory)
     try:
-        found.look(card, directory, kind, key_mapping)
+        found.look()
         fault = None
     except CheckpointError as error:
         fault = str(error)
@@ -135,8 +129,8 @@ def inspect_checkpoint(
         name=card.name,
         directory=str(directory),
         family=card.family,
-        kind=kind,
-        layout=layout,
+        kind=found.kind,
+        layout=found.layout,
         decoder={**asdict(card.dims.decoder), "type": card.config["text_config"].get("model_type")},
         tower=asdict(card.dims.vision),
         context=card.context,
@@ -157,38 +151,65 @@ def inspect_checkpoint(
 class _Found:
     """What has been found of a checkpoint by the time something is wrong with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, card: Card, directory: Path) -> None:
+        self.card, self.directory = card, directory
         self.entries: dict[str, Entry] = {}
         self.match: Match | None = None
+        self.kind = f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+        self.layout = f"stock, from {card.layout}" if card.layout else "stock"
 
-    def look(
-        self, card: Card, directory: Path, kind: str, mapping: Mapping[str, str] | None
-    ) -> None:
+    def look(self) -> None:
         """Look at one thing after the other, in the order of loading.
 
         Raises:
             CheckpointError: the first fault, as loading would tell it.
         """
+        card, directory = self.card, self.directory
         self.entries = weights = read_headers(directory)
         companions = dict(_companions(card, directory))
         for part, entries in companions.items():
             self.entries = {**self.entries, **{f"{part}:{n}": e for n, e in entries.items()}}
         check_dtypes(directory, weights, card.config)
-        from uhrqa.vlm.expected import check_tokenizer, match, match_rfm  # only now torch
-        from uhrqa.vlm.placement import Placement
+        source = source_of(card, directory)
+        if source is not None:
+            self.kind = f"{FAMILIES[source.layout.family].kind}ForConditionalGeneration"
+            self.layout = f"original LLaVA ({source.layout.name})"
+        config = card.config if source is None else source.layout.config
+        from uhrqa.vlm.expected import check_tokenizer, match  # only now torch
 
-        self.match = match(kind, card.config, weights, mapping)
+        self.match = match(self.kind, config, weights, source)
         if fault := self.match.fault:
             raise CheckpointError(
-                f"{directory}: {fault}; the files do not match config.json ({kind})"
+                f"{directory}: {fault}; the files do not match config.json ({self.kind})"
             )
-        check_tokenizer(card, directory, self.match.model)
+        self._look_beside(companions)
+        check_tokenizer(card, directory, self.match.model, source)
+
+    def _look_beside(self, companions: Mapping[str, Mapping[str, Entry]]) -> None:
+        from uhrqa.vlm.expected import match_rfm
+        from uhrqa.vlm.placement import Placement
+
+        card, directory = self.card, self.directory
+        focus = companions.get("rfm") or rfm_entries(self.entries)
+        if not focus and card.rfm_layers:
+            raise CheckpointError(
+                f"{directory}: no Region Focus Module, and the card says one of {card.rfm_layers} "
+                "layers; is the download complete?"
+            )
+        if focus and self.match and (wrong := match_rfm(self.match.model, card.rfm_layers, focus)):
+            raise CheckpointError(f"{directory / (card.rfm or '')}: {wrong}")
         if card.placement:
             Placement.load(directory / card.placement)  # small enough to be read
-        if "rfm" in companions and (
-            wrong := match_rfm(self.match.model, card.rfm_layers, companions["rfm"])
-        ):
-            raise CheckpointError(f"{directory / str(card.rfm)}: {wrong}")
+
+
+def rfm_entries(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Tensors of a Region Focus Module among those of an original checkpoint, as in its own file.
+
+    The final norm is left out: scores are read before it.
+    """
+    (prefix,) = EXTRAS["rfm"]
+    found = {name.removeprefix(prefix): e for name, e in entries.items() if name.startswith(prefix)}
+    return {n: e for n, e in found.items() if n != "norm.weight" and not DROPPED.search(n)}
 
 
 def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, Entry]]]:
@@ -203,8 +224,8 @@ def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, En
 def _parts(entries: Mapping[str, Entry]) -> dict[str, Share]:
     shares: dict[str, Share] = {}
     for name, entry in entries.items():
-        if entry.dtype in COUNTING:
-            continue
+        if entry.dtype in COUNTING or DROPPED.search(name):
+            continue  # tables that are computed now
         part = part_of(name)
         old = shares.get(part, Share(0, 0))
         shares[part] = Share(old.parameters + entry.count, old.bytes + entry.bytes)

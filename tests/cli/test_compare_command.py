@@ -1,0 +1,100 @@
+"""`uhrqa compare`: strategies beside each other on questions from a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LINES: list[dict[str, Any]] = [
+    {"question_id": "A_1", "image": "a.tif", "text": "how many ships?", "ground_truth": "2",
+     "category": "count", "hboxes": [[10, 10, 30, 30], [200, 100, 220, 130]]},
+    {"question_id": "A_2", "image": "a.tif", "text": "is there a tank?", "ground_truth": "no"},
+    {"image": "b.tif", "question": "what color?", "answer": "red", "hbox": [5, 5, 9, 12]},
+]  # fmt: skip
+
+
+@pytest.fixture
+def compare(uhrqa, checkpoint, image):
+    """Run it on a small checkpoint, two images and three questions."""
+    shutil.copy(image, Path(image).with_name("b.tif"))
+    write(LINES)
+    return lambda *args: uhrqa(
+        "compare", "q.jsonl", "-m", checkpoint, "-s", "uniform,thumbnail", "-b", "60", *args
+    )
+
+
+def write(lines: list[dict[str, Any]]) -> None:
+    Path("q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_every_question_is_asked_in_every_way_and_the_truth_is_kept(compare) -> None:
+    outcome = compare("--json", "-")
+    assert outcome.code == 0
+    found = json.loads(outcome.out)
+    rows = found["rows"]
+    assert len(rows) == 3 * (2 + 3)
+    assert {row["expected"] for row in rows} == {"2", "no", "red"}
+    assert {row["category"] for row in rows} == {"count", "question"}
+    assert {row["side"] for row in rows} == {400}
+    targets = {row["text"]: row["target"] for row in rows}
+    assert targets == {"how many ships?": 20.0, "is there a tank?": None, "what color?": 7.0}
+    oracle = [row for row in rows if row["strategy"] == "oracle"]
+    assert [row["found"] for row in oracle] == [1.0, None, 1.0]
+    assert "uhrqa: image 2 of 2: 1 question" in outcome.err
+
+
+def test_the_table_of_differences_names_the_best_strategy(compare) -> None:
+    outcome = compare("-o", "rows.jsonl")
+    assert "Difference from uniform, on the same questions, at a budget of 60" in outcome.out or (
+        "Difference from thumbnail" in outcome.out
+    )
+    again = compare("-o", "rows.jsonl", "--report-only")
+    assert again.out == outcome.out
+
+
+def test_rows_of_another_state_of_the_file_are_refused(compare) -> None:
+    assert compare("-q", "-o", "rows.jsonl").code == 0
+    write(LINES[:2])
+    outcome = compare("-q", "-o", "rows.jsonl")
+    assert outcome.code == 6
+    assert "holds rows of another run: its digest" in outcome.err
+
+
+def test_a_page_tells_the_command_that_made_it(compare, checkpoint) -> None:
+    assert compare("-q", "--markdown", "page.md").code == 0
+    page = Path("page.md").read_text()
+    assert page.startswith("# q.jsonl\n")
+    assert "3 questions about 2 images, seed 0" in page
+    assert f"uhrqa compare q.jsonl -m {checkpoint} -s uniform,thumbnail -b 60" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"ground_truth": None}, "line 1: no truth; give 'ground_truth' as a text"),
+        ({"hboxes": [[1, 2, 3]]}, "line 1: a box is four numbers x0, y0, x1, y1, not [1, 2, 3]"),
+        ({"text": ""}, "line 1: 'text' is not a text"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_told_with_its_number(compare, change, fault) -> None:
+    write([{**LINES[0], **change}])
+    outcome = compare()
+    assert outcome.code == 3
+    assert f"q.jsonl: {fault}" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_the_file_of_questions_is_never_the_output(compare) -> None:
+    before = Path("q.jsonl").read_bytes()
+    assert compare("-o", "q.jsonl").code == 6
+    assert Path("q.jsonl").read_bytes() == before
+
+
+def test_a_file_that_is_not_there_is_one_line(uhrqa) -> None:
+    outcome = uhrqa("compare", "none.jsonl")
+    assert outcome.code == 3
+    assert "none.jsonl: cannot be read" in outcome.err

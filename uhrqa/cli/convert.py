@@ -1,0 +1,66 @@
+"""`uhrqa models convert`: an original LLaVA checkpoint in the stock layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uhrqa.cli import options as opt
+from uhrqa.cli.complete import complete_model
+from uhrqa.cli.console import dump_json, print_result
+from uhrqa.cli.report import count_text
+from uhrqa.cli.signals import end_at_once, end_with_cleanup
+
+EPILOG = opt.examples(
+    "uhrqa models convert downloads/UHR-BAT uhr-bat",
+    "uhrqa models convert llava-v1.5 stock --vision-tower clip-vit-large-patch14-336",
+)
+SCHEMA = "uhrqa.convert/1"
+
+
+@opt.share(*opt.PRINTING)
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC", help="Card, directory or hub id.", autocompletion=complete_model
+        ),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="DST", help="Directory to write; new or empty.")
+    ],
+    *,
+    vision_tower: Annotated[
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="Vision tower of a checkpoint that only names it."),
+    ] = None,
+    given: opt.Given,
+) -> None:
+    """Write an original LLaVA checkpoint in the layout of stock transformers.
+
+    LLaVA 1.5 and 1.6, LRS-VQA, LongVA, UHR-BAT and GeoLLaVA-8K. What comes out loads as fast as any
+    stock checkpoint and answers the same; name it with -m DST.
+    """
+    from uhrqa.vlm.convert import convert as write
+
+    end_with_cleanup()
+    try:
+        done = write(source, target, vision_tower=vision_tower)
+    finally:
+        end_at_once()
+    if given.settings.format == "json":
+        report = {
+            "schema": SCHEMA,
+            "path": str(done.path),
+            "layout": done.release,
+            "tensors": done.tensors,
+            "card": str(done.card) if done.card else None,
+        }
+        print_result(dump_json(report))
+        return
+    parts = [f"{count_text(count, 'tensor')} in {kind}" for kind, count in done.tensors.items()]
+    print_result(f"{done.path}: {done.release}, {', '.join(parts)}")
+    if done.card and not given.quiet:
+        print_result(f"{done.card}: what its card said")

@@ -1,0 +1,170 @@
+"""What `eval` and `compare` share: the ways asked for, and the run with its progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uhrqa.cli import options as opt
+from uhrqa.cli.choice import choose, load
+from uhrqa.cli.console import print_note
+from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.cli.report import count_text
+
+if TYPE_CHECKING:
+    from uhrqa.evaluation.cases import Questions
+    from uhrqa.evaluation.row_log import Results
+    from uhrqa.evaluation.run import Plan
+
+BUDGETS = ["64", "128", "256", "512", "1k"]
+VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
+
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        "-b",
+        metavar="TOKENS",
+        help=f"Repeatable, or with commas ({','.join(BUDGETS)}).",
+    ),
+]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Questions in all, at most (no limit).")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Rows as JSON lines; goes on there."),
+]
+ReportOnly = Annotated[
+    bool, typer.Option("--report-only", help="Report the rows of -o; ask nothing.")
+]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="TOKENS", help="Budget of the tables that show one (256)."),
+]
+JsonFile = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="All figures and rows; `-` is stdout."),
+]
+Plot = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The tables as a Markdown page.")
+]
+
+
+def make_plan(
+    source: Questions,
+    about: Mapping[str, Any],
+    strategies: list[str] | None,
+    budgets: list[str] | None,
+    limit: int | None,
+    given: opt.Given,
+) -> tuple[Plan, dict[str, Any]]:
+    """What is asked, and the manifest that its rows belong to.
+
+    Args:
+        source: of images and questions.
+        about: what tells it from other sources, for the manifest.
+        strategies: as given; all of them when None.
+        budgets: as given; `BUDGETS` when None.
+        limit: questions in all.
+        given: the shared options.
+
+    Raises:
+        UnknownNameError: no such model or strategy.
+        UhrqaError: what else is wrong with the model's card.
+    """
+    from uhrqa.evaluation.run import Plan
+    from uhrqa.strategies import STRATEGIES, make_strategy
+    from uhrqa.vlm.device import choose_device, precision_text
+
+    names = opt.split_words(strategies)
+    if strategies and not names:
+        raise typer.BadParameter("-s: name a strategy, or leave it out for all of them")
+    caps = opt.read_budgets(opt.split_words(budgets) or BUDGETS)
+    settings = given.settings
+    choices = [choose(settings, {}, strategy=name) for name in names or sorted(STRATEGIES)]
+    made: dict[str, Any] = {c.strategy: make_strategy(c.strategy, c.all_options) for c in choices}
+    plan = Plan(source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens)
+    card = choices[0].card
+    manifest = {
+        "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
+        "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
+        "attention": settings.attention,
+        **about,
+        "strategies": {name: asdict(strategy) for name, strategy in made.items()},
+        "budgets": plan.budgets,
+        "limit": limit,
+        "seed": plan.seed,
+        "max_new_tokens": plan.max_new_tokens,
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    return plan, manifest
+
+
+def held_rows(output: Path | None, quiet: bool) -> Results:
+    """The rows of an earlier run; says on stderr when it was stopped before its last scene.
+
+    Raises:
+        typer.BadParameter: no file is named.
+        OutputError: it cannot be read, or is none of ours.
+    """
+    from uhrqa.evaluation.row_log import read_rows
+
+    if output is None:
+        raise typer.BadParameter("--report-only: name the file of rows with -o")
+    results = read_rows(output)
+    asked = len({row.scene for row in [*results.rows, *results.refusals]})
+    whole = results.manifest.get("scenes", asked)
+    if not quiet and not results.manifest.get("limit") and asked < whole:
+        print_note(
+            f"uhrqa: rows of {asked} of {whole} scenes: the run was stopped; "
+            "leave out --report-only to go on"
+        )
+    return results
+
+
+def run_plan(
+    plan: Plan, manifest: dict[str, Any], output: Path | None, given: opt.Given, noun: str
+) -> Results:
+    """Ask what has no row yet, with a line on stderr for each scene or image."""
+    from uhrqa.evaluation.row_log import RowLog
+    from uhrqa.evaluation.run import evaluate
+
+    begin = time.perf_counter()
+
+    def progress(scene: int, questions: int) -> None:
+        if not given.quiet:
+            took = time.perf_counter() - begin
+            left = took / (scene + 1) * (plan.source.scenes - scene - 1)
+            print_note(
+                f"uhrqa: {noun} {scene + 1} of {plan.source.scenes}: "
+                f"{count_text(questions, 'question')}, {took:.0f} s so far, about {left:.0f} s "
+                f"left; right: {_right_so_far(log.results)}"
+            )
+
+    with RowLog(manifest, output) as log:
+        try:
+            evaluate(plan, lambda: load(given), log, progress)
+        except BaseException:
+            if not given.quiet and output is not None and log.done:
+                print_note(f"uhrqa: {len(log.done)} rows are in {output}; run it again to go on")
+            raise
+        return log.results
+
+
+def _right_so_far(results: Results) -> str:
+    """Share right by strategy, all budgets together."""
+    from uhrqa.evaluation.figures import Share, group
+    from uhrqa.evaluation.tables import share_text
+
+    groups = group(results.rows, lambda row: row.strategy)
+    return ", ".join(f"{name} {share_text(Share.of(rows))}" for name, rows in groups.items())

@@ -1,0 +1,96 @@
+"""What a checkpoint brings besides its model: a Region Focus Module, positional tables.
+
+In a stock checkpoint these are files beside the weights, in an original one tensors among them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from uhrqa.errors import CheckpointError
+from uhrqa.rfm import load_rfm, rfm_of
+from uhrqa.vlm.card import Card
+from uhrqa.vlm.directory import SCALE_TABLES
+from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.multiscale import MAP, MLP, Multiscale
+from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.shards import read_under
+from uhrqa.vlm.source import Source
+
+
+def load_focus(
+    card: Card, path: Path, source: Source | None, decoder: nn.Module, file: str | Path | None
+) -> nn.Module | None:
+    """The Region Focus Module, where there is one.
+
+    Args:
+        card: of the checkpoint.
+        path: its directory.
+        source: its original layout, if it has one.
+        decoder: of the model.
+        file: another module than the card's.
+
+    Raises:
+        CheckpointError: it does not fit, or the card has one and the checkpoint has none.
+    """
+    if file or card.rfm:
+        return load_rfm(Path(file) if file else path / str(card.rfm), decoder)
+    if source is not None and source.layout.rfm_layers:
+        return rfm_of(rfm_tensors(path), decoder, path)
+    if card.rfm_layers:
+        raise CheckpointError(
+            f"{path}: no Region Focus Module, and the card says one of {card.rfm_layers} layers; "
+            "is the download complete?"
+        )
+    return None
+
+
+def rfm_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of an original checkpoint's RFM, as in an RFM's file.
+
+    The final norm is left out: scores are read inside the last layer, before it.
+    """
+    found = read_under(path, EXTRAS["rfm"])
+    return {
+        name: value
+        for name, value in found.items()
+        if name != "norm.weight" and not DROPPED.search(name)
+    }
+
+
+def scale_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of an original checkpoint's UHR-BAT tables, as `Multiscale.of` names them."""
+    return {
+        prefix + name: value
+        for prefix, kind in ((MAP, "scale_maps"), (MLP, "token_mlp"))
+        for name, value in read_under(path, EXTRAS[kind]).items()
+    }
+
+
+def load_tables(card: Card, path: Path, source: Source | None) -> Placement | Multiscale | None:
+    """What is added to visual tokens for their place and scale, where a checkpoint has it.
+
+    Raises:
+        CheckpointError: it is damaged, or a checkpoint of UHR-BAT lacks it.
+    """
+    if card.placement:
+        return Placement.load(path / card.placement)
+    state: dict[str, Tensor] = {}
+    file = path
+    if source is not None:
+        state = scale_tensors(path)
+    elif (path / SCALE_TABLES).is_file():
+        file = path / SCALE_TABLES
+        try:
+            state = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
+    if not state:
+        if card.layout == "uhr-bat":
+            raise CheckpointError(f"{path / SCALE_TABLES}: missing; convert the checkpoint again")
+        return None
+    return Multiscale.of(state, card.dims.vision.side, float(card.pixels_per_token), file)
