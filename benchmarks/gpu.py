@@ -20,8 +20,9 @@ from uhrqa.errors import UhrqaError
 from uhrqa.raster import open_raster
 from uhrqa.synth import draw_scene, write_scene
 from uhrqa.vlm.card import load_card
+from uhrqa.vlm.families import CLIP
 from uhrqa.vlm.llava import Llava
-from uhrqa.vlm.loading import CLIP_MEAN, CLIP_STD, load_tokenizer, weights_of
+from uhrqa.vlm.loading import load_tokenizer, weights_of
 
 QUESTION = "how many ships are there?"
 STAGES = ("read", "encode", "relevance", "select", "prefill", "decode")
@@ -47,7 +48,7 @@ def random_model(name: str, device: str, layers: int | None) -> Llava:
     finally:
         torch.set_default_dtype(previous)
     model.get_decoder().set_attn_implementation(probed_name("sdpa"))
-    mean, std = (torch.tensor(part, device=device).view(3, 1, 1) for part in (CLIP_MEAN, CLIP_STD))
+    mean, std = (torch.tensor(part, device=device).view(3, 1, 1) for part in CLIP)
     return Llava(card, model, tokenizer, mean, std)
 
 

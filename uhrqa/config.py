@@ -22,6 +22,8 @@ ENV_PREFIX = "UHRQA_"
 PROJECT_FILE = "uhrqa.yaml"
 DTYPES = ("float32", "float16", "bfloat16")
 ATTENTION = ("sdpa", "flash_attention_2")
+DEVICE_MAPS = ("auto",)
+QUANTISED = ("8bit", "4bit")
 FORMATS = ("text", "json")
 SPLITS = ("test", "validation")  # of drawn scenes that may be asked about
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
@@ -79,6 +81,12 @@ class Settings:
     device: str | None = _setting(None, _device, "auto, cpu, cuda, cuda:N; none: auto")
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
     attention: str = _setting("sdpa", _one_of(ATTENTION), "sdpa or flash_attention_2")
+    device_map: str | None = _setting(
+        None, _one_of(DEVICE_MAPS), "auto: parts over several devices; none: one device"
+    )
+    quantize: str | None = _setting(
+        None, _one_of(QUANTISED), "8bit or 4bit weights of the decoder; none: as dtype says"
+    )
     seed: int = _setting(0, _whole(0, MOST_SEED), "seed of everything random")
     max_new_tokens: int = _setting(MAX_NEW_TOKENS, _whole(1), "longest answer, in tokens")
     max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")

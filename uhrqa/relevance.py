@@ -94,9 +94,9 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
     """
     heads, _, width = query.shape
     shared = key.shape[0]
-    keys = key[:, probe.columns].float()  # [K, N, d]
+    keys = key[:, probe.columns.to(key.device)].float()  # [K, N, d]
     total = torch.zeros(len(probe.columns), dtype=torch.float32, device=query.device)
-    for rows in probe.rows.split(ROW_CHUNK):
+    for rows in probe.rows.to(query.device).split(ROW_CHUNK):  # layers may lie on several devices
         picked = query[:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
         logits = picked @ keys.transpose(1, 2) * scaling
         if probe.bias is not None:

@@ -103,10 +103,14 @@ def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Mo
         CheckpointError: they do not fit the decoder.
     """
     rfm = empty_rfm(decoder, _depth(file, state))
-    weight = next(decoder.parameters())
+    weight = next(decoder.parameters())  # the embeddings, in the precision that computes
+    hook = getattr(decoder.embed_tokens, "_hf_hook", None)  # where they are kept elsewhere
+    place = getattr(hook, "execution_device", None) or weight.device
     try:
         rfm.load_state_dict(
-            {key: value.to(weight) for key, value in state.items()}, strict=True, assign=True
+            {key: value.to(place, weight.dtype) for key, value in state.items()},
+            strict=True,
+            assign=True,
         )
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]

@@ -30,6 +30,7 @@ LIGHT = [
     ["models"],
     ["strategies"],
     ["config", "show", "--origin"],
+    ["models", "inspect", "--help"],
     *([name, "--help"] for name in COMMANDS),
 ]
 

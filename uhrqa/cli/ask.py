@@ -56,7 +56,7 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
 
     with open_raster(image) as raster:
         begin = time.perf_counter()
-        vlm = load(settings, given.quiet, given.rfm)
+        vlm = load(given)
         from uhrqa.answer import ask as ask_model
 
         loading = time.perf_counter() - begin

@@ -92,7 +92,7 @@ def batch(
     images = _Images(settings, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
-            images.model = load(settings, quiet, rfm)  # what is wrong with it is told once
+            images.model = load(given)  # what is wrong with it is told once
         failed = _answer(entries, sink, images, quiet)
     raise typer.Exit(1 if failed else 0)
 

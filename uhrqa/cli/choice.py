@@ -14,6 +14,7 @@ from uhrqa.config import Settings
 from uhrqa.errors import CardError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from uhrqa.cli.options import Given
     from uhrqa.vlm import VisionLanguageModel
     from uhrqa.vlm.card import Card
 
@@ -109,29 +110,29 @@ def choose_card(settings: Settings) -> Card:
         raise _traced(error, settings, "model") from error
 
 
-def load(settings: Settings, quiet: bool, rfm: str | None = None) -> VisionLanguageModel:
-    """Load the model, with the line its card wants read.
-
-    Args:
-        settings: name of the model, device and precision.
-        quiet: leave the line out.
-        rfm: file of a Region Focus Module, instead of the card's.
+def load(given: Given) -> VisionLanguageModel:
+    """Load the model, with the line its card wants read; that is left out with `--quiet`.
 
     Raises:
         CheckpointError: weights, configuration or tokenizer cannot be used.
+        ConfigError: a device, or a package that an option needs, is not there.
     """
     end_at_once()
     from uhrqa.vlm import load_model
 
+    settings = given.settings
     vlm = load_model(
         settings.model,
         device=settings.device,
         dtype=settings.dtype,
         attention=settings.attention,
-        rfm=rfm,
+        rfm=given.rfm,
+        allow_pickle=given.allow_pickle,
+        device_map=settings.device_map,
+        quantize=settings.quantize,
     )
     end_with_cleanup()
-    if vlm.card.notice and not quiet:
+    if vlm.card.notice and not given.quiet:
         print_note(f"uhrqa: note: {vlm.card.notice}")
     return vlm
 

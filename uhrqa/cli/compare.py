@@ -33,7 +33,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", "device", "dtype", "attention", "seed", *opt.MESSAGES)
+@opt.share(*opt.LOADING, "seed", *opt.MESSAGES)
 def compare(
     questions: Annotated[
         Path, typer.Argument(metavar="QUESTIONS", help="JSON lines with the truth.")

@@ -22,7 +22,7 @@ def demo() -> int:
     settings = opt.resolve()
     path, questions = example_scene(settings, quiet=False)
     size = Path(path).stat().st_size
-    vlm = load(settings, quiet=False)
+    vlm = load(opt.Given(settings))
     from uhrqa.answer import ask
     from uhrqa.cli.report import bytes_text, print_report
     from uhrqa.evaluation.rows import is_right

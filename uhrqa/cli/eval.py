@@ -45,7 +45,7 @@ def evaluate() -> None:
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", "device", "dtype", "attention", "seed", *opt.MESSAGES)
+@opt.share(*opt.LOADING, "seed", *opt.MESSAGES)
 def synth(
     *,
     strategy: opt.Strategies = None,

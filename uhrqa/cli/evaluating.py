@@ -84,7 +84,7 @@ def make_plan(
     """
     from uhrqa.evaluation.run import Plan
     from uhrqa.strategies import STRATEGIES, make_strategy
-    from uhrqa.vlm.device import choose_device, choose_dtype
+    from uhrqa.vlm.device import choose_device, precision_text
 
     names = opt.split_words(strategies)
     if strategies and not names:
@@ -97,7 +97,7 @@ def make_plan(
     card = choices[0].card
     manifest = {
         "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
-        "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
+        "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         **about,
         "strategies": {name: asdict(strategy) for name, strategy in made.items()},
@@ -153,7 +153,7 @@ def run_plan(
 
     with RowLog(manifest, output) as log:
         try:
-            evaluate(plan, lambda: load(given.settings, given.quiet), log, progress)
+            evaluate(plan, lambda: load(given), log, progress)
         except BaseException:
             if not given.quiet and output is not None and log.done:
                 print_note(f"uhrqa: {len(log.done)} rows are in {output}; run it again to go on")

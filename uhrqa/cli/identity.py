@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
 READ = (
-    "model*.safetensors", "multiscale.safetensors", "*.json", "*.jinja", "*.model", "merges.txt",
-    "vocab.txt",
+    "model*.safetensors", "pytorch_model*.bin", "multiscale.safetensors", "*.json", "*.jinja",
+    "*.model", "merges.txt", "vocab.txt",
 )  # fmt: skip
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 SILENT = (
@@ -46,7 +46,7 @@ def identity(
         ConfigError: a device that this machine does not have.
     """
     from uhrqa.strategies import make_strategy
-    from uhrqa.vlm.device import choose_device, choose_dtype
+    from uhrqa.vlm.device import choose_device, precision_text
 
     strategy: Any = make_strategy(choice.strategy, choice.all_options)
     return {
@@ -58,7 +58,7 @@ def identity(
         "tiles": choice.budget.tiles,
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
-        "dtype": str(choose_dtype(settings.dtype, choose_device(settings.device))),
+        "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         "evidence": evidence,
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
@@ -75,9 +75,7 @@ def checkpoint_stamp(card: Card) -> str:
 
 
 def _model(card: Card) -> dict[str, object]:
-    from uhrqa.vlm.card import cached_snapshot
-
-    directory = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
+    directory = card.find_weights()
     tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
     return {
         "directory": str(directory.resolve()),

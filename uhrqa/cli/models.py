@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from uhrqa.cli import convert
+from uhrqa.cli import convert, inspect
 from uhrqa.cli import options as opt
 from uhrqa.cli.console import dump_json, fold, print_note, print_result
 from uhrqa.errors import UhrqaError
@@ -91,3 +91,4 @@ def _describe(card: Card) -> str:
 
 
 app.command("convert", epilog=convert.EPILOG)(convert.convert)
+app.command("inspect", epilog=inspect.EPILOG)(inspect.inspect)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +20,16 @@ import typer
 from uhrqa.budget import parse_tokens
 from uhrqa.cli.complete import among, complete_model, complete_option, complete_strategy
 from uhrqa.cli.console import prepare_messages
-from uhrqa.config import ATTENTION, DTYPES, FORMATS, MAX_NEW_TOKENS, Settings, load_settings
+from uhrqa.config import (
+    ATTENTION,
+    DEVICE_MAPS,
+    DTYPES,
+    FORMATS,
+    MAX_NEW_TOKENS,
+    QUANTISED,
+    Settings,
+    load_settings,
+)
 
 IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
 DEVICES = ("auto", "cpu", "cuda")
@@ -102,6 +111,26 @@ Attention = Annotated[
         autocompletion=among(ATTENTION),
     ),
 ]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto",
+        help="Spread a model over all devices; needs uhrqa\\[map] (one device).",
+        autocompletion=among(DEVICE_MAPS),
+    ),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BITS",
+        help="8bit or 4bit weights; needs uhrqa\\[quant] (as --dtype).",
+        autocompletion=among(QUANTISED),
+    ),
+]
+AllowPickle = Annotated[
+    bool,
+    typer.Option("--allow-pickle", help="Read tensors of pytorch_model*.bin where need be."),
+]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed (0).")]
 MaxNewTokens = Annotated[
     int | None, typer.Option(metavar="N", help=f"Longest answer in tokens ({MAX_NEW_TOKENS}).")
@@ -132,15 +161,14 @@ Verbose = Annotated[
 
 MESSAGES = ("quiet", "verbose")
 PRINTING = ("format", "as_json", *MESSAGES)
+LOADING = ("model", "device", "dtype", "attention", "device_map", "quantize", "allow_pickle")
 ANSWERING = (
     "model",
     "strategy",
     "budget",
     "option",
     "rfm",
-    "device",
-    "dtype",
-    "attention",
+    *LOADING[1:],
     "seed",
     "max_new_tokens",
     "max_tiles",
@@ -154,6 +182,9 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "device": (Device, None),
     "dtype": (Dtype, None),
     "attention": (Attention, None),
+    "device_map": (DeviceMap, None),
+    "quantize": (Quantize, None),
+    "allow_pickle": (AllowPickle, False),
     "seed": (Seed, None),
     "max_new_tokens": (MaxNewTokens, None),
     "max_tiles": (MaxTiles, None),
@@ -172,13 +203,15 @@ class Given:
         settings: resolved, flags on top.
         options: the strategy's own, as given.
         rfm: file of a Region Focus Module, instead of the card's.
+        allow_pickle: of weights; a flag alone, so that no file can say so for the user.
     """
 
     settings: Settings
-    options: Mapping[str, str]
-    rfm: str | None
-    quiet: bool
-    verbose: int
+    options: Mapping[str, str] = field(default_factory=dict)
+    rfm: str | None = None
+    quiet: bool = False
+    verbose: int = 0
+    allow_pickle: bool = False
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -213,10 +246,10 @@ def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     rfm = words.pop("rfm", None)
+    pickle = words.pop("allow_pickle", False)
     settings = resolve(**words)
-    return Given(
-        settings, read_pairs(options), rfm, words.get("quiet", False), words.get("verbose", 0)
-    )
+    quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
+    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle)
 
 
 def resolve(

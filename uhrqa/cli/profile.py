@@ -122,7 +122,7 @@ def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> 
 
     open_raster(image).close()  # a bad image is told before the model is loaded
     settings = given.settings
-    vlm = load(settings, given.quiet, given.rfm)
+    vlm = load(given)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:

@@ -201,39 +201,50 @@ class VisionLanguageModel(Protocol):
         ...
 
 
-def load_model(
+def load_model(  # noqa: PLR0913 - each a choice of the user's
     name: str = "tiny",
     *,
     device: str | None = None,
     dtype: str | None = None,
     attention: str = "sdpa",
     rfm: str | Path | None = None,
+    allow_pickle: bool = False,
+    device_map: str | None = None,
+    quantize: str | None = None,
 ) -> VisionLanguageModel:
     """Load a checkpoint.
 
     Args:
-        name: a card's name, a directory, or a hub id that is in the local cache.
+        name: a card's name, a directory, or a hub id that is in the local cache, `org/name` or
+            `org/name@revision`.
         device: `cpu`, `cuda`, `cuda:1` ...; the first GPU if there is one, when None.
         dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU and the checkpoint's own on a
             GPU, when None.
         attention: `sdpa`, or `flash_attention_2` where flash-attn is installed and there is a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
+        allow_pickle: read `pytorch_model*.bin` where there is no safetensors; tensors alone are
+            taken from it, and a pickle that holds anything else is refused.
+        device_map: `auto` puts the parts on all devices there are (needs accelerate).
+        quantize: `8bit` or `4bit` weights of the decoder (needs bitsandbytes).
 
     Raises:
         UnknownNameError: no such model.
         CardError: the model's card is not valid.
         CheckpointError: weights are missing, mismatched, pickled or damaged.
-        ConfigError: no such device, dtype or attention backend here.
+        ConfigError: no such device, dtype, attention backend or package here.
     """
-    import importlib
-
     from uhrqa.vlm.card import load_card
-    from uhrqa.vlm.families import FAMILIES
+    from uhrqa.vlm.families import find_class
 
     card = load_card(name)
-    module, _, attribute = FAMILIES[card.family].place.partition(":")
-    family = getattr(importlib.import_module(module), attribute)
-    model: VisionLanguageModel = family.load(
-        card, device=device, dtype=dtype, attention=attention, rfm=rfm
+    model: VisionLanguageModel = find_class(card.family).load(
+        card,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        rfm=rfm,
+        allow_pickle=allow_pickle,
+        device_map=device_map,
+        quantize=quantize,
     )
     return model

@@ -23,6 +23,7 @@ from uhrqa.errors import BudgetError, CardError, CheckpointError, ConfigError, U
 from uhrqa.registry import suggest
 from uhrqa.vlm.directory import companions, describe_directory
 from uhrqa.vlm.families import FAMILIES, check_family
+from uhrqa.vlm.hub import MARK, cached_snapshot, is_hub_id
 from uhrqa.vlm.layouts import layout_defaults
 
 PLACES = (Path(__file__).parent.parent / "_models", Path(__file__).parents[2] / "models")
@@ -41,7 +42,7 @@ class Card:
     Attributes:
         name: what the user calls it.
         family: `model_type` of its configuration.
-        weights: a directory, or `hub:org/name`.
+        weights: a directory, or `hub:org/name`, with `@revision` or without.
         config: the checkpoint's `config.json`; for a hub id, the part that gives its dimensions.
         min_side: longer side of pyramid level 1, in pixels; three tiles when the card has none.
         stretch_thumbnail: the thumbnail fills its tile (LLaVA-NeXT) or keeps its shape (LRS-VQA).
@@ -58,7 +59,8 @@ class Card:
         rfm: file of a Region Focus Module, relative to the weights.
         rfm_layers: its layers R, for plans made without reading it.
         placement: file of placement tables, relative to the weights.
-        prompt: template with `{question}` and one image token, for tokenizers that bring none.
+        prompt: template with `{question}` and one image token, for tokenizers that bring none;
+            empty where only the checkpoint's own will do.
         template: the tokenizer's chat template, where there is one, goes before `prompt`.
         layout: release of an original LLaVA checkpoint, which gives other defaults.
         vision_tower: directory of a vision tower that the weights lack.
@@ -140,7 +142,15 @@ class Card:
     @property
     def directory(self) -> Path | None:
         """Where the weights lie, or None for a hub id."""
-        return None if self.weights.startswith("hub:") else Path(self.weights)
+        return None if self.weights.startswith(MARK) else Path(self.weights)
+
+    def find_weights(self) -> Path:
+        """Where they lie, in the hub cache if need be.
+
+        Raises:
+            CheckpointError: a hub id that is not in the cache.
+        """
+        return self.directory or cached_snapshot(self.weights.removeprefix(MARK))
 
 
 def list_cards() -> list[str]:
@@ -174,28 +184,10 @@ def _find_card(name: str, tower: str | None) -> Card:
         return _card_beside(path.resolve(), name) or card_of_directory(path, name, tower)
     if path.exists() or name.startswith((".", "/", "~")):
         raise CheckpointError(f"{name}: not a checkpoint directory (one that holds config.json)")
-    hub_id = name.removeprefix("hub:")
-    if hub_id.count("/") == 1:
+    hub_id = name.removeprefix(MARK)
+    if is_hub_id(hub_id):
         return _card_of_hub(hub_id, name) or card_of_directory(cached_snapshot(hub_id), name, tower)
     raise UnknownNameError(f"unknown model '{name}'{suggest(name, list_cards())}; or a directory")
-
-
-def cached_snapshot(hub_id: str) -> Path:
-    """The directory of a hub id in the local cache; nothing is downloaded.
-
-    Raises:
-        CheckpointError: not in the cache.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
-    except (OSError, HFValidationError) as error:
-        raise CheckpointError(
-            f"{hub_id}: not a directory and not in the hub cache; "
-            f"download it once with: hf download {hub_id}"
-        ) from error
 
 
 def card_of_directory(path: Path, name: str, vision_tower: str | None = None) -> Card:
@@ -215,7 +207,7 @@ def card_of_directory(path: Path, name: str, vision_tower: str | None = None) ->
 
 def _make_card(name: str, family: str, **keys: Any) -> Card:  # noqa: ANN401 - fields of a card
     """A card that has its release's and its family's defaults where nothing else is said."""
-    check_family(name, family)
+    check_family(name, family, keys["config"])
     released = layout_defaults(name, keys.get("layout"), keys["config"])
     card = Card(name=name, family=family, **{**FAMILIES[family].defaults, **released, **keys})
     _check_config(card)
@@ -232,11 +224,15 @@ def _card_beside(directory: Path, name: str) -> Card | None:
 
 
 def _card_of_hub(hub_id: str, name: str) -> Card | None:
-    """The card whose weights are that hub id, if there is one."""
+    """The card whose weights are that hub id, if there is one; a revision given takes its place."""
+    repo, _, revision = hub_id.partition("@")
     files = (file for place in PLACES for file in sorted(place.glob("*.yaml")))
     for file in files:
-        if _weights_named_in(file) == f"hub:{hub_id}":
+        named = _weights_named_in(file) or ""
+        if named == f"{MARK}{hub_id}":
             return replace(_read_card(file), name=name)
+        if revision and named.partition("@")[0] == f"{MARK}{repo}":
+            return replace(_read_card(file), name=name, weights=f"{MARK}{hub_id}")
     return None
 
 
@@ -263,7 +259,7 @@ def _read_card(file: Path) -> Card:
     _check_values(file, raw)
     if raw.get("vision_tower"):
         raw["vision_tower"] = str(file.parent / raw["vision_tower"])
-    if not str(raw["weights"]).startswith("hub:"):
+    if not str(raw["weights"]).startswith(MARK):
         raw["weights"] = str(file.parent / raw["weights"])
         found = describe_directory(Path(raw["weights"]), raw.get("vision_tower"))
         raw = {**found, **raw, "config": found["config"]}
@@ -305,7 +301,8 @@ def _check_config(card: Card) -> None:
     """
     for part in ("vision_config", "text_config"):
         if not isinstance(card.config.get(part), Mapping):
-            raise CheckpointError(f"{card.name}: config.json: no {part}")
+            why = {"vision_config": ": a model that reads no images"}.get(part, "")
+            raise CheckpointError(f"{card.name}: config.json: no {part}{why}")
     try:
         _, side = card.context, card.dims.vision.side
     except CheckpointError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,16 +39,22 @@ _LLAVA = "uhrqa.vlm.llava:Llava"
 _QWEN = "uhrqa.vlm.qwen_vl:QwenVL"
 _INTERNVL = "uhrqa.vlm.internvl:InternVL"
 _ROWS = {"row_ends": True}
-_IMAGES = {"stretch_thumbnail": False, "between": "<|vision_end|><|vision_start|>"}
+_OWN_PROMPT = {"prompt": ""}  # another template than the one they were trained with says nonsense
+_CHATML = "<|im_start|>user\n<image>\n{question}<|im_end|>\n<|im_start|>assistant\n"
+_IMAGES = {
+    "stretch_thumbnail": False,
+    "between": "<|vision_end|><|vision_start|>",
+    **_OWN_PROMPT,
+}
 FAMILIES: dict[str, FamilyEntry] = {
     "llava": FamilyEntry(_LLAVA, "Llava", CLIP, {"stretch_thumbnail": False}),
     "llava_next": FamilyEntry(_LLAVA, "LlavaNext", CLIP, _ROWS),
-    "llava_onevision": FamilyEntry(_LLAVA, "LlavaOnevision", HALVES, _ROWS),
+    "llava_onevision": FamilyEntry(_LLAVA, "LlavaOnevision", HALVES, {**_ROWS, "prompt": _CHATML}),
     "qwen2_vl": FamilyEntry(_QWEN, "Qwen2VL", CLIP, _IMAGES),
     "qwen2_5_vl": FamilyEntry(_QWEN, "Qwen2_5_VL", CLIP, _IMAGES),
     "qwen3_vl": FamilyEntry(_QWEN, "Qwen3VL", HALVES, _IMAGES),
     "qwen3_vl_moe": FamilyEntry(_QWEN, "Qwen3VLMoe", HALVES, _IMAGES),
-    "internvl": FamilyEntry(_INTERNVL, "InternVL", IMAGENET, {"packing": "tiles"}),
+    "internvl": FamilyEntry(_INTERNVL, "InternVL", IMAGENET, {"packing": "tiles", **_OWN_PROMPT}),
 }
 
 _BOTH_WAYS = "its image tokens attend to each other both ways, so none can be left out unnoticed"
@@ -63,18 +70,35 @@ REFUSED: dict[str, str] = {
     "qwen3_5_moe": _LINEAR,
 }
 """Families that are out of scope, and why."""
+VISION_KEYS = ("vision_config", "mm_vision_tower", "vision_tower", "visual")
+"""Any of them in a configuration says that the model reads images."""
 
 
-def check_family(name: str, family: str) -> None:
+def check_family(name: str, family: str, config: Mapping[str, Any]) -> None:
     """Refuse what is not among `FAMILIES`.
 
+    Args:
+        name: what the user calls the model.
+        family: its `model_type`.
+        config: its `config.json`, as far as there is one.
+
     Raises:
-        CheckpointError: says why, where the family is known.
+        CheckpointError: says why, where that is known.
     """
     if family in FAMILIES:
         return
     reason = REFUSED.get(family)
+    if not reason and not any(config.get(key) for key in VISION_KEYS):
+        reason = "a text-only model, which reads no images"
+    if not reason and config.get("auto_map"):
+        reason = "it needs code from the checkpoint (auto_map), and remote code is never run"
     why = f": {reason}" if reason else ""
     raise CheckpointError(
         f"{name}: model_type '{family}' is not supported{why}; supported: {', '.join(FAMILIES)}"
     )
+
+
+def find_class(family: str) -> Any:  # noqa: ANN401 - a `Family`, whose module this imports
+    """The class of a family."""
+    module, _, attribute = FAMILIES[family].place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

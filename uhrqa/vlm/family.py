@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -18,15 +17,29 @@ from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from uhrqa.errors import QuestionError
+from uhrqa.errors import CheckpointError, QuestionError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
-from uhrqa.vlm.device import choose_attention, choose_device, choose_dtype
+from uhrqa.vlm.device import (
+    choose_attention,
+    choose_device,
+    choose_dtype,
+    choose_placing,
+    held,
+    place_of,
+)
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import load_strictly, load_tokenizer, normalisation_of, weights_of
+from uhrqa.vlm.loading import (
+    Loading,
+    is_pickled,
+    load_strictly,
+    load_tokenizer,
+    normalisation_of,
+    weights_of,
+)
 from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.source import source_of
@@ -106,24 +119,18 @@ class Family(ABC):
         return None
 
     @classmethod
-    def load(
-        cls,
-        card: Card,
-        *,
-        device: str | None = None,
-        dtype: str | None = None,
-        attention: str = "sdpa",
-        rfm: str | Path | None = None,
-    ) -> Self:
+    def load(cls, card: Card, **how: Any) -> Self:  # noqa: ANN401 - fields of `Loading`
         """Read weights, tokenizer and extras of a card.
 
         Raises:
             CheckpointError: any of them is missing, mismatched, pickled or damaged.
-            ConfigError: no such device, dtype or attention backend.
+            ConfigError: no such device, dtype, attention backend or package.
         """
-        place = choose_device(device)
-        backend = choose_attention(attention, place)
-        path = weights_of(card)
+        wanted = Loading(**how)
+        place = choose_device(wanted.device)
+        backend = choose_attention(wanted.attention, place)
+        placing = choose_placing(wanted.device_map, wanted.quantize, place)
+        path = weights_of(card, allow_pickle=wanted.allow_pickle)
         source = source_of(card, path)
         family = card.family if source is None else source.layout.family
         kind: type[PreTrainedModel] = getattr(
@@ -132,11 +139,14 @@ class Family(ABC):
         model = load_strictly(
             kind,
             path,
-            dtype=choose_dtype(dtype, place),
+            dtype=choose_dtype(wanted.dtype, place),
             attention="sdpa",  # of the vision tower: its sequences are short
             source=source,
+            how={"use_safetensors": not is_pickled(path, wanted.allow_pickle), **placing},
         )
-        model.to(place)
+        if not placing:
+            model.to(place)
+        place = place_of(model.get_input_embeddings())
         decoder = model.get_decoder()
         decoder.set_attn_implementation(probed_name(backend))
         tables = load_tables(card, path, source)
@@ -144,29 +154,53 @@ class Family(ABC):
             torch.tensor(part, device=place).view(3, 1, 1)
             for part in normalisation_of(path, family, source)
         )
-        return cls(
+        loaded = cls(
             card,
             model,
             load_tokenizer(path),
             mean,
             std,
             tables.to(place) if tables else None,
-            load_focus(card, path, source, decoder, rfm),
+            load_focus(card, path, source, decoder, wanted.rfm),
         )
+        loaded.check_prompt()
+        return loaded
+
+    def check_prompt(self) -> None:
+        """See that questions can be asked at all, before the first one is.
+
+        Raises:
+            CheckpointError: the tokenizer has no image token or no template where one is needed.
+        """
+        where, own = self.card.name, not self.card.prompt
+        if own and not self.tokenizer.chat_template:
+            raise CheckpointError(
+                f"{where}: its tokenizer has no chat template, and {self.card.family} knows no "
+                "other; copy chat_template.jinja from the original checkpoint"
+            )
+        number = self.model.config.image_token_id
+        if own and self._known_image_token() is None:
+            raise CheckpointError(
+                f"{where}: its tokenizer of {len(self.tokenizer):,} tokens has no image token "
+                f"(config.json: {number}); copy the tokenizer of the original checkpoint"
+            )
+        try:
+            self.build_prompt("?")
+        except (QuestionError, ValueError) as error:
+            reason = f"prompt: {error}".removeprefix(f"prompt: {where}: ")
+            raise CheckpointError(f"{where}: {reason}") from error
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        place: torch.device = self.model.device
-        return place
+        """Where inputs go."""
+        return place_of(self.model.get_input_embeddings())
 
     @property
     def newline(self) -> Tensor | None:
         """`[D]`, the learned row end; None where rows have none."""
         if not self.card.row_ends:
             return None
-        newline: Tensor = self.model.model.image_newline
-        return newline
+        return held(self.model.model, "image_newline").to(self.device)
 
     @property
     def rfm_layers(self) -> int:
@@ -202,10 +236,15 @@ class Family(ABC):
 
     def _image_token(self) -> str:
         """The image's placeholder in a rendered prompt."""
-        ids = self.model.config.image_token_id
-        known = 0 <= ids < len(self.tokenizer)
-        token = self.tokenizer.convert_ids_to_tokens(ids) if known else None
-        return str(token) if token else IMAGE
+        return self._known_image_token() or IMAGE
+
+    def _known_image_token(self) -> str | None:
+        """The token that config.json names, if the tokenizer has it."""
+        number = self.model.config.image_token_id
+        if not 0 <= number < len(self.tokenizer):
+            return None
+        token = self.tokenizer.convert_ids_to_tokens(number)
+        return str(token) if token else None
 
     def _split(self, text: str, image: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Token ids on both sides of the image."""
@@ -249,7 +288,9 @@ class Family(ABC):
             text = str(rendered)
             if text.count(image) == 1 and question in text:
                 return text
-        raise QuestionError(f"{self.card.name}: its chat template has no place for an image")
+        raise QuestionError(
+            f"{self.card.name}: its chat template has no place for an image ({image})"
+        )
 
     @torch.inference_mode()
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:

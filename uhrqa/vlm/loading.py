@@ -1,43 +1,67 @@
-"""Reading a checkpoint from disk: strictly, offline, safetensors only.
+"""Reading a checkpoint from disk: strictly, offline, and from safetensors unless told otherwise.
 
 transformers fills missing weights with random numbers and says so in a log line; here that is an
-error.
+error. Headers are read first, so that a file that is cut short or missing is named as such.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from uhrqa.errors import CheckpointError
-from uhrqa.vlm.card import Card, cached_snapshot
+from uhrqa.errors import CheckpointError, ConfigError
+from uhrqa.vlm.card import Card
+from uhrqa.vlm.device import place_of
 from uhrqa.vlm.families import FAMILIES, Normalisation
+from uhrqa.vlm.headers import TOKENIZERS, check_dtypes, find_pickles, has_safetensors, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
 from uhrqa.vlm.source import Source
 
 
-def weights_of(card: Card) -> Path:
-    """The directory of a card's weights.
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a checkpoint is loaded; see `load_model`."""
+
+    device: str | None = None
+    dtype: str | None = None
+    attention: str = "sdpa"
+    rfm: str | Path | None = None
+    allow_pickle: bool = False
+    device_map: str | None = None
+    quantize: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device_map and self.device not in (None, "auto"):
+            raise ConfigError(
+                f"device_map {self.device_map} chooses the devices; leave out device {self.device}"
+            )
+
+
+def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
+    """The directory of a card's weights, whose files have been looked through.
 
     Raises:
-        CheckpointError: a hub id that is not in the cache, or no safetensors there.
+        CheckpointError: a hub id that is not in the cache, no weights there, or files that are
+            pickled, missing, cut short or of an unknown dtype.
     """
-    path = card.directory or cached_snapshot(card.weights.removeprefix("hub:"))
-    if not any(path.glob("model*.safetensors")):
-        pickles = sorted(file.name for file in [*path.glob("*.bin"), *path.glob("*.pt*")])
-        if pickles:
-            raise CheckpointError(
-                f"{path}: weights are pickled ({pickles[0]}), which can run code when read; "
-                "convert them to safetensors, for example with transformers' save_pretrained"
-            )
-        raise CheckpointError(f"{path}: no model*.safetensors; is the download complete?")
+    path = card.find_weights()
+    if not is_pickled(path, allow_pickle):
+        check_dtypes(path, read_headers(path), card.config)
     return path
+
+
+def is_pickled(path: Path, allow_pickle: bool) -> bool:
+    """Whether weights are to be read from a pickle: allowed, and there is nothing better."""
+    return allow_pickle and not has_safetensors(path) and bool(find_pickles(path))
 
 
 def load_strictly(
@@ -47,31 +71,37 @@ def load_strictly(
     dtype: torch.dtype | str,
     attention: str,
     source: Source | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> Any:  # noqa: ANN401 - an instance of `kind`
     """A model with every weight from the file and no weight left over.
 
     Args:
-        kind: its class.
-        path: its directory.
-        dtype: of the weights.
-        attention: of every part.
+        kind: class of the model.
+        path: directory of the checkpoint.
+        dtype: of the weights, or `auto` for the checkpoint's own.
+        attention: backend of all parts.
         source: how a checkpoint in the original LLaVA layout maps to `kind`.
+        how: see `choose_placing`; and `use_safetensors`, True unless pickles are allowed, of which
+            only tensors are taken.
 
     Raises:
-        CheckpointError: keys missing, unexpected or of another shape, or the file is damaged.
+        CheckpointError: keys missing, unexpected or of another shape, weights that are no numbers,
+            or the file is damaged.
     """
+    how = how or {}
     if source is None:
-        model, report = _read(kind, path, dtype, attention)
+        model, report = _read(kind, path, dtype, attention, **how)
         return _checked(model, report, path)
     config: Any = kind.config_class.from_dict(source.layout.config)  # type: ignore[union-attr]
     mapping = dict(RENAMES)
-    model, report = _read(kind, path, dtype, attention, config=config, key_mapping=mapping)
+    model, report = _read(kind, path, dtype, attention, config=config, key_mapping=mapping, **how)
     aside = {name for name in report["unexpected_keys"] if source.layout.sets_aside(name)}
     report = {**report, "unexpected_keys": set(report["unexpected_keys"]) - aside}
     if source.tower is not None:
         absent = {name for name in report["missing_keys"] if name.startswith(STOCK_TOWER)}
         report["missing_keys"] = set(report["missing_keys"]) - absent
-        model.model.vision_tower = _load_tower(model, source.tower, dtype, attention)
+        tower = _load_tower(model, source.tower, dtype, attention)
+        model.model.vision_tower = tower.to(place_of(model.get_input_embeddings()))
     return _checked(model, report, path)
 
 
@@ -102,16 +132,20 @@ def _read(
             path,
             dtype=dtype,
             local_files_only=True,
-            use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are reported: refused below, by name
-            **how,
+            **{"use_safetensors": True, **how},
         )
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
         raise
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: the pickle holds more than tensors, which may be code: not read; convert it "
+            "to safetensors where you trust it"
+        ) from error
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
@@ -119,14 +153,40 @@ def _read(
 
 
 def _checked(model: Any, report: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
-    if fault := _fault(report):
+    if fault := describe_fault(report):
         raise CheckpointError(
             f"{path}: {fault}; the files do not match config.json ({type(model).__name__})"
         )
+    check_finite(path, model)
     return model.eval().requires_grad_(False)
 
 
-def _fault(report: Mapping[str, Any]) -> str | None:
+@torch.inference_mode()
+def check_finite(path: Path, model: nn.Module) -> None:
+    """Refuse weights that are no numbers.
+
+    The sum of a tensor shows whether one of them is none, at the speed of memory; where half
+    precision cannot hold the sum, that tensor is looked at number by number.
+
+    Raises:
+        CheckpointError: how many tensors, and which first.
+    """
+    weights = {
+        name: weight
+        for name, weight in model.named_parameters()
+        if weight.is_floating_point() and not weight.is_meta
+    }
+    sums = {name: weight.sum() for name, weight in weights.items()}  # a GPU adds while we go on
+    odd = [name for name, total in sums.items() if not total.isfinite()]
+    bad = [name for name in odd if not all(row.isfinite().all() for row in weights[name])]
+    if bad:
+        raise CheckpointError(
+            f"{path}: NaN or infinite weights in {len(bad)} of {len(weights)} tensors, first "
+            f"{bad[0]}; the training that made them failed, or the files are damaged"
+        )
+
+
+def describe_fault(report: Mapping[str, Any]) -> str | None:
     """What a loading report of transformers has to complain of first, in words."""
     if mismatched := sorted(report["mismatched_keys"]):
         name, there, wanted = mismatched[0]
@@ -148,6 +208,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         CheckpointError: its files are missing or damaged.
     """
+    if not any((path / name).is_file() for name in TOKENIZERS):
+        raise CheckpointError(
+            f"{path}: no tokenizer (none of {', '.join(TOKENIZERS)}); copy it from the checkpoint "
+            "that this one was made from"
+        )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False

@@ -5,19 +5,18 @@ Imports no torch until values are read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhrqa.errors import CheckpointError
+from uhrqa.vlm.headers import read_header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 PATTERN = "model*.safetensors"
-LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -31,7 +30,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(path.glob(PATTERN)):
-        shapes.update(_header(file))
+        shapes.update({name: entry.shape for name, entry in read_header(file).items()})
     return shapes
 
 
@@ -53,7 +52,7 @@ def read_under(path: Path, prefixes: Iterable[str]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for prefix in reversed(list(prefixes)):
         for file in sorted(path.glob(PATTERN)):
-            names = [name for name in _header(file) if name.startswith(prefix)]
+            names = [name for name in read_header(file) if name.startswith(prefix)]
             if not names:
                 continue
             try:
@@ -63,17 +62,3 @@ def read_under(path: Path, prefixes: Iterable[str]) -> dict[str, Tensor]:
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
     return found
-
-
-def _header(file: Path) -> dict[str, tuple[int, ...]]:
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > LONGEST_HEADER:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(stream.read(length))
-        return {
-            name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-        }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uhrqa.errors import CheckpointError
-from uhrqa.vlm.card import Card, cached_snapshot
+from uhrqa.vlm.card import Card
 from uhrqa.vlm.directory import read_layout
+from uhrqa.vlm.hub import cached_snapshot
 from uhrqa.vlm.layouts import Layout, check_complete
 
 LOG = logging.getLogger(__name__)

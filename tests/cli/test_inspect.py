@@ -1,0 +1,75 @@
+"""`uhrqa models inspect`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def copy(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def test_a_checkpoint_is_told_part_by_part(uhrqa, checkpoint: Path) -> None:
+    outcome = uhrqa("models", "inspect", checkpoint)
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = outcome.out.splitlines()
+    assert lines[0].endswith("llava_next, LlavaNextForConditionalGeneration, stock layout")
+    assert lines[-1] == "loads"
+    assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[2]
+    assert "3 layers of 32, tiles of 56 px in patches of 14" in lines[3]
+    told = {line.split()[0] for line in lines[4:-1]}
+    assert told >= {"weights", "tower", "projector", "newline", "decoder", "head", "rfm"}
+    assert told >= {"tokenizer", "template", "processor"}
+
+
+def test_the_last_line_is_the_first_fault_and_the_exit_code_says_so(uhrqa, copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    outcome = uhrqa("models", "inspect", copy)
+    assert outcome.code == 4
+    assert outcome.out.splitlines()[-1].startswith(f"does not load: {copy}: no tokenizer")
+    assert uhrqa("models", "inspect", copy, "-q").out == outcome.out.splitlines()[-1] + "\n"
+
+
+def test_names_that_do_not_match_are_listed(uhrqa, copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 5
+    config["text_config"]["layer_types"] = ["full_attention"] * 5
+    (copy / "config.json").write_text(json.dumps(config))
+    outcome = uhrqa("models", "inspect", copy)
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("  missing")]
+    assert line.split()[1:3] == ["12:", "model.language_model.layers.4.input_layernorm.weight,"]
+    assert line.endswith(" and 9 more")
+    assert "12 missing weights" in outcome.out.splitlines()[-1]
+
+
+def test_json_says_the_same(uhrqa, copy: Path) -> None:
+    good = uhrqa("models", "inspect", copy, "--json")
+    found = json.loads(good.out)
+    assert (good.code, found["loads"], found["fault"]) == (0, True, None)
+    assert found["schema"] == "uhrqa.checkpoint/1"
+    assert found["bytes"] == sum(part["bytes"] for part in found["parts"].values())
+    (copy / "model.safetensors").unlink()
+    bad = uhrqa("models", "inspect", copy, "--json")
+    found = json.loads(bad.out)
+    assert (bad.code, found["loads"]) == (4, False)
+    assert "no model*.safetensors" in found["fault"]
+
+
+def test_what_cannot_be_looked_at_is_an_error_of_its_own(uhrqa, copy: Path) -> None:
+    assert uhrqa("models", "inspect").code == 2
+    assert uhrqa("models", "inspect", "tinny").code == 2
+    (copy / "config.json").write_text('{"model_type": "llama"}')
+    outcome = uhrqa("models", "inspect", copy)
+    assert (outcome.code, outcome.out) == (4, "")
+    assert "a text-only model" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_listing_still_needs_no_word_more(uhrqa) -> None:
+    assert "tiny" in uhrqa("models", "-q").out.split()
+    assert uhrqa("models", "nosuch").code == 2

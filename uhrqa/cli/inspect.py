@@ -1,0 +1,104 @@
+"""`uhrqa models inspect`: what a checkpoint is, and whether it would load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uhrqa.cli import options as opt
+from uhrqa.cli.complete import complete_model
+from uhrqa.cli.console import dump_json, fold, print_result
+from uhrqa.cli.report import bytes_text, count_text
+from uhrqa.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from uhrqa.vlm.report import Report
+
+EPILOG = opt.examples(
+    "uhrqa models inspect ./llava-v1.6-mistral-7b-hf",
+    "uhrqa models inspect org/name@main --json",
+)
+SHOWN = 3  # names of a long list
+
+
+@opt.share(*opt.PRINTING)
+def inspect(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Card, directory or hub id.", autocompletion=complete_model
+        ),
+    ],
+    given: opt.Given,
+) -> None:
+    """Show what a checkpoint is, and whether it would load.
+
+    Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds.
+    Ends with 4 when it would not load; the last line says why and what to do.
+    """
+    from uhrqa.vlm.card import load_card
+    from uhrqa.vlm.report import inspect_checkpoint
+
+    report = inspect_checkpoint(load_card(model))
+    if given.settings.format == "json":
+        print_result(dump_json(report.to_dict()))
+    elif not given.quiet:
+        print_result("\n".join(fold(line, 13) for line in _lines(report)))
+    if given.settings.format != "json":
+        print_result(f"does not load: {report.fault}" if report.fault else "loads")
+    raise typer.Exit(CheckpointError.exit_code if report.fault else 0)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"{report.name}: {report.family}, {report.kind}, {report.layout} layout"
+    yield f"  directory  {report.directory}"
+    yield f"  decoder    {_decoder(report)}"
+    yield f"  tower      {_tower(report)}"
+    yield f"  weights    {_weights(report)}"
+    for name, share in report.parts.items():
+        yield f"  {name:10} {share.parameters:,} numbers, {bytes_text(share.bytes)}"
+    beside = {
+        "tokenizer": report.tokenizer,
+        "template": report.template,
+        "processor": report.processor,
+    }
+    for name, file in beside.items():
+        yield f"  {name:10} {file or 'none of its own'}"
+    for name in ("missing", "unexpected", "mismatched"):
+        if names := getattr(report, name):
+            yield f"  {name:10} {_few(names)}"
+
+
+def _decoder(report: Report) -> str:
+    sizes = report.decoder
+    heads = f"{sizes['heads']} heads, {sizes['kv_heads']} of keys"
+    experts = f", {sizes['experts']} experts" if sizes["experts"] > 1 else ""
+    return (
+        f"{sizes['type']}: {count_text(sizes['layers'], 'layer')} of {sizes['width']:,}, {heads}, "
+        f"MLP {sizes['mlp']:,}{experts}, {sizes['vocab']:,} words, context {report.context:,}"
+    )
+
+
+def _tower(report: Report) -> str:
+    sizes = report.tower
+    return (
+        f"{count_text(sizes['layers'], 'layer')} of {sizes['width']:,}, "
+        f"tiles of {sizes['tile']} px in patches of {sizes['patch']}"
+    )
+
+
+def _weights(report: Report) -> str:
+    dtypes = ", ".join(f"{name} {bytes_text(held)}" for name, held in report.dtypes.items())
+    files = count_text(len(report.files), "file")
+    if not report.files:
+        return "none that can be read"
+    return f"{report.parameters:,} numbers, {bytes_text(report.bytes)} in {files}: {dtypes}"
+
+
+def _few(names: Iterable[str]) -> str:
+    all_names = list(names)
+    rest = len(all_names) - SHOWN
+    shown = ", ".join(all_names[:SHOWN])
+    return f"{len(all_names)}: {shown}{f' and {rest} more' if rest > 0 else ''}"

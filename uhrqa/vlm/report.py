@@ -1,0 +1,253 @@
+"""What a checkpoint is and whether it would load, from its headers and configuration alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uhrqa.errors import CheckpointError
+from uhrqa.rfm import rfm_depth
+from uhrqa.vlm.families import FAMILIES
+from uhrqa.vlm.headers import (
+    COUNTING,
+    TOKENIZERS,
+    Entry,
+    check_dtypes,
+    read_header,
+    read_headers,
+)
+from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.source import source_of
+
+if TYPE_CHECKING:
+    from uhrqa.vlm.card import Card
+    from uhrqa.vlm.expected import Match
+
+SCHEMA = "uhrqa.checkpoint/1"
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
+PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+PARTS = (
+    ("rfm", r"token_pruner\."),
+    ("extras", r"multiscale|scale_pos|reghead|tile_pos|placement"),
+    ("projector", r"projector\.|\bvisual\.(deepstack_)?merger"),
+    ("tower", r"vision_tower|\bvisual\.|vision_model"),
+    ("head", r"lm_head\."),
+    ("newline", r"image_newline"),
+    ("decoder", r"\b(language_model|layers|embed_tokens|norm)\b"),
+)
+"""Part of a model to the names of its tensors, the first that fits, in every layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many numbers a part has and the bytes they take on the disk."""
+
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One checkpoint.
+
+    Attributes:
+        name: what the user calls it.
+        directory: where its weights lie.
+        family: `model_type`.
+        kind: transformers class.
+        layout: `stock`, or the release its tensors are named as in.
+        decoder: its sizes; see `DecoderDims`.
+        tower: its sizes; see `VisionDims`.
+        context: longest sequence, in tokens.
+        parts: numbers and bytes of each part.
+        dtypes: bytes held in each dtype.
+        files: bytes of each file of weights.
+        tokenizer: its file, or None.
+        template: file of the chat template, or None.
+        processor: file of the image processor, or None.
+        missing: names the class expects and no file has.
+        unexpected: names the class has no place for.
+        mismatched: names whose shape is another than the configuration's.
+        renamed: tensors whose names in the files are others than the class's, and known.
+        fault: what is wrong first, with its fix; None when it loads.
+    """
+
+    name: str
+    directory: str
+    family: str
+    kind: str
+    layout: str
+    decoder: Mapping[str, Any]
+    tower: Mapping[str, Any]
+    context: int
+    parts: Mapping[str, Share] = field(default_factory=dict)
+    dtypes: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    tokenizer: str | None = None
+    template: str | None = None
+    processor: str | None = None
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = ()
+    renamed: int = 0
+    fault: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Numbers of all parts."""
+        return sum(share.parameters for share in self.parts.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all parts."""
+        return sum(share.bytes for share in self.parts.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        whole = {"parameters": self.parameters, "bytes": self.bytes}
+        return {"schema": SCHEMA, "loads": self.fault is None, **asdict(self), **whole}
+
+
+def inspect_checkpoint(card: Card) -> Report:
+    """Look a checkpoint through without reading a weight.
+
+    Raises:
+        CheckpointError: it is not at hand. What is wrong with its files is told in the report.
+    """
+    directory = card.find_weights()
+    found = _Found(card, directory)
+    try:
+        found.look()
+        fault = None
+    except CheckpointError as error:
+        fault = str(error)
+    matched = found.match
+    return Report(
+        name=card.name,
+        directory=str(directory),
+        family=card.family,
+        kind=found.kind,
+        layout=found.layout,
+        decoder={**asdict(card.dims.decoder), "type": card.config["text_config"].get("model_type")},
+        tower=asdict(card.dims.vision),
+        context=card.context,
+        parts=_parts(found.entries),
+        dtypes=_sums((entry.dtype, entry.bytes) for entry in found.entries.values()),
+        files=_sums((entry.file, entry.bytes) for entry in found.entries.values()),
+        tokenizer=_first(directory, TOKENIZERS),
+        template=_first(directory, TEMPLATES),
+        processor=_first(directory, PROCESSORS),
+        missing=matched.missing if matched else (),
+        unexpected=matched.unexpected if matched else (),
+        mismatched=tuple(sorted(matched.mismatched)) if matched else (),
+        renamed=matched.renamed if matched else 0,
+        fault=fault,
+    )
+
+
+class _Found:
+    """What has been found of a checkpoint by the time something is wrong with it."""
+
+    def __init__(self, card: Card, directory: Path) -> None:
+        self.card, self.directory = card, directory
+        self.entries: dict[str, Entry] = {}
+        self.match: Match | None = None
+        self.kind = f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+        self.layout = f"stock, from {card.layout}" if card.layout else "stock"
+
+    def look(self) -> None:
+        """Look at one thing after the other, in the order of loading.
+
+        Raises:
+            CheckpointError: the first fault, as loading would tell it.
+        """
+        card, directory = self.card, self.directory
+        self.entries = weights = read_headers(directory)
+        companions = dict(_companions(card, directory))
+        for part, entries in companions.items():
+            self.entries = {**self.entries, **{f"{part}:{n}": e for n, e in entries.items()}}
+        check_dtypes(directory, weights, card.config)
+        source = source_of(card, directory)
+        if source is not None:
+            self.kind = f"{FAMILIES[source.layout.family].kind}ForConditionalGeneration"
+            self.layout = f"original LLaVA ({source.layout.name})"
+        config = card.config if source is None else source.layout.config
+        from uhrqa.vlm.expected import check_tokenizer, match  # only now torch
+
+        self.match = match(self.kind, config, weights, source)
+        if fault := self.match.fault:
+            raise CheckpointError(
+                f"{directory}: {fault}; the files do not match config.json ({self.kind})"
+            )
+        self._look_beside(companions)
+        check_tokenizer(card, directory, self.match.model, source)
+
+    def _look_beside(self, companions: Mapping[str, Mapping[str, Entry]]) -> None:
+        from uhrqa.vlm.expected import match_rfm
+        from uhrqa.vlm.placement import Placement
+
+        card, directory = self.card, self.directory
+        focus = companions.get("rfm") or rfm_entries(self.entries)
+        if not focus and card.rfm_layers:
+            raise CheckpointError(
+                f"{directory}: no Region Focus Module, and the card says one of {card.rfm_layers} "
+                "layers; is the download complete?"
+            )
+        if focus and self.match and (wrong := match_rfm(self.match.model, card.rfm_layers, focus)):
+            raise CheckpointError(f"{directory / (card.rfm or '')}: {wrong}")
+        if card.placement:
+            Placement.load(directory / card.placement)  # small enough to be read
+
+
+def rfm_entries(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Tensors of a Region Focus Module among those of an original checkpoint, as in its own file.
+
+    The final norm is left out: scores are read before it.
+    """
+    (prefix,) = EXTRAS["rfm"]
+    found = {name.removeprefix(prefix): e for name, e in entries.items() if name.startswith(prefix)}
+    return {n: e for n, e in found.items() if n != "norm.weight" and not DROPPED.search(n)}
+
+
+def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, Entry]]]:
+    """Headers of the files beside the weights."""
+    for part in ("rfm", "placement"):
+        if file := getattr(card, part):
+            yield part, read_header(directory / file)
+            if part == "rfm":
+                rfm_depth(directory / file)  # whether it is one
+
+
+def _parts(entries: Mapping[str, Entry]) -> dict[str, Share]:
+    shares: dict[str, Share] = {}
+    for name, entry in entries.items():
+        if entry.dtype in COUNTING or DROPPED.search(name):
+            continue  # tables that are computed now
+        part = part_of(name)
+        old = shares.get(part, Share(0, 0))
+        shares[part] = Share(old.parameters + entry.count, old.bytes + entry.bytes)
+    order = ["tower", "projector", "newline", "decoder", "head", "rfm"]
+    rest = sorted(shares.keys() - set(order))
+    return {part: shares[part] for part in (*order, *rest) if part in shares}
+
+
+def part_of(name: str) -> str:
+    """The part of a model that a tensor belongs to."""
+    companion, colon, _ = name.partition(":")
+    if colon:
+        return companion
+    return next((part for part, pattern in PARTS if re.search(pattern, name)), "other")
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, value in pairs:
+        sums[key] = sums.get(key, 0) + value
+    return dict(sorted(sums.items()))
+
+
+def _first(directory: Path, names: Iterable[str]) -> str | None:
+    return next((name for name in names if (directory / name).is_file()), None)
