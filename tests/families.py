@@ -14,6 +14,7 @@ from PIL import Image
 from tokenizers import AddedToken
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
 
 from tests.checkpoints import make_tokenizer
@@ -22,6 +23,7 @@ from uhrqa.vlm.families import FAMILIES
 MEAN, STD = (0.5, 0.4, 0.2), (0.5, 0.6, 0.7)
 CELL = {"qwen2_vl": 28, "qwen2_5_vl": 28, "internvl": 28, "qwen3_vl": 32, "qwen3_vl_moe": 32}
 TILE = {name: 2 * CELL.get(name, 28) for name in FAMILIES}
+TILE["llava_onevision"] = 60  # no multiple of its patch, as 384 px in patches of 14
 SIDE = {name: TILE[name] // CELL.get(name, 14) for name in FAMILIES}  # tokens
 IMAGE = {name: "<|image_pad|>" if "qwen" in name else "<image>" for name in FAMILIES}
 IMAGE["internvl"] = "<IMG_CONTEXT>"
@@ -95,10 +97,11 @@ def _config(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
     tower = {**TOWER, "model_type": "clip_vision_model", "image_size": 56, "projection_dim": 16}
     own: dict[str, Any] = {"vision_feature_layer": -2}
     if family == "llava_onevision":
-        tower |= {"model_type": "siglip_vision_model", "vision_use_head": False}
+        tower |= {"model_type": "siglip_vision_model", "vision_use_head": False, "image_size": 60}
         own = {"vision_feature_layer": -1}
     if family != "llava":
-        own["image_grid_pinpoints"] = [[56, 56], [112, 112], [112, 56], [56, 112]]
+        side = TILE[family]
+        own["image_grid_pinpoints"] = [[side, side], [2 * side, 2 * side], [2 * side, side]]
     index = {"image_token_index": image["image_token_id"]}
     return kind(vision_config=tower, text_config=text, **own, **index)
 
@@ -129,43 +132,47 @@ def normalised(pixels: np.ndarray) -> Tensor:
     return (scaled - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def stock_inputs(family: str, tiles: np.ndarray, question: str) -> dict[str, Tensor]:
-    """A prompt of stock transformers about an image of one tile.
+def stock_inputs(family: str, image: np.ndarray, question: str) -> dict[str, Tensor]:
+    """A prompt of stock transformers about an image of one tile."""
+    return prompt_of(family, [image], question, [SIDE[family] ** 2])
+
+
+def prompt_of(
+    family: str, tiles: list[np.ndarray], question: str, counts: list[int]
+) -> dict[str, Tensor]:
+    """A prompt of stock transformers about some tiles, with as many placeholders as it wants.
 
     Args:
         family: `model_type`.
-        tiles: `[B, B, 3]`.
+        tiles: `[B, B, 3]` each: of one image, or for Qwen-VL an image each.
         question: the user's words.
+        counts: tokens of each image.
     """
     tokenizer = tokenizer_of(family)
     parts: Any = [{"type": "image"}, {"type": "text", "text": question}]
     text = str(tokenizer.apply_chat_template(
         [{"role": "user", "content": parts}], tokenize=False, add_generation_prompt=True
     ))  # fmt: skip
-    pixels = normalised(tiles)
-    count, extra = SIDE[family] ** 2, {}
+    pixels = torch.stack([normalised(tile) for tile in tiles])
+    extra: dict[str, Tensor] = {"pixel_values": pixels}
     if "qwen" in family:
-        patch = CELL[family] // 2
-        processor = (
-            transformers.models.qwen2_vl.image_processing_pil_qwen2_vl.Qwen2VLImageProcessorPil(
-                patch_size=patch, image_mean=MEAN, image_std=STD, do_resize=False, merge_size=2
-            )
-        )
-        extra = dict(processor(images=[Image.fromarray(tiles)], return_tensors="pt"))
-    elif family in ("llava", "internvl"):
-        extra = {"pixel_values": pixels[None]}
-    else:  # the base tile, and a grid of one, whose row ends
-        extra = {
-            "pixel_values": torch.stack([pixels, pixels])[None],
-            "image_sizes": torch.tensor([tiles.shape[:2]]),
-        }
-        count = 2 * count + SIDE[family]
-    before, after = AROUND[family]
-    text = text.replace(IMAGE[family], before + IMAGE[family] * count + after)
+        processor = Qwen2VLImageProcessorPil(
+            patch_size=CELL[family] // 2, image_mean=MEAN, image_std=STD, do_resize=False,
+            merge_size=2,
+        )  # fmt: skip
+        extra = dict(processor(images=[Image.fromarray(t) for t in tiles], return_tensors="pt"))
+    elif family in ("llava_next", "llava_onevision"):  # the base tile, and a grid of one
+        size = torch.tensor([tiles[0].shape[:2]])
+        extra = {"pixel_values": torch.cat([pixels, pixels])[None], "image_sizes": size}
+        counts = [2 * counts[0] + SIDE[family]]
+    image = IMAGE[family]
+    first, last = AROUND[family]
+    between = "<|vision_end|><|vision_start|>" if "qwen" in family else ""
+    text = text.replace(image, first + between.join(image * n for n in counts) + last)
     ids = tokenizer(text, return_tensors="pt")
     found = {"input_ids": ids.input_ids, "attention_mask": ids.attention_mask, **extra}
     if "qwen" in family:
-        image_id = tokenizer.convert_tokens_to_ids(IMAGE[family])
+        image_id = tokenizer.convert_tokens_to_ids(image)
         found["mm_token_type_ids"] = (ids.input_ids == image_id).int()
     return found
 

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaModel, Qwen2Config, Qwen2Model
+from transformers import (
+    LlamaConfig,
+    LlamaModel,
+    MistralConfig,
+    MistralModel,
+    Qwen2Config,
+    Qwen2Model,
+)
 
 from uhrqa.relevance import RowProbe, probed_name, read_rows
 from uhrqa.rfm import from_layers
 
-KINDS = [(Qwen2Config, Qwen2Model), (LlamaConfig, LlamaModel)]
+KINDS = [(Qwen2Config, Qwen2Model), (LlamaConfig, LlamaModel), (MistralConfig, MistralModel)]
 
 
 def decoder(config, kind):
@@ -31,6 +38,27 @@ def test_rows_equal_those_of_the_full_eager_map(config, kind, layer: int) -> Non
     scores = read_rows(model, {"inputs_embeds": embeds}, [RowProbe(layer, rows, columns)])[0]
     torch.testing.assert_close(scores, expected, atol=1e-7, rtol=1e-5)
     assert float(scores.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("window", [8, 24, 100])
+def test_a_sliding_window_hides_what_lies_before_it(window: int) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "vocab_size": 50}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "sliding_window": window}
+    model = MistralModel(MistralConfig(**sizes, **heads)).eval()  # type: ignore[arg-type]
+    embeds = torch.randn(1, 40, 64)
+    columns, rows = torch.arange(3, 30), torch.tensor([35, 39])
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        full = model(inputs_embeds=embeds, output_attentions=True).attentions[2][0]
+    picked = full[:, rows][:, :, columns]
+    part = (picked / picked.sum(-1, keepdim=True)).nan_to_num(0).mean((0, 1))
+    model.set_attn_implementation(probed_name("sdpa"))
+    (scores,) = read_rows(model, {"inputs_embeds": embeds}, [RowProbe(2, rows, columns)])
+    assert float(scores.sum()) == pytest.approx(1)
+    if window == 8:  # row 39 sees none of them, row 35 those from 28 on
+        assert scores[:-2].abs().max() == 0
+    torch.testing.assert_close(scores, part / part.sum(), atol=1e-6, rtol=1e-5)
 
 
 def test_the_probed_backend_computes_what_the_plain_one_does() -> None:

@@ -188,8 +188,10 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _is_tied(config: Mapping[str, Any]) -> bool:
-    family = str(config.get("model_type", ""))
-    return bool(config.get("tie_word_embeddings", family == "internvl"))
+    """Whether the head is the table of embeddings; what the decoder's section says counts less."""
+    own = _section(config, "text_config").get("tie_word_embeddings")
+    usual = config.get("model_type") == "internvl" if own is None else own
+    return bool(config.get("tie_word_embeddings", usual))
 
 
 def _sizes(

@@ -29,7 +29,6 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.placement import Placement
 
 QUESTION_TOKENS = 32  # a short question with its chat template
-BETWEEN_TOKENS = 2  # marks between two levels, where a family has them
 STEPS = 4  # decoding steps of a short answer
 
 
@@ -152,8 +151,7 @@ class _PlannedModel:
 
     def build_prompt(self, question: str) -> Prompt:
         """A prompt of the expected length."""
-        marks = (0,) * BETWEEN_TOKENS if self.card.between else ()
-        return Prompt((), (0,) * self._question_tokens, marks)
+        return Prompt((), (0,) * self._question_tokens, (0,) * self.card.between_tokens)
 
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
         """A sequence of the right length and no width."""

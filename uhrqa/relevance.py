@@ -67,9 +67,10 @@ def probed_name(backend: str) -> str:
         ) -> Any:  # noqa: ANN401 - whatever the backend gives
             if probes and module.layer_idx == probes[0].layer:
                 scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
+                window = kwargs.get("sliding_window")
                 raise _RowsFound(
                     [
-                        attention_rows(query[i], key[i], probe, scaling)
+                        attention_rows(query[i], key[i], probe, scaling, window)
                         for i, probe in enumerate(probes)
                     ]
                 )
@@ -80,7 +81,9 @@ def probed_name(backend: str) -> str:
     return name
 
 
-def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) -> Tensor:
+def attention_rows(
+    query: Tensor, key: Tensor, probe: RowProbe, scaling: float, window: int | None = None
+) -> Tensor:
     """Mean over heads and rows of softmax(q k) restricted to some columns, in float32.
 
     Args:
@@ -88,21 +91,30 @@ def attention_rows(query: Tensor, key: Tensor, probe: RowProbe, scaling: float) 
         key: `[K, P + S, d]`, K key heads, each shared by H / K query heads; P of them are cached.
         probe: rows and columns.
         scaling: factor of the logits.
+        window: how far back a token sees, itself included; as far as there is when None.
 
     Returns:
-        `[N]`, sums to 1.
+        `[N]`, sums to 1; even where the window hides all columns from all rows.
     """
-    heads, _, width = query.shape
-    shared = key.shape[0]
-    keys = key[:, probe.columns.to(key.device)].float()  # [K, N, d]
+    heads, length, width = query.shape
+    shared, past = key.shape[0], key.shape[1] - length
+    columns = probe.columns.to(key.device)
+    keys = key[:, columns].float()  # [K, N, d]
     total = torch.zeros(len(probe.columns), dtype=torch.float32, device=query.device)
     for rows in probe.rows.to(query.device).split(ROW_CHUNK):  # layers may lie on several devices
         picked = query[:, rows].float().reshape(shared, -1, width)  # [K, H / K * M, d]
         logits = picked @ keys.transpose(1, 2) * scaling
         if probe.bias is not None:
             logits = logits + probe.bias.to(logits)
-        total += logits.softmax(-1).sum((0, 1))
-    return total / (heads * len(probe.rows))
+        if window is not None:
+            back = (past + rows).repeat(heads // shared)[:, None] - columns  # [H / K * M, N]
+            logits = logits.masked_fill(back >= window, -torch.inf)
+        total += logits.softmax(-1).nan_to_num(0).sum((0, 1))
+    if window is None:
+        return total / (heads * len(probe.rows))
+    whole = total.sum()
+    even = torch.full_like(total, 1 / len(total))
+    return torch.where(whole > 0, total / whole, even)
 
 
 @torch.inference_mode()
@@ -144,7 +156,8 @@ def fill_cache(decoder: Any, inputs: Mapping[str, Any], layer: int) -> DynamicCa
     Args:
         decoder: as for `read_rows`.
         inputs: of the prefix alone.
-        layer: the last one whose keys are wanted.
+        layer: the last one whose keys are wanted. Sliding windows that are shorter than the prefix
+            are not supported: their caches forget it.
     """
     cache = DynamicCache(config=decoder.config)
     first = torch.zeros(1, dtype=torch.int64)

@@ -73,7 +73,7 @@ class RelevanceReader:
         Raises:
             BudgetError: not even one token would fit.
         """
-        spent = len(self._prompt) + (len(context) if context else 0)
+        spent = len(self._prompt) + (len(context) + len(self._prompt.between) if context else 0)
         room = self._model.card.context - spent
         if room < 2:
             raise BudgetError(

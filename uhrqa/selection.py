@@ -115,6 +115,11 @@ def select_within_context(
         if error.least <= room:
             raise
         raise BudgetError(_beyond_context(scene, error, max_new_tokens), error.least) from error
+    marks = scene.prompt.text_length(selection.tokens) - len(scene.prompt)  # between levels
+    if len(selection.tokens) > room - marks > 0:
+        room -= marks
+        held = replace(budget, tokens=room)
+        selection = select(strategy, scene, held)
     lowered = (
         f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
     )

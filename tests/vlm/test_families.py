@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.families import SIDE, TILE, left_padded, make_family, stock_inputs
+from tests.families import SIDE, TILE, left_padded, make_family, prompt_of, stock_inputs
 from uhrqa import ask, load_model
 from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
 from uhrqa.errors import BudgetError
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
+from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import open_raster
 from uhrqa.relevance import RowProbe, fill_cache, read_rows
 from uhrqa.scene import Scene
@@ -35,13 +39,15 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def path(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_family(tmp_path_factory.mktemp("families") / family, family)
+    made = make_family(tmp_path_factory.mktemp("families") / family, family)
+    if "qwen" in family:  # their towers take any side
+        card = f"weights: {family}\ntile_side: {TILE[family]}\n"
+        (made.parent / f"{family}.yaml").write_text(card)
+    return made
 
 
 @pytest.fixture(scope="module")
 def ours(family: str, path: Path) -> Any:
-    card_file = path.parent / f"{family}.yaml"
-    card_file.write_text(f"weights: {family}\ntile_side: {TILE[family]}\n")
     return load_model(str(path), device="cpu")
 
 
@@ -84,6 +90,62 @@ def test_nothing_pruned_gives_the_tokens_of_stock_generate(family, ours, stock) 
         parts.append(inputs)
     assert answers_of(stock, left_padded(parts)) == told
     assert len({tuple(ids) for ids in told}) > 1  # so that equal tokens mean something
+
+
+def test_tiles_and_thumbnail_stand_where_the_processor_puts_them(ours, stock, family) -> None:
+    """InternVL: tile after tile, the thumbnail last. Qwen-VL: two images between marks."""
+    side = TILE[family]
+    rng = np.random.default_rng(7)
+    if family == "internvl":
+        image = rng.integers(0, 255, (2 * side, 2 * side, 3), dtype=np.uint8)
+        scene = Scene(open_raster(image), ours, QUESTIONS[0])
+        thumbnail = scene.tokens(scene.pyramid.thumbnail)
+        level = Level(1, scene.size, scene.size, side)
+        assert level.tile_count == 4
+        read = scene._read(scene.pyramid.thumbnail, [Tile(0, 0)])[0].permute(1, 2, 0).numpy()
+        cut = [image[y : y + side, x : x + side] for y in (0, side) for x in (0, side)]
+        inputs = prompt_of(family, [*cut, read], QUESTIONS[0], [5 * SIDE[family] ** 2])
+        tokens = VisualTokens.cat([thumbnail, scene.tokens(level)])
+    elif "qwen" in family:
+        image = image_of(family, 5)
+        scene = Scene(open_raster(image), ours, QUESTIONS[0])
+        tokens = VisualTokens.cat([scene.tokens(level) for level in scene.pyramid])
+        count = SIDE[family] ** 2
+        inputs = prompt_of(family, [image, image], QUESTIONS[0], [count, count])
+    else:
+        return
+    sequence = ours.assemble(scene.prompt, tokens)
+    assert sequence.embeds.shape[1] == inputs["input_ids"].shape[1]
+    with torch.inference_mode():
+        expected = stock(**inputs).logits[0, -1]
+        last = ours.model.get_decoder()(
+            **sequence.inputs(), attention_mask=torch.ones(sequence.embeds.shape[:2])
+        ).last_hidden_state[:, -1]
+        found = ours.model.get_output_embeddings()(last)[0]
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+    moved = tokens.take(torch.arange(len(tokens)).roll(3))
+    with torch.inference_mode():
+        other = ours.assemble(scene.prompt, moved)
+        swapped = ours.model.get_decoder()(
+            **other.inputs(), attention_mask=torch.ones(other.embeds.shape[:2])
+        ).last_hidden_state[:, -1]
+    assert not torch.allclose(swapped, last, atol=2e-3)  # so that places matter
+
+
+def test_a_hot_cell_stays_where_it_is_whatever_the_packing(family, ours) -> None:
+    side = TILE[family]
+    image = np.random.default_rng(0).integers(0, 255, (3 * side, 3 * side, 3), dtype=np.uint8)
+    scene = Scene(open_raster(image), ours, "how many?")
+    tokens = scene.tokens(scene.pyramid.finest)
+    rows, cols = scene.token_grid(scene.pyramid.finest)
+    assert torch.equal(tokens.row * cols + tokens.col, torch.arange(rows * cols))
+    order = ours.order(tokens)
+    assert torch.equal(order.sort().values, torch.arange(len(tokens)))
+    if family == "internvl":
+        first = order[: SIDE[family] ** 2]
+        assert set(tokens.row[first].tolist()) == set(tokens.col[first].tolist()) == {0, 1}
+        chosen = tokens.take(torch.tensor([5, 2, 9]))
+        assert torch.equal(ours.order(chosen), torch.arange(3))  # a strategy's own order stays
 
 
 def test_tokens_along_a_side_are_those_of_the_tower(family, ours) -> None:
@@ -182,6 +244,19 @@ def test_encoding_costs_what_the_counter_sees(family, eager) -> None:
     assert counted(lambda: eager.encode_tiles(pixels)) == ours
 
 
+@pytest.mark.parametrize("tile", [84, 112, 140])
+def test_windows_at_the_edge_of_a_tile_cost_less(path, family, eager, tile) -> None:
+    if family != "qwen2_5_vl":
+        return
+    card = replace(eager.card, tile_side=tile)
+    model = replace(eager, card=card)
+    pixels = torch.zeros(2, 3, tile, tile, dtype=torch.uint8)
+    dims = card.dims
+    assert dims.vision.window_pairs < dims.vision.tokens**2
+    ours = vision_flops(dims, 2) + projector_flops(dims, 2 * dims.vision.features)
+    assert counted(lambda: model.encode_tiles(pixels)) == ours
+
+
 def test_a_prefill_costs_what_the_counter_sees(family, eager) -> None:
     sequence = nothing_pruned(eager, image_of(family, 0), QUESTIONS[0])
     dims, n = eager.card.dims, sequence.embeds.shape[1]
@@ -269,6 +344,7 @@ def test_rows_behind_a_cached_visual_prefix_are_those_of_the_whole(family, ours)
 @pytest.mark.parametrize("shape", [(301, 257), (40, 30)])
 def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape) -> None:
     image = np.random.default_rng(3).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    answered = 0
     for budget in (30, 2000):
         try:
             answer = ask(image, "how many?", model=ours, strategy=strategy, budget=budget,
@@ -277,6 +353,7 @@ def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape)
             assert error.least is not None
             assert error.least > budget
             continue
+        answered += 1
         kept = [entry for entry in answer.evidence if entry.weight]
         assert 0 < answer.counts.kept <= budget
         assert len(kept) == answer.counts.kept - answer.counts.separators
@@ -293,3 +370,39 @@ def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape)
             assert planned.counts.kept == answer.counts.kept
             assert planned.cost.prefill == answer.cost.prefill
             assert planned.cost.vision == answer.cost.vision
+            assert planned.cost.relevance == answer.cost.relevance
+    assert answered
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl"])
+def test_a_configuration_with_the_decoder_beside_the_tower_loads_the_same(name, tmp_path) -> None:
+    """As Qwen2-VL and Qwen2.5-VL were published."""
+    whole = make_family(tmp_path / "whole", name)
+    flat = Path(shutil.copytree(whole, tmp_path / "flat"))
+    config = json.loads((whole / "config.json").read_text())
+    text = config.pop("text_config")
+    text.pop("model_type")
+    (flat / "config.json").write_text(json.dumps({**text, **config}))
+    for path in (whole, flat):
+        (tmp_path / f"{path.name}.yaml").write_text(f"weights: {path.name}\ntile_side: 56\n")
+    one, other = (load_model(str(path), device="cpu") for path in (whole, flat))
+    assert other.card.dims == one.card.dims
+    assert other.card.context == one.card.context
+    image = image_of(name, 0)
+    told = [ask(image, "how many?", model=model, budget=30).text for model in (one, other)]
+    assert told[0] == told[1]
+
+
+def test_the_context_has_room_for_the_marks_between_levels(tmp_path) -> None:
+    path = make_family(tmp_path / "small", "qwen2_vl")
+    config = json.loads((path / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = 150
+    (path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "small.yaml").write_text("weights: small\ntile_side: 56\n")
+    model = load_model(str(path), device="cpu")
+    image = np.random.default_rng(0).integers(0, 255, (400, 300, 3), dtype=np.uint8)
+    for strategy in ("region-merge", "uniform"):
+        answer = ask(image, "how many?", model=model, strategy=strategy, budget=5000,
+                     max_new_tokens=20)  # fmt: skip
+        assert answer.counts.text + answer.counts.kept + 20 <= 150
+        assert "lowered from 5000" in answer.notes[0]

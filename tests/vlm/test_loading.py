@@ -5,16 +5,20 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from uhrqa import load_model
+from uhrqa import ask, load_model
 from uhrqa.errors import CardError, CheckpointError, ConfigError, UhrqaError, UnknownNameError
+from uhrqa.geometry import Size
+from uhrqa.plan import plan
 from uhrqa.rfm import rfm_depth
 from uhrqa.vlm import card as cards
 from uhrqa.vlm.card import load_card
@@ -208,6 +212,41 @@ def test_a_wrong_value_in_a_card_is_an_error(
     monkeypatch.setattr(cards, "PLACES", (tmp_path,))
     with pytest.raises(CardError, match=fault):
         load_card("odd")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("tile_side: 84", "tile_side: the tower takes 56 px; leave it out"),
+        ("packing: tiles", "packing: tiles: rows that end are rows of a whole level"),
+        ("packing: rows", "packing: rows: give raster or tiles"),
+        ("pool: 3", "pool: 3: a tile has 4 tokens along its side"),
+        ("pool: true", "pool: True is no int"),
+        ("family: llava\nrow_ends: true", "row_ends: llava has no newline token"),
+    ],
+)
+def test_a_card_its_family_cannot_do_is_one_line(copy: Path, line: str, fault: str) -> None:
+    (copy.parent / "copy.yaml").write_text(f"weights: copy\n{line}\n")
+    with pytest.raises(CardError, match=fault):
+        load_card(str(copy))
+
+
+def test_a_plan_counts_the_text_between_levels(copy: Path) -> None:
+    (copy.parent / "copy.yaml").write_text("weights: copy\nbetween: ':'\n")
+    model = load_model(str(copy), device="cpu")
+    image = np.random.default_rng(0).integers(0, 255, (300, 200, 3), dtype=np.uint8)
+    answer = ask(image, "how many?", model=model, strategy="uniform", budget=60)
+    prompt = len(model.build_prompt("how many?"))
+    planned = plan(Size(300, 200), model.card, "uniform", 60, question_tokens=prompt)
+    assert planned.counts.text == answer.counts.text == prompt + 1
+    assert load_card("lrs-vqa-qwen2").between_tokens == 1
+    assert replace(model.card, between="<|vision_end|><|vision_start|>").between_tokens == 2
+
+
+def test_tables_of_another_width_are_refused_at_once(copy: Path) -> None:
+    tables = {"position": torch.zeros(9, 4, 4), "scale": torch.zeros(14, 9)}
+    save_file(tables, copy / "placement.safetensors")
+    refused(copy, "tables of width 9, the decoder has 48")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ class DivPrune:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
-        picks = farthest_apart(unit_features(scene.features_of(tokens), scene.seed), room).sort().values
+        unit = unit_features(scene.features_of(tokens), scene.seed)
+        picks = farthest_apart(unit, room).sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
 
 

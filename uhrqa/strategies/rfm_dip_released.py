@@ -37,6 +37,9 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
         raise ConfigError("compat=released: this model has no newline token; use compat=paper")
     scene.relevance_source("rfm")
     first, second = released_levels(scene.size, scene.tile, scene.model.card.level_one_side)
+    (ends, _) = last = released_grid(second, second.size, _cells(scene, second))
+    least = scene.token_count(scene.pyramid.thumbnail) + ends
+    require(least, budget, f"the thumbnail ({least - ends}) and {ends} row ends")
     thumbnail = scene.tokens(scene.pyramid.thumbnail)
     grid = released_grid(first, scene.size, _cells(scene, first))
     coarse, _ = whole_grid(scene.tokens(first), first, grid, newline)
@@ -45,13 +48,9 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
     tiles = released_tiles(key, grid, second)
     steps = [f"level 1: {len(coarse)} cells, {len(tiles)} tiles hit"]
 
-    grid = released_grid(second, second.size, _cells(scene, second))
-    fine, blank = whole_grid(scene.tokens(second, tiles), second, grid, newline)
+    fine, blank = whole_grid(scene.tokens(second, tiles), second, last, newline)
     scores = scene.grid_relevance(fine, thumbnail, blank).masked_fill(blank, -1)
     held = int((~blank).sum())
-    ends = int(fine.is_separator.sum())
-    least = len(thumbnail) + ends
-    require(least, budget, f"the thumbnail ({len(thumbnail)}) and {ends} row ends")
     count = min(int(ratio * held), budget.tokens - least)
     kept = (_best(scores, count) | fine.is_separator).nonzero().flatten()
     steps.append(f"level 2: {held} cells of {len(fine)}, {len(kept)} kept with {ends} row ends")

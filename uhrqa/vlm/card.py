@@ -6,6 +6,7 @@ directory or their hub id. A directory with a `config.json` and no card beside i
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from uhrqa.dims import Dims
 from uhrqa.errors import BudgetError, CardError, CheckpointError, ConfigError, UnknownNameError
 from uhrqa.registry import suggest
 from uhrqa.vlm.directory import companions, describe_directory
-from uhrqa.vlm.families import FAMILIES, check_family
+from uhrqa.vlm.families import FAMILIES, check_family, with_sections
 from uhrqa.vlm.hub import MARK, cached_snapshot, is_hub_id
 from uhrqa.vlm.layouts import layout_defaults
 
@@ -140,6 +141,11 @@ class Card:
         return longest
 
     @property
+    def between_tokens(self) -> int:
+        """Tokens of the text between two levels, as near as can be told without the tokenizer."""
+        return len(re.findall(r"<\|.*?\|>|[^<\s]+", self.between or ""))
+
+    @property
     def directory(self) -> Path | None:
         """Where the weights lie, or None for a hub id."""
         return None if self.weights.startswith(MARK) else Path(self.weights)
@@ -209,6 +215,7 @@ def _make_card(name: str, family: str, **keys: Any) -> Card:  # noqa: ANN401 - f
     """A card that has its release's and its family's defaults where nothing else is said."""
     check_family(name, family, keys["config"])
     released = layout_defaults(name, keys.get("layout"), keys["config"])
+    keys["config"] = with_sections(family, keys["config"])
     card = Card(name=name, family=family, **{**FAMILIES[family].defaults, **released, **keys})
     _check_config(card)
     return card
@@ -282,7 +289,7 @@ def _check_values(file: Path, raw: dict[str, Any]) -> None:
             raise CardError(f"{file}: budget: {error}") from error
     for key, hint in typing.get_type_hints(Card).items():
         kind = hint if isinstance(hint, types.UnionType) else typing.get_origin(hint) or hint
-        if key in raw and not isinstance(raw[key], kind):
+        if key in raw and (not isinstance(raw[key], kind) or _is_odd_bool(raw[key], kind)):
             name = str(getattr(kind, "__name__", kind)).lower()
             raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")
     for key, least in (("min_side", 1), ("rfm_layers", 0), ("pool", 1), ("tile_side", 1)):
@@ -291,6 +298,11 @@ def _check_values(file: Path, raw: dict[str, Any]) -> None:
     for strategy, options in raw.get("options", {}).items():
         if not isinstance(options, Mapping):
             raise CardError(f"{file}: options: {strategy}: write `key: value` pairs")
+
+
+def _is_odd_bool(value: object, kind: object) -> bool:
+    """Whether a value is yes or no where a number is wanted; to Python, yes is 1."""
+    return isinstance(value, bool) and kind is not bool
 
 
 def _check_config(card: Card) -> None:
@@ -311,3 +323,10 @@ def _check_config(card: Card) -> None:
         raise CardError(f"{card.name}: pool: {card.pool}: a tile has {side} tokens along its side")
     if card.packing not in PACKINGS:
         raise CardError(f"{card.name}: packing: {card.packing}: give {' or '.join(PACKINGS)}")
+    family = FAMILIES[card.family]
+    if card.row_ends and not family.has_newline and card.layout is None:  # a release tells more
+        raise CardError(f"{card.name}: row_ends: {card.family} has no newline token; leave it out")
+    if card.row_ends and card.packing == "tiles":
+        raise CardError(f"{card.name}: packing: tiles: rows that end are rows of a whole level")
+    if card.tile_side and not family.any_tile:
+        raise CardError(f"{card.name}: tile_side: the tower takes {card.tile} px; leave it out")

@@ -78,7 +78,13 @@ def load_tables(card: Card, path: Path, source: Source | None) -> Placement | Mu
         CheckpointError: it is damaged, or a checkpoint of UHR-BAT lacks it.
     """
     if card.placement:
-        return Placement.load(path / card.placement)
+        tables = Placement.load(path / card.placement)
+        own, width = tables.position.shape[0], card.dims.decoder.width
+        if own != width:
+            raise CheckpointError(
+                f"{path / card.placement}: tables of width {own}, the decoder has {width}"
+            )
+        return tables
     state: dict[str, Tensor] = {}
     file = path
     if source is not None:

@@ -27,12 +27,18 @@ class FamilyEntry:
         kind: transformers class, without `ForConditionalGeneration`.
         normalisation: channel means and deviations in [0, 1] of checkpoints that give none.
         defaults: of a `Card`.
+        has_newline: it has a learned token that ends a row.
+        any_tile: its tower takes tiles of any side.
+        decoder: `model_type` of a decoder whose configuration does not name its own.
     """
 
     place: str
     kind: str
     normalisation: Normalisation
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    has_newline: bool = False
+    any_tile: bool = False
+    decoder: str = "llama"
 
 
 _LLAVA = "uhrqa.vlm.llava:Llava"
@@ -48,13 +54,17 @@ _IMAGES = {
 }
 FAMILIES: dict[str, FamilyEntry] = {
     "llava": FamilyEntry(_LLAVA, "Llava", CLIP, {"stretch_thumbnail": False}),
-    "llava_next": FamilyEntry(_LLAVA, "LlavaNext", CLIP, _ROWS),
-    "llava_onevision": FamilyEntry(_LLAVA, "LlavaOnevision", HALVES, {**_ROWS, "prompt": _CHATML}),
-    "qwen2_vl": FamilyEntry(_QWEN, "Qwen2VL", CLIP, _IMAGES),
-    "qwen2_5_vl": FamilyEntry(_QWEN, "Qwen2_5_VL", CLIP, _IMAGES),
-    "qwen3_vl": FamilyEntry(_QWEN, "Qwen3VL", HALVES, _IMAGES),
-    "qwen3_vl_moe": FamilyEntry(_QWEN, "Qwen3VLMoe", HALVES, _IMAGES),
-    "internvl": FamilyEntry(_INTERNVL, "InternVL", IMAGENET, {"packing": "tiles", **_OWN_PROMPT}),
+    "llava_next": FamilyEntry(_LLAVA, "LlavaNext", CLIP, _ROWS, has_newline=True),
+    "llava_onevision": FamilyEntry(
+        _LLAVA, "LlavaOnevision", HALVES, {**_ROWS, "prompt": _CHATML}, True, decoder="qwen2"
+    ),
+    "qwen2_vl": FamilyEntry(_QWEN, "Qwen2VL", CLIP, _IMAGES, any_tile=True),
+    "qwen2_5_vl": FamilyEntry(_QWEN, "Qwen2_5_VL", CLIP, _IMAGES, any_tile=True),
+    "qwen3_vl": FamilyEntry(_QWEN, "Qwen3VL", HALVES, _IMAGES, any_tile=True),
+    "qwen3_vl_moe": FamilyEntry(_QWEN, "Qwen3VLMoe", HALVES, _IMAGES, any_tile=True),
+    "internvl": FamilyEntry(
+        _INTERNVL, "InternVL", IMAGENET, {"packing": "tiles", **_OWN_PROMPT}, decoder="qwen2"
+    ),
 }
 
 _BOTH_WAYS = "its image tokens attend to each other both ways, so none can be left out unnoticed"
@@ -96,6 +106,22 @@ def check_family(name: str, family: str, config: Mapping[str, Any]) -> None:
     raise CheckpointError(
         f"{name}: model_type '{family}' is not supported{why}; supported: {', '.join(FAMILIES)}"
     )
+
+
+def with_sections(family: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose decoder has a section of its own, that says which decoder it is.
+
+    Checkpoints of Qwen2-VL and Qwen2.5-VL keep the decoder's sizes beside the tower's section.
+    """
+    text = config.get("text_config")
+    if family in ("qwen2_vl", "qwen2_5_vl"):
+        flat = {key: value for key, value in config.items() if not key.endswith("_config")}
+        text = flat if text is None and "hidden_size" in flat else text
+        if isinstance(text, Mapping):
+            text = {**text, "model_type": f"{family}_text"}
+    elif isinstance(text, Mapping):
+        text = {"model_type": FAMILIES[family].decoder, **text}
+    return {**config, "model_type": family, "text_config": text}
 
 
 def find_class(family: str) -> Any:  # noqa: ANN401 - a `Family`, whose module this imports

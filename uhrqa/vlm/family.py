@@ -250,10 +250,9 @@ class Family(ABC):
         """Token ids on both sides of the image."""
         bos = self.tokenizer.bos_token
         special = not (bos and text.startswith(bos))
-        image_id = self.tokenizer.convert_tokens_to_ids(image)
-        if image in self.tokenizer.get_vocab():  # in one go, as the model was trained
+        if self._known_image_token() is not None:  # in one go, as the model was trained
             ids = self.tokenizer(text, add_special_tokens=special).input_ids
-            at = ids.index(image_id)
+            at = ids.index(self.model.config.image_token_id)
             return tuple(ids[:at]), tuple(ids[at + 1 :])
         parts = text.split(image)
         before = self.tokenizer(parts[0], add_special_tokens=special).input_ids
