@@ -121,6 +121,17 @@ def test_a_flat_configuration_that_cannot_be_used_is_one_line(change, match, cop
     refused(path, match)
 
 
+@pytest.mark.parametrize("release", ["llava-1.5", "lrs-vqa-qwen2", "uhr-bat"])
+def test_pickles_are_told_to_be_rewritten_even_where_they_are_allowed(release, copy_of) -> None:
+    path = copy_of(release)
+    for file in path.glob("model*.safetensors*"):
+        file.unlink()
+    (path / "pytorch_model.bin").write_bytes(b"not read")
+    refused(path, "pickled")
+    with pytest.raises(CheckpointError, match=r"original LLaVA layout .* as safetensors first"):
+        load_model(str(path), device="cpu", allow_pickle=True)
+
+
 def test_pickled_and_damaged_files_are_refused(copy_of) -> None:
     path = copy_of("longva")
     for file in path.glob("model*.safetensors"):

@@ -21,6 +21,7 @@ from transformers.utils import logging
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.device import place_of
+from uhrqa.vlm.directory import read_layout
 from uhrqa.vlm.families import FAMILIES, Normalisation
 from uhrqa.vlm.headers import TOKENIZERS, check_dtypes, find_pickles, has_safetensors, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
@@ -56,6 +57,12 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
     path = card.find_weights()
     if not is_pickled(path, allow_pickle):
         check_dtypes(path, read_headers(path), card.config)
+    elif read_layout(path, card.vision_tower) is not None:
+        raise CheckpointError(
+            f"{path}: pickles in the original LLaVA layout are not read: the tensors' names tell it; "
+            "write them as safetensors first, with torch.load(FILE, weights_only=True) and "
+            "safetensors.torch.save_file"
+        )
     return path
 
 
