@@ -22,7 +22,8 @@ from uhrqa.synth import draw_scene, write_scene
 from uhrqa.vlm.card import load_card
 from uhrqa.vlm.families import CLIP
 from uhrqa.vlm.llava import Llava
-from uhrqa.vlm.loading import load_tokenizer, weights_of
+from uhrqa.vlm.loading import weights_of
+from uhrqa.vlm.tokenizing import load_tokenizer
 
 QUESTION = "how many ships are there?"
 STAGES = ("read", "encode", "relevance", "select", "prefill", "decode")

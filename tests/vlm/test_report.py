@@ -22,9 +22,11 @@ from tests.vlm.test_headers import write_sparse
 from uhrqa import load_model
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm.card import load_card
+from uhrqa.vlm.convert import convert
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.headers import INDEX
-from uhrqa.vlm.report import Report, inspect_checkpoint, part_of
+from uhrqa.vlm.parts import part_of
+from uhrqa.vlm.report import Report, inspect_checkpoint
 
 BIG = "llava-v1.6-mistral-7b"
 
@@ -183,6 +185,31 @@ def test_an_original_release_has_the_fault_that_loading_tells(copy_of, release, 
         load_model(str(path), device="cpu")
     assert fault
     assert fault.split("does not fit")[0].rstrip("/: ") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("release", "file"),
+    [("uhr-bat", "multiscale.safetensors"), ("lrs-vqa-qwen2", "rfm.safetensors")],
+)
+def test_a_converted_release_is_stock_with_its_extras(
+    originals: dict[str, Path], tmp_path: Path, release: str, file: str
+) -> None:
+    path = tmp_path / "stock"
+    convert(str(originals[release]), path)
+    report = report_on(path)
+    assert report.fault is None
+    assert report.layout == f"stock, from {load_card(str(originals[release])).layout}"
+    assert file in report.files
+    (path / file).unlink()
+    assert report_on(path).fault == fault_of_loading(path)
+
+
+def fault_of_loading(path: Path) -> str | None:
+    try:
+        load_model(str(path), device="cpu")
+    except CheckpointError as error:
+        return str(error)
+    return None
 
 
 def make_big(path: Path) -> Path:

@@ -28,9 +28,10 @@ from uhrqa.vlm.directory import LAYOUT_KEY, SCALE_TABLES, companions
 from uhrqa.vlm.extras import load_focus, load_tables, rfm_tensors, scale_tensors
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.layouts import EXTRAS
-from uhrqa.vlm.loading import load_strictly, load_tokenizer, normalisation_of, weights_of
+from uhrqa.vlm.loading import load_strictly, weights_of
 from uhrqa.vlm.shards import read_under
 from uhrqa.vlm.source import Source, source_of
+from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 TOKENIZER = ("*token*", "vocab.*", "merges.txt", "*.model", "chat_template*", "generation_config.*")
 FOLLOWS = (

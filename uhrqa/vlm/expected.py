@@ -26,8 +26,9 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.families import find_class
 from uhrqa.vlm.headers import Entry
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
-from uhrqa.vlm.loading import describe_fault, load_tokenizer, normalisation_of
+from uhrqa.vlm.loading import describe_fault
 from uhrqa.vlm.source import Source
+from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
 

@@ -36,13 +36,12 @@ from uhrqa.vlm.loading import (
     Loading,
     is_pickled,
     load_strictly,
-    load_tokenizer,
-    normalisation_of,
     weights_of,
 )
 from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.source import source_of
+from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 TILE_BATCH = 32
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it

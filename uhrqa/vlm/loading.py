@@ -6,7 +6,6 @@ error. Headers are read first, so that a file that is cut short or missing is na
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.device import place_of
 from uhrqa.vlm.directory import read_layout
-from uhrqa.vlm.families import FAMILIES, Normalisation
-from uhrqa.vlm.headers import TOKENIZERS, check_dtypes, find_pickles, has_safetensors, read_headers
+from uhrqa.vlm.headers import check_dtypes, find_pickles, has_safetensors, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
 from uhrqa.vlm.source import Source
 
@@ -59,7 +57,7 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
         check_dtypes(path, read_headers(path), card.config)
     elif read_layout(path, card.vision_tower) is not None:
         raise CheckpointError(
-            f"{path}: pickles in the original LLaVA layout are not read: the tensors' names tell it; "
+            f"{path}: pickles in the original LLaVA layout are not read, as names tell a layout; "
             "write them as safetensors first, with torch.load(FILE, weights_only=True) and "
             "safetensors.torch.save_file"
         )
@@ -207,79 +205,3 @@ def describe_fault(report: Mapping[str, Any]) -> str | None:
 
 def _shape(sides: Iterable[int]) -> str:
     return f"[{', '.join(map(str, sides))}]"
-
-
-def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer.
-
-    Raises:
-        CheckpointError: its files are missing or damaged.
-    """
-    if not any((path / name).is_file() for name in TOKENIZERS):
-        raise CheckpointError(
-            f"{path}: no tokenizer (none of {', '.join(TOKENIZERS)}); copy it from the checkpoint "
-            "that this one was made from"
-        )
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        if (path / "tokenizer.model").is_file() and not (path / "tokenizer.json").is_file():
-            raise CheckpointError(
-                f"{path}: its tokenizer is a sentencepiece model, which could not be read; "
-                "install what reads one: pip install 'uhrqa[sentencepiece]'"
-            ) from error
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise CheckpointError(f"{path}: no usable tokenizer: {reason}") from error
-    if not tokenizer.chat_template and (path / "chat_template.json").is_file():
-        # Checkpoints saved before transformers 5 keep the processor's template here.
-        tokenizer.chat_template = _read_json(path / "chat_template.json").get("chat_template")
-    return tokenizer
-
-
-def normalisation_of(path: Path, family: str, source: Source | None) -> Normalisation:
-    """Channel means and deviations in [0, 1] of a checkpoint, or of its vision tower.
-
-    Raises:
-        CheckpointError: the processor's file is damaged.
-    """
-    usual = FAMILIES[family].normalisation
-    if source is not None:
-        usual = source.layout.normalisation
-        usual = read_normalisation(source.tower, usual) if source.tower else usual
-    return read_normalisation(path, usual)
-
-
-def read_normalisation(path: Path, usual: Normalisation) -> Normalisation:
-    """Channel means and deviations in [0, 1], `usual` when the directory gives none.
-
-    Raises:
-        CheckpointError: the processor's file is damaged.
-    """
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if not (path / name).is_file():
-            continue
-        config = _read_json(path / name)
-        config = config.get("image_processor", config)
-        mean, std = config.get("image_mean", usual[0]), config.get("image_std", usual[1])
-        try:
-            mean, std = tuple(map(float, mean)), tuple(map(float, std))
-        except (TypeError, ValueError):
-            mean = std = ()
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise CheckpointError(
-                f"{path / name}: image_mean and image_std need three numbers each"
-            )
-        return mean, std
-    return usual
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file}: not a JSON object")
-    return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,16 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from uhrqa.errors import CheckpointError
 from uhrqa.rfm import rfm_depth
+from uhrqa.vlm.directory import SCALE_TABLES
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.headers import (
-    COUNTING,
-    TOKENIZERS,
-    Entry,
-    check_dtypes,
-    read_header,
-    read_headers,
-)
+from uhrqa.vlm.headers import TOKENIZERS, Entry, check_dtypes, read_header, read_headers
 from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.parts import Share, count_parts
 from uhrqa.vlm.source import source_of
 
 if TYPE_CHECKING:
@@ -29,24 +23,6 @@ if TYPE_CHECKING:
 SCHEMA = "uhrqa.checkpoint/1"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-PARTS = (
-    ("rfm", r"token_pruner\."),
-    ("extras", r"multiscale|scale_pos|reghead|tile_pos|placement"),
-    ("projector", r"projector\.|\bvisual\.(deepstack_)?merger"),
-    ("tower", r"vision_tower|\bvisual\.|vision_model"),
-    ("head", r"lm_head\."),
-    ("newline", r"image_newline"),
-    ("decoder", r"\b(language_model|layers|embed_tokens|norm)\b"),
-)
-"""Part of a model to the names of its tensors, the first that fits, in every layout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How many numbers a part has and the bytes they take on the disk."""
-
-    parameters: int
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +110,7 @@ def inspect_checkpoint(card: Card) -> Report:
         decoder={**asdict(card.dims.decoder), "type": card.config["text_config"].get("model_type")},
         tower=asdict(card.dims.vision),
         context=card.context,
-        parts=_parts(found.entries),
+        parts=count_parts(found.entries),
         dtypes=_sums((entry.dtype, entry.bytes) for entry in found.entries.values()),
         files=_sums((entry.file, entry.bytes) for entry in found.entries.values()),
         tokenizer=_first(directory, TOKENIZERS),
@@ -200,6 +176,10 @@ class _Found:
             raise CheckpointError(f"{directory / (card.rfm or '')}: {wrong}")
         if card.placement:
             Placement.load(directory / card.placement)  # small enough to be read
+        if self.layout == "stock, from uhr-bat" and "extras" not in companions:
+            raise CheckpointError(
+                f"{directory / SCALE_TABLES}: missing; convert the checkpoint again"
+            )
 
 
 def rfm_entries(entries: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -219,27 +199,8 @@ def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, En
             yield part, read_header(directory / file)
             if part == "rfm":
                 rfm_depth(directory / file)  # whether it is one
-
-
-def _parts(entries: Mapping[str, Entry]) -> dict[str, Share]:
-    shares: dict[str, Share] = {}
-    for name, entry in entries.items():
-        if entry.dtype in COUNTING or DROPPED.search(name):
-            continue  # tables that are computed now
-        part = part_of(name)
-        old = shares.get(part, Share(0, 0))
-        shares[part] = Share(old.parameters + entry.count, old.bytes + entry.bytes)
-    order = ["tower", "projector", "newline", "decoder", "head", "rfm"]
-    rest = sorted(shares.keys() - set(order))
-    return {part: shares[part] for part in (*order, *rest) if part in shares}
-
-
-def part_of(name: str) -> str:
-    """The part of a model that a tensor belongs to."""
-    companion, colon, _ = name.partition(":")
-    if colon:
-        return companion
-    return next((part for part, pattern in PARTS if re.search(pattern, name)), "other")
+    if (directory / SCALE_TABLES).is_file():
+        yield "extras", read_header(directory / SCALE_TABLES)
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
