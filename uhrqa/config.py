@@ -21,7 +21,7 @@ from uhrqa.registry import suggest
 ENV_PREFIX = "UHRQA_"
 PROJECT_FILE = "uhrqa.yaml"
 DTYPES = ("float32", "float16", "bfloat16")
-ATTENTION = ("sdpa", "flash_attention_2")
+ATTENTION = ("auto", "sdpa", "flash_attention_2")
 DEVICE_MAPS = ("auto",)
 QUANTISED = ("8bit", "4bit")
 FORMATS = ("text", "json")
@@ -80,7 +80,7 @@ class Settings:
     budget: int | None = _setting(None, parse_tokens, "visual tokens; none: the card's")
     device: str | None = _setting(None, _device, "auto, cpu, cuda, cuda:N; none: auto")
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
-    attention: str = _setting("sdpa", _one_of(ATTENTION), "sdpa or flash_attention_2")
+    attention: str = _setting("auto", _one_of(ATTENTION), "auto, sdpa or flash_attention_2")
     device_map: str | None = _setting(
         None, _one_of(DEVICE_MAPS), "auto: parts over several devices; none: one device"
     )

@@ -121,3 +121,39 @@ def test_convert_keeps_the_precision_and_tied_embeddings(copy_of, tmp_path: Path
     after: Any = load_model(str(done.path), device="cpu")
     assert same(after.model.state_dict(), before.model.state_dict())
     assert after.model.lm_head.weight is after.model.get_input_embeddings().weight
+
+
+def pickled(path: Path, files: int = 2) -> Path:
+    """The weights of a directory as pickles, in so many files."""
+    state: dict[str, Tensor] = {}
+    for file in sorted(path.glob("model*.safetensors")):
+        state |= load_file(file)
+        file.unlink()
+    (path / "model.safetensors.index.json").unlink(missing_ok=True)
+    names = sorted(state)
+    for part in range(files):
+        held = {name: state[name] for name in names[part::files]}
+        torch.save(held, path / f"pytorch_model-{part + 1:05}-of-{files:05}.bin")
+    return path
+
+
+@pytest.mark.parametrize("release", ["llava-1.5", "llava-1.6-mistral", "lrs-vqa-qwen2", "uhr-bat"])
+def test_pickles_convert_to_the_same_where_they_are_allowed(release, copy_of, tmp_path) -> None:
+    path = pickled(copy_of(release))
+    with pytest.raises(CheckpointError, match="pickled"):
+        convert(str(path), tmp_path / "out")
+    done = convert(str(path), tmp_path / "out", allow_pickle=True)
+    assert done.release in ("llava", "lrs-vqa", "uhr-bat")
+    after: Any = load_model(str(tmp_path / "out"), device="cpu")
+    assert same(after.model.state_dict(), stock_model(release).state_dict())
+    assert not list(tmp_path.glob(".out-*"))
+    assert not list(path.glob("*.safetensors"))  # the source is as it was
+
+
+def test_a_pickle_with_code_in_it_is_not_converted(copy_of, tmp_path: Path) -> None:
+    path = pickled(copy_of("llava-1.5"), 1)
+    file = path / "pytorch_model-00001-of-00001.bin"
+    torch.save({"model.norm.weight": Path("x")}, file)
+    with pytest.raises(CheckpointError, match="more than tensors, which may be code"):
+        convert(str(path), tmp_path / "out", allow_pickle=True)
+    assert not (tmp_path / "out").exists()

@@ -22,6 +22,7 @@ from uhrqa.plan import plan
 from uhrqa.rfm import rfm_depth
 from uhrqa.vlm import card as cards
 from uhrqa.vlm.card import load_card
+from uhrqa.vlm.device import choose_attention
 from uhrqa.vlm.placement import Placement
 
 
@@ -363,3 +364,19 @@ def test_placement_tables_that_are_not_are_refused(tmp_path: Path) -> None:
     save_file({"position": torch.zeros(3, 2, 2)}, tmp_path / "p.safetensors")
     with pytest.raises(UhrqaError, match="no placement tables"):
         Placement.load(tmp_path / "p.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("installed", "device", "dtype", "chosen"),
+    [
+        (True, "cuda", torch.bfloat16, "flash_attention_2"),
+        (True, "cuda", torch.float32, "sdpa"),  # flash-attn computes in half precision only
+        (True, "cpu", torch.bfloat16, "sdpa"),
+        (False, "cuda", torch.bfloat16, "sdpa"),
+    ],
+)
+def test_flash_attention_is_used_where_it_can_run(
+    monkeypatch, installed, device, dtype, chosen
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    assert choose_attention("auto", torch.device(device), dtype) == chosen

@@ -15,12 +15,12 @@ from uhrqa.cli.signals import end_at_once, end_with_cleanup
 
 EPILOG = opt.examples(
     "uhrqa models convert downloads/UHR-BAT uhr-bat",
-    "uhrqa models convert llava-v1.5 stock --vision-tower clip-vit-large-patch14-336",
+    "uhrqa models convert llava-v1.5 stock --allow-pickle --vision-tower clip-vit-l-336",
 )
 SCHEMA = "uhrqa.convert/1"
 
 
-@opt.share(*opt.PRINTING)
+@opt.share("allow_pickle", *opt.PRINTING)
 def convert(
     source: Annotated[
         str,
@@ -47,7 +47,7 @@ def convert(
 
     end_with_cleanup()
     try:
-        done = write(source, target, vision_tower=vision_tower)
+        done = write(source, target, vision_tower=vision_tower, allow_pickle=given.allow_pickle)
     finally:
         end_at_once()
     if given.settings.format == "json":

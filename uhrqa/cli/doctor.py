@@ -135,11 +135,11 @@ def check_device() -> list[Check]:
 
 def check_attention() -> list[Check]:
     """Which attention implementations there are."""
-    checks = [Check("attention sdpa", "ok", "part of torch, the default")]
+    checks = [Check("attention sdpa", "ok", "part of torch")]
     found = _version("flash-attn") or _version("flash_attn")
     if found:
         checks.append(
-            Check("attention flash", "ok", f"flash-attn {found}: --attention flash_attention_2")
+            Check("attention flash", "ok", f"flash-attn {found}: used on a GPU in half precision")
         )
     else:
         fix = "optional, for long contexts on CUDA: pip install 'uhrqa[flash]'"

@@ -107,7 +107,7 @@ Attention = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="sdpa (default) or flash_attention_2.",
+        help="auto (flash where it can run), sdpa, flash_attention_2.",
         autocompletion=among(ATTENTION),
     ),
 ]

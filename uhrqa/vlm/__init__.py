@@ -206,7 +206,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
     *,
     device: str | None = None,
     dtype: str | None = None,
-    attention: str = "sdpa",
+    attention: str = "auto",
     rfm: str | Path | None = None,
     allow_pickle: bool = False,
     device_map: str | None = None,
@@ -220,7 +220,8 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
         device: `cpu`, `cuda`, `cuda:1` ...; the first GPU if there is one, when None.
         dtype: `float32`, `bfloat16` or `float16`; float32 on a CPU and the checkpoint's own on a
             GPU, when None.
-        attention: `sdpa`, or `flash_attention_2` where flash-attn is installed and there is a GPU.
+        attention: `sdpa`, `flash_attention_2`, or `auto`: flash-attn where it is installed and the
+            model is in half precision on a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
         allow_pickle: read `pytorch_model*.bin` where there is no safetensors; tensors alone are
             taken from it, and a pickle that holds anything else is refused.

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from uhrqa.vlm.directory import LAYOUT_KEY, SCALE_TABLES, companions
 from uhrqa.vlm.extras import load_focus, load_tables, rfm_tensors, scale_tensors
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.layouts import EXTRAS
-from uhrqa.vlm.loading import load_strictly, weights_of
+from uhrqa.vlm.loading import is_pickled, load_strictly, weights_of
+from uhrqa.vlm.pickles import rewrite_pickles
 from uhrqa.vlm.shards import read_under
 from uhrqa.vlm.source import Source, source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
@@ -57,13 +58,16 @@ class Converted:
     card: Path | None
 
 
-def convert(name: str, target: Path, *, vision_tower: Path | None = None) -> Converted:
+def convert(
+    name: str, target: Path, *, vision_tower: Path | None = None, allow_pickle: bool = False
+) -> Converted:
     """Write a checkpoint in the stock layout.
 
     Args:
         name: a card's name, a directory, or a hub id that is in the local cache.
         target: directory to write; must not hold anything.
         vision_tower: directory of the vision tower, where the checkpoint only names it.
+        allow_pickle: read tensors from pickles where there is no safetensors.
 
     Raises:
         UnknownNameError: no such model.
@@ -71,6 +75,26 @@ def convert(name: str, target: Path, *, vision_tower: Path | None = None) -> Con
         OutputError: the target is not empty or cannot be written.
     """
     _check_target(target)
+    with ExitStack() as stack:
+        if allow_pickle:
+            name = str(_without_pickles(load_card(name).find_weights(), target, stack))
+            if vision_tower:
+                vision_tower = _without_pickles(vision_tower, target, stack)
+        return _convert(name, target, vision_tower)
+
+
+def _without_pickles(path: Path, target: Path, stack: ExitStack) -> Path:
+    """The directory itself, or one that holds its pickles as safetensors until the stack closes."""
+    if not is_pickled(path, allow_pickle=True):
+        return path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place = tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent.resolve())
+    stack.callback(shutil.rmtree, place, ignore_errors=True)
+    rewrite_pickles(path, Path(place))
+    return Path(place)
+
+
+def _convert(name: str, target: Path, vision_tower: Path | None) -> Converted:
     card = load_card(name, vision_tower=str(vision_tower.resolve()) if vision_tower else None)
     path = weights_of(card)
     source = source_of(card, path)

@@ -45,14 +45,23 @@ def choose_dtype(dtype: str | None, device: torch.device) -> torch.dtype | str:
     return chosen
 
 
-def choose_attention(attention: str, device: torch.device) -> str:
+def choose_attention(attention: str, device: torch.device, dtype: torch.dtype | None = None) -> str:
     """The decoder's attention backend.
+
+    Args:
+        attention: its name, or `auto` for flash-attn where it is installed and can run.
+        device: where the decoder is.
+        dtype: of its weights; None where that is not known yet, and `auto` stays.
 
     Raises:
         ConfigError: unknown, or it cannot run here.
     """
     if attention not in ATTENTION:
         raise ConfigError(f"unknown attention '{attention}'{suggest(attention, ATTENTION)}")
+    if attention == "auto" and dtype is not None:
+        halves = dtype in (torch.float16, torch.bfloat16)
+        there = importlib.util.find_spec("flash_attn") is not None
+        return "flash_attention_2" if halves and there and device.type == "cuda" else "sdpa"
     if attention == "flash_attention_2":
         if importlib.util.find_spec("flash_attn") is None:
             raise ConfigError(

@@ -127,7 +127,7 @@ class Family(ABC):
         """
         wanted = Loading(**how)
         place = choose_device(wanted.device)
-        backend = choose_attention(wanted.attention, place)
+        choose_attention(wanted.attention, place)  # what cannot run is told before weights are read
         placing = choose_placing(wanted.device_map, wanted.quantize, place)
         path = weights_of(card, allow_pickle=wanted.allow_pickle)
         source = source_of(card, path)
@@ -147,6 +147,7 @@ class Family(ABC):
             model.to(place)
         place = place_of(model.get_input_embeddings())
         decoder = model.get_decoder()
+        backend = choose_attention(wanted.attention, place, model.dtype)
         decoder.set_attn_implementation(probed_name(backend))
         tables = load_tables(card, path, source)
         mean, std = (

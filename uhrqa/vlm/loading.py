@@ -32,7 +32,7 @@ class Loading:
 
     device: str | None = None
     dtype: str | None = None
-    attention: str = "sdpa"
+    attention: str = "auto"
     rfm: str | Path | None = None
     allow_pickle: bool = False
     device_map: str | None = None
@@ -57,9 +57,8 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
         check_dtypes(path, read_headers(path), card.config)
     elif read_layout(path, card.vision_tower) is not None:
         raise CheckpointError(
-            f"{path}: pickles in the original LLaVA layout are not read, as names tell a layout; "
-            "write them as safetensors first, with torch.load(FILE, weights_only=True) and "
-            "safetensors.torch.save_file"
+            f"{path}: an original LLaVA layout is told by the names of its tensors, which a pickle "
+            "hides; write it once with: uhrqa models convert SRC DST --allow-pickle"
         )
     return path
 
