@@ -143,7 +143,7 @@ def check_tokenizer(
     normalisation_of(directory, card.family, source)
     nothing = torch.zeros(3, 1, 1)
     family = find_class(card.family)
-    family(card, model, load_tokenizer(directory), nothing, nothing).check_prompt()
+    family(card, model, load_tokenizer(directory), nothing, nothing).prompter.check()
 
 
 def _sides(shape: tuple[int, ...] | None) -> str:

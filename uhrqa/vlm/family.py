@@ -13,11 +13,9 @@ from typing import Any, ClassVar, Self
 
 import torch
 import transformers
-from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from uhrqa.errors import CheckpointError, QuestionError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
@@ -40,11 +38,11 @@ from uhrqa.vlm.loading import (
 )
 from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 TILE_BATCH = 32
-IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
 
 
 @dataclass
@@ -163,32 +161,8 @@ class Family(ABC):
             tables.to(place) if tables else None,
             load_focus(card, path, source, decoder, wanted.rfm),
         )
-        loaded.check_prompt()
+        loaded.prompter.check()
         return loaded
-
-    def check_prompt(self) -> None:
-        """See that questions can be asked at all, before the first one is.
-
-        Raises:
-            CheckpointError: the tokenizer has no image token or no template where one is needed.
-        """
-        where, own = self.card.name, not self.card.prompt
-        if own and not self.tokenizer.chat_template:
-            raise CheckpointError(
-                f"{where}: its tokenizer has no chat template, and {self.card.family} knows no "
-                "other; copy chat_template.jinja from the original checkpoint"
-            )
-        number = self.model.config.image_token_id
-        if own and self._known_image_token() is None:
-            raise CheckpointError(
-                f"{where}: its tokenizer of {len(self.tokenizer):,} tokens has no image token "
-                f"(config.json: {number}); copy the tokenizer of the original checkpoint"
-            )
-        try:
-            self.build_prompt("?")
-        except (QuestionError, ValueError) as error:
-            reason = f"prompt: {error}".removeprefix(f"prompt: {where}: ")
-            raise CheckpointError(f"{where}: {reason}") from error
 
     @property
     def device(self) -> torch.device:
@@ -225,71 +199,12 @@ class Family(ABC):
 
     def build_prompt(self, question: str) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
-        image = self._image_token()
-        if not question.strip():
-            raise QuestionError("the question is empty")
-        if image in question:
-            raise QuestionError(f"the question holds the image token {image}; leave it out")
-        before, after = self._split(self._render(question.strip(), image), image)
-        first, last = self._ids(*self.marks) if self.marks else ((), ())
-        return Prompt((*before, *first), (*last, *after), self._between())
+        return self.prompter.build(question)
 
-    def _image_token(self) -> str:
-        """The image's placeholder in a rendered prompt."""
-        return self._known_image_token() or IMAGE
-
-    def _known_image_token(self) -> str | None:
-        """The token that config.json names, if the tokenizer has it."""
-        number = self.model.config.image_token_id
-        if not 0 <= number < len(self.tokenizer):
-            return None
-        token = self.tokenizer.convert_ids_to_tokens(number)
-        return str(token) if token else None
-
-    def _split(self, text: str, image: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Token ids on both sides of the image."""
-        bos = self.tokenizer.bos_token
-        special = not (bos and text.startswith(bos))
-        if self._known_image_token() is not None:  # in one go, as the model was trained
-            ids = self.tokenizer(text, add_special_tokens=special).input_ids
-            at = ids.index(self.model.config.image_token_id)
-            return tuple(ids[:at]), tuple(ids[at + 1 :])
-        parts = text.split(image)
-        before = self.tokenizer(parts[0], add_special_tokens=special).input_ids
-        after = self.tokenizer(parts[1], add_special_tokens=False).input_ids
-        return tuple(before), tuple(after)
-
-    def _ids(self, first: str, last: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Token ids of what stands before and behind the image."""
-        before, after = (
-            self.tokenizer(part, add_special_tokens=False).input_ids for part in (first, last)
-        )
-        return tuple(before), tuple(after)
-
-    def _between(self) -> tuple[int, ...]:
-        """Token ids between two levels."""
-        if self.card.between is None:
-            return ()
-        return tuple(self.tokenizer(self.card.between, add_special_tokens=False).input_ids)
-
-    def _render(self, question: str, image: str) -> str:
-        if not (self.card.template and self.tokenizer.chat_template):
-            return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
-        parts = [{"type": "image"}, {"type": "text", "text": question}]
-        for content in (parts, f"{image}\n{question}"):
-            chat: Any = [{"role": "user", "content": content}]
-            try:
-                rendered = self.tokenizer.apply_chat_template(
-                    chat, tokenize=False, add_generation_prompt=True
-                )
-            except (TypeError, ValueError, TemplateError):  # a template for the other form
-                continue
-            text = str(rendered)
-            if text.count(image) == 1 and question in text:
-                return text
-        raise QuestionError(
-            f"{self.card.name}: its chat template has no place for an image ({image})"
-        )
+    @property
+    def prompter(self) -> Prompter:
+        """What writes prompts."""
+        return Prompter(self.card, self.tokenizer, self.model.config.image_token_id, self.marks)
 
     @torch.inference_mode()
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:

@@ -1,0 +1,111 @@
+"""From a question to token ids on both sides of the image, in a checkpoint's own template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from uhrqa.errors import CheckpointError, QuestionError
+from uhrqa.vlm import Prompt
+from uhrqa.vlm.card import Card
+
+IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """Writes a checkpoint's prompts.
+
+    Attributes:
+        card: gives the template of tokenizers that bring none.
+        tokenizer: of the checkpoint.
+        image_id: the image token's number by `config.json`; the tokenizer may not have it.
+        marks: tokens around the image, where the chat template leaves them to a processor.
+    """
+
+    card: Card
+    tokenizer: PreTrainedTokenizerBase
+    image_id: int
+    marks: tuple[str, str] | None = None
+
+    def check(self) -> None:
+        """See that questions can be asked at all, before the first one is.
+
+        Raises:
+            CheckpointError: the tokenizer has no image token or no template where one is needed.
+        """
+        where, own = self.card.name, not self.card.prompt
+        if own and not self.tokenizer.chat_template:
+            raise CheckpointError(
+                f"{where}: its tokenizer has no chat template, and {self.card.family} knows no "
+                "other; copy chat_template.jinja from the original checkpoint"
+            )
+        if own and self._image_token() is None:
+            raise CheckpointError(
+                f"{where}: its tokenizer of {len(self.tokenizer):,} tokens has no image token "
+                f"(config.json: {self.image_id}); copy the tokenizer of the original checkpoint"
+            )
+        try:
+            self.build("?")
+        except (QuestionError, ValueError) as error:
+            reason = f"prompt: {error}".removeprefix(f"prompt: {where}: ")
+            raise CheckpointError(f"{where}: {reason}") from error
+
+    def build(self, question: str) -> Prompt:
+        """See `VisionLanguageModel.build_prompt`."""
+        known = self._image_token()
+        image = known or IMAGE
+        if not question.strip():
+            raise QuestionError("the question is empty")
+        if image in question:
+            raise QuestionError(f"the question holds the image token {image}; leave it out")
+        text = self._render(question.strip(), image)
+        bos = self.tokenizer.bos_token
+        special = not (bos and text.startswith(bos))
+        if known:  # in one go, as the model was trained
+            ids = self._ids(text, special)
+            at = ids.index(self.image_id)
+            before, after = ids[:at], ids[at + 1 :]
+        else:
+            first, _, last = text.partition(image)
+            before, after = self._ids(first, special), self._ids(last)
+        opening, closing = self.marks or ("", "")
+        return Prompt(
+            (*before, *self._ids(opening)),
+            (*self._ids(closing), *after),
+            self._ids(self.card.between or ""),
+        )
+
+    def _image_token(self) -> str | None:
+        """The token that config.json names, if the tokenizer has it."""
+        if not 0 <= self.image_id < len(self.tokenizer):
+            return None
+        token = self.tokenizer.convert_ids_to_tokens(self.image_id)
+        return str(token) if token else None
+
+    def _ids(self, text: str, special: bool = False) -> tuple[int, ...]:
+        if not text and not special:
+            return ()
+        return tuple(self.tokenizer(text, add_special_tokens=special).input_ids)
+
+    def _render(self, question: str, image: str) -> str:
+        if not (self.card.template and self.tokenizer.chat_template):
+            return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
+        parts = [{"type": "image"}, {"type": "text", "text": question}]
+        for content in (parts, f"{image}\n{question}"):
+            chat: Any = [{"role": "user", "content": content}]
+            try:
+                rendered = self.tokenizer.apply_chat_template(
+                    chat, tokenize=False, add_generation_prompt=True
+                )
+            except (TypeError, ValueError, TemplateError):  # a template for the other form
+                continue
+            text = str(rendered)
+            if text.count(image) == 1 and question in text:
+                return text
+        raise QuestionError(
+            f"{self.card.name}: its chat template has no place for an image ({image})"
+        )
