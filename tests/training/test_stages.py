@@ -43,7 +43,7 @@ from uhrqa.training.vocabulary import learn_tokenizer
 from uhrqa.vlm.card import card_of_directory
 from uhrqa.vlm.llava import Llava
 
-SMALL = Shape(width=32, vision_layers=1, vision_heads=2, vision_ffn=48, layers=4, heads=4, ffn=48,
+SMALL = Shape(width=32, vision_layers=1, vision_heads=2, vision_ffn=48, layers=3, heads=4, ffn=48,
               vocabulary=640)  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def run_layers(
     return Trace(states, rows, inner)
 
 
-def forward(learner: Learner, batch: Batch, wanted: tuple[int, ...] = ()) -> Trace:
+def forward(learner: Learner, batch: Batch, wanted: tuple[int, ...] = (1, 2)) -> Trace:
     """Embed and decode a batch."""
     states = learner.embed(batch)
     turn = learner.decoder.rotary_emb(states, batch.position)

@@ -2,8 +2,7 @@
 
 The tower stays as stage 1 left it. Besides the answers, some heads learn where to look: those of
 `GROUND` share their attention among the objects asked about, those of `COUNT` give each object
-an equal part beside a fixed part for the first token, so that the mass tells the number; a loss of
-its own holds the mass to it, as a divergence hardly feels one object more or less.
+an equal part beside a fixed part for the first token, so that the mass tells the number.
 The answer is asked for after the layers that look, too, or what they find would be read late.
 """
 
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from uhrqa.training.batches import VIEWS, Batches, Course, make_batch, view_maker
 from uhrqa.training.decoder import Learner, forward
-from uhrqa.training.layout import SINK_WEIGHT, readable
+from uhrqa.training.layout import readable
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
@@ -34,8 +33,8 @@ log = logging.getLogger(__name__)
 PROJECTOR_PACE = 0.15  # of the learning rate
 HELD_OUT = 160
 GROUND = {1: (0, 1, 2), 2: (0, 1)}  # layer -> heads that look at what is asked about
-COUNT = {2: (2, 3), 3: (2, 3)}  # layer -> heads that weigh objects against the first token
-WEIGHTS = {"answer": 1.0, "early": 0.3, "ground": 0.5, "count": 0.6, "sum": 1.0}
+COUNT = {2: (2, 3)}  # layer -> heads that weigh objects against the first token
+WEIGHTS = {"answer": 1.0, "early": 0.3, "ground": 0.5, "count": 0.6}
 FIRST_VIEW, HELD_OUT_FROM = 0, 10**9
 
 
@@ -46,17 +45,9 @@ def divergence(target: Tensor, logits: Tensor) -> Tensor:
     return entropy - (target * log_p.clamp_min(-50)).sum(-1)
 
 
-def miscount(target: Tensor, logits: Tensor) -> Tensor:
-    """Huber loss per row of the number of objects that attention tells, in standard deviations."""
-    held = SINK_WEIGHT * (1 - target[:, 0]) / target[:, 0]
-    odds = logits[:, 1:].logsumexp(-1) - logits[:, 0]
-    gap = (SINK_WEIGHT * odds.clamp(-6, 2).exp() - held) / (held + 1).sqrt()
-    return functional.huber_loss(gap, torch.zeros_like(gap), reduction="none")
-
-
 def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     """Answer, grounding and counting losses."""
-    trace = forward(learner, batch, wanted=tuple({**GROUND, **COUNT}))
+    trace = forward(learner, batch)
     b, at = batch.answers.T
     weight = batch.weight[batch.of] / batch.weight[batch.of].sum()
     inner = [learner.decoder.norm(state[b, at]) for state in trace.inner.values()]
@@ -76,10 +67,12 @@ def losses(learner: Learner, batch: Batch) -> dict[str, Tensor]:
     ]
     found["ground"] = torch.stack(parts).mean()
     kept = batch.count.sum(-1) > 0.5
-    rows = [trace.rows[layer][kept][:, head] for layer, heads in COUNT.items() for head in heads]
-    for name, loss in (("count", divergence), ("sum", miscount)):
-        parts = [loss(batch.count[kept], row) * batch.weight[kept] for row in rows]
-        found[name] = torch.stack(parts).sum() / max(1, len(rows) * int(kept.sum()))
+    parts = [
+        divergence(batch.count[kept], trace.rows[layer][kept][:, head]) * batch.weight[kept]
+        for layer, heads in COUNT.items()
+        for head in heads
+    ]
+    found["count"] = torch.stack(parts).sum() / max(1, len(parts) * int(kept.sum()))
     return found
 
 

@@ -248,16 +248,22 @@ def _count_row(view: View, question: Question, spot: np.ndarray, count: int) -> 
     """One part of attention for each object at the finest level, beside the sink.
 
     An object's part is spread over its tokens by area, as in the density maps that crowds are
-    counted with: where exactly its centre lies need not be known. What the kept tokens do not show
-    of it is missing from the row, as nothing in them could tell.
+    counted with: where exactly its centre lies need not be known.
     """
     row = np.zeros(1 + count, np.float32)
     if question.category != "count":
         return row
     finest = max(view.scale)
-    for (thing, token), share in zip(view.parts.tolist(), view.part_share, strict=True):
-        if thing in question.things and view.level[token] == finest and spot[token] >= 0:
-            row[1 + spot[token]] += share
+    own = [
+        (thing, token, share)
+        for (thing, token), share in zip(view.parts.tolist(), view.part_share, strict=True)
+        if thing in question.things and view.level[token] == finest and spot[token] >= 0
+    ]
+    whole = dict.fromkeys((thing for thing, _, _ in own), 0.0)
+    for thing, _, share in own:
+        whole[thing] += share
+    for thing, token, share in own:
+        row[1 + spot[token]] += share / whole[thing]
     row[0] = SINK_WEIGHT
     return row / row.sum()
 

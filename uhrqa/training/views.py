@@ -31,8 +31,6 @@ VIEW_SIDES = (448, 672, 896, 1344, 2016, 2688)
 MOST_VIEWS = 3
 MOST_TILES = 16
 MOST_TOKENS = 300
-LARGE = 0.25  # share of scenes whose longer side is at least
-LARGE_FROM = 10_000  # px
 FILL = 115  # the grey that normalises to zero, which pads tiles
 LEAST_PART = 0.04  # share of an object's area from which a token shows a part of it
 DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
@@ -207,8 +205,7 @@ class ViewMaker:
 
 
 def _draw(rng: np.random.Generator) -> SceneTruth:
-    least = LARGE_FROM if rng.random() < LARGE else 1000
-    side = round(math.exp(rng.uniform(math.log(least), math.log(LONGEST))))
+    side = round(math.exp(rng.uniform(math.log(1000), math.log(LONGEST))))
     aspect = float(rng.choice([1.0, 0.75, rng.uniform(0.5, 1.0)], p=[0.6, 0.2, 0.2]))
     return draw_scene(scene_seed("train", int(rng.integers(SEEDS))), side, aspect)
 
