@@ -56,6 +56,11 @@ class VisualTokens:
         changes = (self.level[1:] != self.level[:-1]).long()
         return torch.cat([changes.new_zeros(min(1, len(self))), changes]).cumsum(0)
 
+    @property
+    def level_changes(self) -> int:
+        """How often the level changes from one token to the next."""
+        return int(self.runs()[-1]) if len(self) else 0
+
     def centres(self) -> Tensor:
         """`[N, 2]` (x, y) of the boxes' centres, source pixels."""
         return (self.box[:, :2] + self.box[:, 2:]) / 2

@@ -41,8 +41,7 @@ class Prompt:
 
     def text_length(self, tokens: VisualTokens) -> int:
         """Text tokens of a sequence that holds these visual tokens."""
-        changes = int((tokens.level[1:] != tokens.level[:-1]).sum())
-        return len(self) + changes * len(self.between)
+        return len(self) + tokens.level_changes * len(self.between)
 
     def length(self, tokens: VisualTokens) -> int:
         """All tokens of that sequence."""

@@ -15,7 +15,7 @@ from uhrqa.errors import CheckpointError
 from uhrqa.rfm import load_rfm, rfm_of
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.directory import SCALE_TABLES
-from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.layouts import EXTRAS, rfm_name
 from uhrqa.vlm.multiscale import MAP, MLP, Multiscale
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.shards import read_under
@@ -50,16 +50,10 @@ def load_focus(
 
 
 def rfm_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of an original checkpoint's RFM, as in an RFM's file.
-
-    The final norm is left out: scores are read inside the last layer, before it.
-    """
-    found = read_under(path, EXTRAS["rfm"])
-    return {
-        name: value
-        for name, value in found.items()
-        if name != "norm.weight" and not DROPPED.search(name)
-    }
+    """Tensors of an original checkpoint's RFM, as in an RFM's file."""
+    (prefix,) = EXTRAS["rfm"]
+    found = read_under(path, (prefix,))
+    return {name: value for name, value in found.items() if rfm_name(prefix + name)}
 
 
 def scale_tensors(path: Path) -> dict[str, Tensor]:

@@ -217,9 +217,9 @@ class Family(ABC):
         ids = torch.zeros(length, dtype=torch.int64)
         text = torch.ones(length, dtype=torch.bool)
         text[slots] = False
-        levels = int(run[-1]) if len(run) else 0
         ids[text] = torch.tensor(
-            [*prompt.before, *prompt.between * levels, *prompt.after], dtype=torch.int64
+            [*prompt.before, *prompt.between * placed.level_changes, *prompt.after],
+            dtype=torch.int64,
         )
         embeds = self.model.get_input_embeddings()(ids.to(self.device))
         width = embeds.shape[-1]

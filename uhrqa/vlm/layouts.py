@@ -182,6 +182,16 @@ def kind_of(name: str) -> str | None:
     return None
 
 
+def rfm_name(name: str) -> str | None:
+    """A tensor's name in the file of a Region Focus Module; None where it is no part of one.
+
+    The final norm is none: scores are read inside the last layer, before it.
+    """
+    (prefix,) = EXTRAS["rfm"]
+    own = name.removeprefix(prefix)
+    return None if own in (name, "norm.weight") or DROPPED.search(own) else own
+
+
 def check_complete(path: Path, release: str, layout: Layout) -> None:
     """Refuse a checkpoint that lacks what its release was trained with.
 

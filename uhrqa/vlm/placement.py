@@ -16,7 +16,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.functional import pad
 
 from uhrqa.errors import CheckpointError
 from uhrqa.geometry import Size
@@ -64,7 +63,7 @@ class Placement(nn.Module):
         device = self.position.device
         added = self(centre.to(device), depth.to(device)).to(tokens.embed)
         beyond = tokens.embed.shape[1] - added.shape[1]  # what inner layers of the decoder take
-        return dataclasses.replace(tokens, embed=tokens.embed + pad(added, (0, beyond)))
+        return dataclasses.replace(tokens, embed=tokens.embed + functional.pad(added, (0, beyond)))
 
     @classmethod
     def load(cls, file: Path) -> Placement:

@@ -34,18 +34,18 @@ class QwenVL(Family):
         at = torch.zeros(3, length, dtype=torch.int64)
         follows = 0  # position of the next text token
         done = 0  # places that have their position
-        starts = [0, *((tokens.level[1:] != tokens.level[:-1]).nonzero().flatten() + 1).tolist()]
-        for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
-            if start == end:
-                continue
-            first = int(slots[start])
+        run = tokens.runs()
+        for index in run.unique().tolist():
+            own = run == index
+            places = slots[own]
+            first = int(places[0])
             at[:, done:first] = follows + torch.arange(first - done)
             follows += first - done
-            done = int(slots[end - 1]) + 1
-            at[0, first:done] = follows
-            at[1, first:done] = follows + tokens.row[start:end]
-            at[2, first:done] = follows + tokens.col[start:end]
-            follows += int(tokens.grid[start].max())
+            at[0, places] = follows
+            at[1, places] = follows + tokens.row[own]
+            at[2, places] = follows + tokens.col[own]
+            follows += int(tokens.grid[own][0].max())
+            done = int(places[-1]) + 1
         at[:, done:] = follows + torch.arange(length - done)
         return at[:, None]
 

@@ -12,7 +12,7 @@ from uhrqa.rfm import rfm_depth
 from uhrqa.vlm.directory import SCALE_TABLES
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.headers import TOKENIZERS, Entry, check_dtypes, read_header, read_headers
-from uhrqa.vlm.layouts import DROPPED, EXTRAS
+from uhrqa.vlm.layouts import rfm_name
 from uhrqa.vlm.parts import Share, count_parts
 from uhrqa.vlm.source import source_of
 
@@ -183,13 +183,8 @@ class _Found:
 
 
 def rfm_entries(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Tensors of a Region Focus Module among those of an original checkpoint, as in its own file.
-
-    The final norm is left out: scores are read before it.
-    """
-    (prefix,) = EXTRAS["rfm"]
-    found = {name.removeprefix(prefix): e for name, e in entries.items() if name.startswith(prefix)}
-    return {n: e for n, e in found.items() if n != "norm.weight" and not DROPPED.search(n)}
+    """Tensors of a Region Focus Module among those of a checkpoint, as in its own file."""
+    return {own: entry for name, entry in entries.items() if (own := rfm_name(name))}
 
 
 def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, Entry]]]:
