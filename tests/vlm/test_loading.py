@@ -380,3 +380,15 @@ def test_flash_attention_is_used_where_it_can_run(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
     assert choose_attention("auto", torch.device(device), dtype) == chosen
+
+
+@pytest.mark.parametrize("name", ["rfm.safetensors", "placement.safetensors"])
+def test_companions_that_hold_what_is_no_number_are_refused(copy: Path, name: str) -> None:
+    if name.startswith("placement"):
+        tables = {"position": torch.zeros(48, 4, 4), "scale": torch.zeros(14, 48)}
+        save_file(tables, copy / name)
+    state = load_file(copy / name)
+    first = sorted(state)[0]
+    state[first].view(-1)[0] = torch.nan
+    save_file(state, copy / name, {"format": "uhrqa-rfm"})
+    refused(copy, f"{name}: NaN or infinite weights in 1 of .* first {first}")

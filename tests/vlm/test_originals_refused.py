@@ -163,3 +163,21 @@ def test_a_sentencepiece_tokenizer_that_cannot_be_read_names_what_reads_it(copy_
         file.unlink()
     (path / "tokenizer.model").write_bytes(b"no model")
     refused(path, r"sentencepiece model, .*pip install 'uhrqa\[sentencepiece\]'")
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("lrs-vqa-qwen2", "model.mm_projector.token_pruner.layers.0.mlp.down_proj.weight"),
+        ("uhr-bat", "model.scale_pos_residuals.112"),
+        ("uhr-bat", "model.multiscale_token_mlp.0.weight"),
+    ],
+)
+def test_what_a_release_brings_besides_must_be_numbers_too(release, name, copy_of) -> None:
+    path = copy_of(release)
+
+    def spoil(state: dict[str, Tensor]) -> None:
+        state[name].view(-1)[3] = torch.nan
+
+    edit(path, spoil)
+    refused(path, "NaN or infinite weights in 1 of")

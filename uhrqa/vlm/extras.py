@@ -6,6 +6,7 @@ In a stock checkpoint these are files beside the weights, in an original one ten
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,10 +17,13 @@ from uhrqa.rfm import load_rfm, rfm_of
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.directory import SCALE_TABLES
 from uhrqa.vlm.layouts import EXTRAS, rfm_name
+from uhrqa.vlm.loading import check_finite
 from uhrqa.vlm.multiscale import MAP, MLP, Multiscale
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.shards import read_under
 from uhrqa.vlm.source import Source
+
+Module = TypeVar("Module", bound=nn.Module | None)
 
 
 def load_focus(
@@ -35,18 +39,32 @@ def load_focus(
         file: another module than the card's.
 
     Raises:
-        CheckpointError: it does not fit, or the card has one and the checkpoint has none.
+        CheckpointError: it does not fit, holds what is no number, or the card has one and the
+            checkpoint has none.
     """
+    where, module = path, None
     if file or card.rfm:
-        return load_rfm(Path(file) if file else path / str(card.rfm), decoder)
-    if source is not None and source.layout.rfm_layers:
-        return rfm_of(rfm_tensors(path), decoder, path)
-    if card.rfm_layers:
+        where = Path(file) if file else path / str(card.rfm)
+        module = load_rfm(where, decoder)
+    elif source is not None and source.layout.rfm_layers:
+        module = rfm_of(rfm_tensors(path), decoder, path)
+    elif card.rfm_layers:
         raise CheckpointError(
             f"{path}: no Region Focus Module, and the card says one of {card.rfm_layers} layers; "
             "is the download complete?"
         )
-    return None
+    return _finite(where, module)
+
+
+def _finite(where: Path, module: Module) -> Module:
+    """The same, whose tensors have been looked at.
+
+    Raises:
+        CheckpointError: one holds what is no number.
+    """
+    if module is not None:
+        check_finite(where, module.state_dict().items())
+    return module
 
 
 def rfm_tensors(path: Path) -> dict[str, Tensor]:
@@ -78,7 +96,7 @@ def load_tables(card: Card, path: Path, source: Source | None) -> Placement | Mu
             raise CheckpointError(
                 f"{path / card.placement}: tables of width {own}, the decoder has {width}"
             )
-        return tables
+        return _finite(path / card.placement, tables)
     state: dict[str, Tensor] = {}
     file = path
     if source is not None:
@@ -93,4 +111,5 @@ def load_tables(card: Card, path: Path, source: Source | None) -> Placement | Mu
         if card.layout == "uhr-bat":
             raise CheckpointError(f"{path / SCALE_TABLES}: missing; convert the checkpoint again")
         return None
-    return Multiscale.of(state, card.dims.vision.side, float(card.pixels_per_token), file)
+    side, cell = card.dims.vision.side, float(card.pixels_per_token)
+    return _finite(file, Multiscale.of(state, side, cell, file))

@@ -13,7 +13,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
@@ -161,13 +161,13 @@ def _checked(model: Any, report: Mapping[str, Any], path: Path) -> Any:  # noqa:
         raise CheckpointError(
             f"{path}: {fault}; the files do not match config.json ({type(model).__name__})"
         )
-    check_finite(path, model)
+    check_finite(path, model.named_parameters())
     return model.eval().requires_grad_(False)
 
 
 @torch.inference_mode()
-def check_finite(path: Path, model: nn.Module) -> None:
-    """Refuse weights that are no numbers.
+def check_finite(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse weights that are no numbers: of a model, or of what a checkpoint brings besides.
 
     The sum of a tensor shows whether one of them is none, at the speed of memory; where half
     precision cannot hold the sum, that tensor is looked at number by number.
@@ -177,7 +177,7 @@ def check_finite(path: Path, model: nn.Module) -> None:
     """
     weights = {
         name: weight
-        for name, weight in model.named_parameters()
+        for name, weight in tensors
         if weight.is_floating_point() and not weight.is_meta
     }
     sums = {name: weight.sum() for name, weight in weights.items()}  # a GPU adds while we go on
