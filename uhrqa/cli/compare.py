@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.evaluating import (
     At,
     Budgets,
@@ -18,9 +17,8 @@ from uhrqa.cli.evaluating import (
     Output,
     Plot,
     ReportOnly,
-    held_rows,
-    make_plan,
-    run_plan,
+    Wanted,
+    measure,
 )
 from uhrqa.errors import OutputError
 
@@ -59,23 +57,15 @@ def compare(
     strategies are told with paired intervals over images. With `-o` a stopped run goes on.
     """
     from uhrqa.evaluation.file_source import FileSource
-    from uhrqa.evaluation.tables import chosen_budget
 
-    chosen = opt.read_budgets([at])[0] if at is not None else None
-    check_outputs(json_file, plot, markdown)
-    if output is not None and output.exists() and output.samefile(questions):
-        raise OutputError(f"{output}: is the file of questions; name another one with -o")
-    if report_only:
-        results = held_rows(output, given.quiet)
-    else:
+    def read() -> tuple[FileSource, dict[str, Any]]:
         source = FileSource.read(questions)
-        about = {
+        return source, {
             "benchmark": "file/1", "questions": questions.name, "digest": source.digest,
             "scenes": source.scenes,
         }  # fmt: skip
-        plan, manifest = make_plan(source, about, strategy, budget, limit, given)
-        chosen_budget(plan.budgets, chosen)
-        results = run_plan(plan, manifest, output, given, "image")
-    report(results, chosen, json_file=json_file, plot=plot, markdown=markdown, paired=True)
-    if not given.quiet:
-        print_refusals(results)
+
+    if output is not None and output.exists() and output.samefile(questions):
+        raise OutputError(f"{output}: is the file of questions; name another one with -o")
+    wanted = Wanted(strategy, budget, limit, output, report_only, at, json_file, plot, markdown)
+    measure(wanted, given, read, noun="image", paired=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.complete import among
-from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.evaluating import (
     At,
     Budgets,
@@ -19,9 +18,8 @@ from uhrqa.cli.evaluating import (
     Output,
     Plot,
     ReportOnly,
-    held_rows,
-    make_plan,
-    run_plan,
+    Wanted,
+    measure,
 )
 from uhrqa.cli.sides import SIDES, Sides, read_sides
 from uhrqa.config import SPLITS
@@ -73,21 +71,13 @@ def synth(
     goes on where it was.
     """
     from uhrqa.evaluation.source import BENCHMARK
-    from uhrqa.evaluation.tables import chosen_budget
 
-    chosen = opt.read_budgets([at])[0] if at is not None else None
-    check_outputs(json_file, plot, markdown)
-    if report_only:
-        results = held_rows(output, given.quiet)
-    else:
+    def read() -> tuple[Source, dict[str, Any]]:
         source = _source(scenes, split, sides)
-        about = {"benchmark": BENCHMARK, **asdict(source)}
-        plan, manifest = make_plan(source, about, strategy, budget, limit, given)
-        chosen_budget(plan.budgets, chosen)  # a budget that is not asked is told at once
-        results = run_plan(plan, manifest, output, given, "scene")
-    report(results, chosen, json_file=json_file, plot=plot, markdown=markdown)
-    if not given.quiet:
-        print_refusals(results)
+        return source, {"benchmark": BENCHMARK, **asdict(source)}
+
+    wanted = Wanted(strategy, budget, limit, output, report_only, at, json_file, plot, markdown)
+    measure(wanted, given, read, noun="scene")
 
 
 def _source(scenes: int, split: str, sides: str) -> Source:

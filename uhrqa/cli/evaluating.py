@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose, load
 from uhrqa.cli.console import print_note
+from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.cli.report import count_text
 
@@ -58,6 +59,59 @@ Plot = Annotated[
 Markdown = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The tables as a Markdown page.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for on the command line, as it was written."""
+
+    strategies: list[str] | None
+    budgets: list[str] | None
+    limit: int | None
+    output: Path | None
+    report_only: bool
+    at: str | None
+    json_file: str | None
+    plot: Path | None
+    markdown: Path | None
+
+
+def measure(
+    wanted: Wanted,
+    given: opt.Given,
+    read: Callable[[], tuple[Questions, Mapping[str, Any]]],
+    *,
+    noun: str,
+    paired: bool = False,
+) -> None:
+    """Ask what has no row yet, or nothing, and report.
+
+    Args:
+        wanted: the command's own options.
+        given: the shared ones.
+        read: gives the source, and what tells it from others; called unless only to report.
+        noun: what one of the source's subjects is called.
+        paired: also tell differences between strategies.
+    """
+    from uhrqa.evaluation.tables import chosen_budget
+
+    at = opt.read_budgets([wanted.at])[0] if wanted.at is not None else None
+    files: dict[str, Any] = {
+        "json_file": wanted.json_file, "plot": wanted.plot, "markdown": wanted.markdown
+    }  # fmt: skip
+    check_outputs(**files)
+    if wanted.report_only:
+        results = held_rows(wanted.output, given.quiet)
+    else:
+        source, about = read()
+        plan, manifest = make_plan(
+            source, about, wanted.strategies, wanted.budgets, wanted.limit, given
+        )
+        chosen_budget(plan.budgets, at)  # a budget that is not asked is told at once
+        results = run_plan(plan, manifest, wanted.output, given, noun)
+    report(results, at, **files, paired=paired)
+    if not given.quiet:
+        print_refusals(results)
 
 
 def make_plan(
