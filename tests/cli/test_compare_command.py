@@ -95,6 +95,7 @@ def test_the_file_of_questions_is_never_the_output(compare) -> None:
 
 
 def test_a_file_that_is_not_there_is_one_line(uhrqa) -> None:
-    outcome = uhrqa("compare", "none.jsonl")
+    Path("rows.jsonl").touch()
+    outcome = uhrqa("compare", "none.jsonl", "-o", "rows.jsonl")
     assert outcome.code == 3
     assert "none.jsonl: cannot be read" in outcome.err

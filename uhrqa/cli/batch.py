@@ -28,6 +28,7 @@ from uhrqa.cli.app import OUT_OF_MEMORY, is_out_of_memory
 from uhrqa.cli.choice import Choice, choose, load
 from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
+from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError, QuestionError, UhrqaError
@@ -254,7 +255,7 @@ def _read_questions(questions: str, output: str) -> list[Entry]:
     if questions == "-":
         return read_entries(read_stdin(), Path())
     path = Path(questions)
-    if output != "-" and _is_same_file(path, Path(output)):
+    if output != "-" and is_same_file(path, Path(output)):
         raise OutputError(f"{output}: is the file of questions; name another one with -o")
     try:
         with path.open("rb") as file:
@@ -263,11 +264,3 @@ def _read_questions(questions: str, output: str) -> list[Entry]:
         raise QuestionError(f"{questions}: cannot be read: {error.strerror}") from error
     except QuestionError as error:
         raise QuestionError(f"{questions}: {error}") from error
-
-
-def _is_same_file(path: Path, other: Path) -> bool:
-    """Whether two paths lead to one file; one that leads nowhere is another."""
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False

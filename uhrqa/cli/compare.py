@@ -20,6 +20,7 @@ from uhrqa.cli.evaluating import (
     Wanted,
     measure,
 )
+from uhrqa.cli.files import is_same_file
 from uhrqa.errors import OutputError
 
 app = typer.Typer(add_completion=False)
@@ -65,7 +66,7 @@ def compare(
             "scenes": source.scenes,
         }  # fmt: skip
 
-    if output is not None and output.exists() and output.samefile(questions):
+    if output is not None and is_same_file(questions, output):
         raise OutputError(f"{output}: is the file of questions; name another one with -o")
     wanted = Wanted(strategy, budget, limit, output, report_only, at, json_file, plot, markdown)
     measure(wanted, given, read, noun="image", paired=True)
