@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uhrqa.budget import MOST_TOKENS, Budget, parse_tokens
+from uhrqa.budget import MOST_TOKENS, Budget, parse_budget, parse_tokens
 from uhrqa.errors import BudgetError, ConfigError
 
 
@@ -97,3 +97,22 @@ def test_of_two_caps_on_tiles_the_smaller_holds(own, more, both) -> None:
 def test_what_is_no_budget_is_a_type_error(wrong) -> None:
     with pytest.raises(TypeError):
         Budget.of(wrong)
+
+
+def test_auto_starts_with_an_eighth_and_doubles() -> None:
+    assert [rung.tokens for rung in Budget.of("auto", usual=800).rungs()] == [100, 200, 400, 800]
+    assert [rung.tokens for rung in Budget.of("AUTO:4k", 9).rungs()] == [500, 1000, 2000, 4000]
+    assert {rung.tiles for rung in Budget.of("auto:4k", 9).rungs()} == {9}
+    assert [rung.tokens for rung in Budget.of("auto:3").rungs()] == [1, 3]
+    assert Budget(7).rungs() == (Budget(7),)
+
+
+@pytest.mark.parametrize("text", ["auto:", "auto:0", "auto:much", "automatic", "auto,4k"])
+def test_auto_is_followed_by_nothing_or_by_a_number(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_budget(text)
+
+
+def test_auto_without_a_number_needs_a_usual_budget() -> None:
+    with pytest.raises(ConfigError, match="say how much it may spend, as in auto:4k"):
+        Budget.of("auto")

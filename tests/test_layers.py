@@ -27,10 +27,12 @@ FLOORS = (
     ("scene",),
     ("selection",),
     ("strategies", "tally"),
+    ("attempts",),
     ("answer",),
     ("batch", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
     ("cli",),
+    ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from uhrqa.attempts import Attempt, answer_until_stable
 from uhrqa.budget import Budget
 from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.cost import Cost
@@ -23,9 +24,9 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import RelevancePass
 from uhrqa.raster import Array, Raster, open_raster
 from uhrqa.scene import Scene
-from uhrqa.selection import Selection, Strategy, select_within_context
+from uhrqa.selection import Selection, Strategy
 from uhrqa.strategies import STRATEGIES, make_strategy
-from uhrqa.tally import Counts, cost_of, count_up
+from uhrqa.tally import Counts, answering_cost, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
 
@@ -77,6 +78,8 @@ class Answer:
         evidence: the kept tokens, in the order of the prompt, separators left out.
         steps: the strategy's decisions, a line each.
         notes: what the user should know, such as a lowered budget.
+        attempts: with an `auto` budget, each that was tried, in order; cost, seconds and bytes
+            are those of all of them, counts and evidence those of the last.
     """
 
     text: str
@@ -100,6 +103,7 @@ class Answer:
     evidence: tuple[Evidence, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
@@ -130,6 +134,7 @@ class Answer:
             "evidence": [_entry_dict(entry) for entry in self.evidence],
             "steps": list(self.steps),
             "notes": list(self.notes),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
             "versions": package_versions(),
         }
 
@@ -156,7 +161,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         strategy: its name, or an instance; the model card's default when None.
         options: the strategy's own options, where it is given by name.
         budget: visual tokens that may enter the answering pass, as a number, as text (`"4k"` is
-            4000, `"4Ki"` 4096) or as a `Budget`; the card's default when None.
+            4000, `"4Ki"` 4096) or as a `Budget`; the card's default when None. `"auto"` starts
+            with an eighth of it and goes on only while the answer changes.
         max_tiles: cap on tiles used, those of the relevance passes and of the cache included.
         max_new_tokens: longest answer.
         seed: of every random choice.
@@ -172,18 +178,20 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     """
     loaded = load_model(str(model)) if isinstance(model, str | Path) else model
     chosen, name = _strategy(strategy, options, loaded.card)
-    cap = Budget.of(loaded.card.budget if budget is None else budget, max_tiles)
+    usual = loaded.card.budget
+    cap = Budget.of(usual if budget is None else budget, max_tiles, usual=usual)
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         on_gpu = loaded.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(loaded.device)
         scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
-        selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
-        sequence = loaded.assemble(scene.prompt, selection.tokens)
-        written = loaded.generate(sequence, max_new_tokens)
+        tries = answer_until_stable(chosen, scene, cap, max_new_tokens)
+    selection, written = tries[-1].selection, tries[-1].written
     seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
-    seconds |= {"prefill": written.prefill_seconds, "decode": written.decode_seconds}
+    seconds["prefill"] = sum(entry.written.prefill_seconds for entry in tries)
+    seconds["decode"] = sum(entry.written.decode_seconds for entry in tries)
+    before = (answering_cost(scene, t.selection, t.written.steps) for t in tries[:-1])
     return Answer(
         text=written.text,
         question=question,
@@ -195,17 +203,24 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         relevance=tuple(scene.ledger.passes),
         limits=selection.limits,
         seed=seed,
-        device=str(sequence.embeds.device),
-        dtype=str(sequence.embeds.dtype).removeprefix("torch."),
-        counts=count_up(scene, selection, cap, answer_tokens=len(written.ids), steps=written.steps),
-        cost=cost_of(scene, selection, written.steps),
+        device=str(selection.tokens.embed.device),
+        dtype=str(selection.tokens.embed.dtype).removeprefix("torch."),
+        counts=count_up(
+            scene,
+            selection,
+            tries[-1].held,
+            answer_tokens=len(written.ids),
+            steps=written.steps,
+        ),
+        cost=sum(before, cost_of(scene, selection, written.steps)),
         seconds=seconds,
         bytes_read=scene.ledger.bytes_read,
         peak_memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated(loaded.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
-        notes=notes,
+        notes=tries[-1].notes,
+        attempts=tuple(entry.summary() for entry in tries) if cap.auto else (),
     )
 
 

@@ -15,6 +15,8 @@ from uhrqa.errors import BudgetError, ConfigError
 _WRITTEN = re.compile(r"(?P<number>\d{1,99}(?:\.\d{1,99})?)\s*(?P<unit>k|K|ki|Ki|M|Mi)?", re.ASCII)
 _UNITS = {"": 1, "k": 1000, "ki": 1024, "m": 10**6, "mi": 2**20}
 MOST_TOKENS = 10**9  # far past any context; keeps a slip of the finger from becoming a number
+AUTO = "auto"
+RUNGS = 4  # budgets that `auto` tries, each twice the one before; together below twice the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Budget:
     Attributes:
         tokens: visual tokens, separators included, that may enter the answering pass.
         tiles: tiles that may be encoded, those of the relevance passes included; no cap when None.
+        auto: start with less, and go on to `tokens` only while the answer changes.
 
     Raises:
         BudgetError: a cap below 1.
@@ -31,6 +34,7 @@ class Budget:
 
     tokens: int
     tiles: int | None = None
+    auto: bool = False
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -39,26 +43,58 @@ class Budget:
             raise BudgetError(f"at most {self.tiles} tiles: use 1 or more", least=1)
 
     @classmethod
-    def of(cls, tokens: Budget | int | str, tiles: int | None = None) -> Budget:
+    def of(
+        cls, tokens: Budget | int | str, tiles: int | None = None, *, usual: int | None = None
+    ) -> Budget:
         """A budget from whatever a caller may write for one.
 
         Args:
-            tokens: a budget, a number of visual tokens, or text as `parse_tokens` reads it.
+            tokens: a budget, a number of visual tokens, or text as `parse_budget` reads it.
             tiles: cap on tiles; beside a budget that has one, the smaller holds.
+            usual: the most that `auto` spends where it is written without a number; where None,
+                it must have one.
 
         Raises:
             BudgetError: a cap below 1.
-            ConfigError: text that is no number of tokens.
+            ConfigError: text that is no budget.
             TypeError: neither a budget, nor a whole number, nor text.
         """
         if isinstance(tokens, Budget):
             caps = [cap for cap in (tokens.tiles, tiles) if cap is not None]
-            return cls(tokens.tokens, min(caps, default=None))
+            return cls(tokens.tokens, min(caps, default=None), tokens.auto)
         if isinstance(tokens, str):
-            return cls(parse_tokens(tokens), tiles)
+            written = parse_budget(tokens)
+            if isinstance(written, int):
+                return cls(written, tiles)
+            most = written.removeprefix(AUTO).removeprefix(":") or usual
+            if most is None:
+                raise ConfigError("budget 'auto': say how much it may spend, as in auto:4k")
+            return cls(int(most), tiles, auto=True)
         if isinstance(tokens, bool):
             raise TypeError(f"a budget of {tokens}: give a whole number, '4k' or a Budget")
         return cls(operator.index(tokens), tiles)
+
+    def rungs(self) -> tuple[Budget, ...]:
+        """What is tried in turn: this one alone, or for `auto` 1/8, 1/4, 1/2 and all of it."""
+        if not self.auto:
+            return (self,)
+        parts = {max(1, self.tokens >> halvings) for halvings in range(RUNGS)}
+        return tuple(Budget(tokens, self.tiles) for tokens in sorted(parts))
+
+
+def parse_budget(text: str) -> int | str:
+    """Read a budget: a number of tokens, `auto`, or `auto:` and the most tokens it may spend.
+
+    Returns:
+        The number, or `auto` in one spelling: `auto`, `auto:4000`.
+
+    Raises:
+        ConfigError: neither.
+    """
+    word, colon, most = text.strip().partition(":")
+    if word.lower() != AUTO:
+        return parse_tokens(text)
+    return f"{AUTO}:{parse_tokens(most)}" if colon else AUTO
 
 
 def parse_tokens(text: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uhrqa.budget import parse_tokens
+from uhrqa.budget import parse_budget
 from uhrqa.errors import ConfigError
 from uhrqa.registry import suggest
 
@@ -77,7 +77,9 @@ class Settings:
 
     model: str = _setting("tiny", _text, "model card, directory or hub id")
     strategy: str | None = _setting(None, _text, "how tokens are chosen; none: the card's")
-    budget: int | None = _setting(None, parse_tokens, "visual tokens; none: the card's")
+    budget: int | str | None = _setting(
+        None, parse_budget, "visual tokens, auto or auto:MOST; none: the card's"
+    )
     device: str | None = _setting(None, _device, "auto, cpu, cuda, cuda:N; none: auto")
     dtype: str | None = _setting(None, _one_of(DTYPES), "none: what suits the device")
     attention: str = _setting("auto", _one_of(ATTENTION), "auto, sdpa or flash_attention_2")

@@ -29,6 +29,7 @@ class RelevanceReader:
         self._model = model
         self._prompt = prompt
         self._ledger = ledger
+        self._known: dict[tuple[object, ...], Tensor] = {}
 
     def source(self, wanted: str) -> str:
         """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
@@ -60,6 +61,20 @@ class RelevanceReader:
         source = self.source(source)
         if rows not in ("last", "text"):
             raise ConfigError(f"rows={rows}: give last or text")
+        key = (source, self._probe_depth(source, layer), rows, _place(tokens), _place(context))
+        if key not in self._known:
+            self._known[key] = self._read_pooled(tokens, context, source, layer, rows)
+        return self._known[key].clone()
+
+    def _read_pooled(
+        self,
+        tokens: VisualTokens,
+        context: VisualTokens | None,
+        source: str,
+        layer: int | None,
+        rows: str,
+    ) -> Tensor:
+        """One pass over all tokens, or over groups of them where they would not fit."""
         factor = self._pool_factor(tokens, context)
         if factor == 1:
             return self._attend(tokens, context, source, layer, rows)
@@ -155,3 +170,12 @@ class RelevanceReader:
         if not -layers <= depth < layers:
             raise ConfigError(f"layer={depth}: the decoder has layers 0 to {layers - 1}")
         return depth % layers
+
+
+def _place(tokens: VisualTokens | None) -> tuple[bytes, bytes, bytes] | None:
+    """Where tokens lie: which tells them apart, as a scene encodes every place once."""
+    if tokens is None:
+        return None
+    parts = tokens.level, tokens.box, tokens.weight
+    level, box, weight = (part.numpy().tobytes() for part in parts)
+    return level, box, weight

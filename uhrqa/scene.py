@@ -250,8 +250,10 @@ class Scene:
     ) -> Tensor:
         """How much the question attends to each of `tokens`, in one relevance pass.
 
+        Asked again about the same tokens, it answers without another pass.
+
         Args:
-            tokens: N tokens in raster order.
+            tokens: N tokens in raster order, as `tokens` gives them.
             context: tokens that stand before them in the pass but get no score (the thumbnail).
             source: `rfm`, `llm` or `auto`.
             layer: decoder layer for `llm`, negative from the last one; the card's by default.

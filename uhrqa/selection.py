@@ -60,11 +60,12 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
     Raises:
         BudgetError: the strategy cannot do with so little.
     """
-    with scene.ledger.stage("total"):
-        selection = strategy.select(scene, budget)
     spent = ("read", "encode", "relevance")
     seconds = scene.ledger.seconds
-    seconds["select"] = seconds.pop("total") - sum(seconds[name] for name in spent)
+    before = sum(seconds[name] for name in spent)
+    with scene.ledger.stage("total"):
+        selection = strategy.select(scene, budget)
+    seconds["select"] += seconds.pop("total") - (sum(seconds[name] for name in spent) - before)
     if len(selection.tokens) <= budget.tokens:
         return selection
     kept = torch.arange(budget.tokens)

@@ -122,8 +122,7 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
     """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
     dims, ledger = scene.model.card.dims, scene.ledger
     tiles = ledger.encoded.total()
-    length = scene.prompt.length(selection.tokens)
-    return Cost(
+    return answering_cost(scene, selection, steps) + Cost(
         vision=vision_flops(dims, tiles),
         projector=projector_flops(dims, tiles * dims.vision.features),
         relevance=sum(
@@ -132,6 +131,14 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
             )
             for entry in ledger.passes
         ),
+    )
+
+
+def answering_cost(scene: Scene, selection: Selection, steps: int) -> Cost:
+    """FLOPs of an answering pass and of `steps` decoding steps alone."""
+    dims = scene.model.card.dims
+    length = scene.prompt.length(selection.tokens)
+    return Cost(
         prefill=prefill_flops(dims.decoder, length),
         decode=decode_flops(dims.decoder, length, steps),
     )

@@ -84,8 +84,9 @@ def choose(
             raise CardError(f"model card '{card.name}': {error}") from error
         raise _traced(error, settings, "strategy") from error
     make_strategy(name, options)  # first without the card's options: a mistake here is the user's
-    tokens = budget or settings.budget or card.budget
-    choice = Choice(card, name, options, Budget(tokens, settings.max_tiles))
+    written = budget or settings.budget or card.budget
+    cap = Budget.of(written, settings.max_tiles, usual=card.budget)
+    choice = Choice(card, name, options, cap)
     try:
         make_strategy(name, choice.all_options)
     except (UnknownNameError, ConfigError) as error:

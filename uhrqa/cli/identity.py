@@ -56,6 +56,7 @@ def identity(
         "options": asdict(strategy),
         "tokens": choice.budget.tokens,
         "tiles": choice.budget.tiles,
+        **({"auto": True} if choice.budget.auto else {}),
         "seed": settings.seed,
         "max_new_tokens": settings.max_new_tokens,
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uhrqa.budget import Budget
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose_card
 from uhrqa.cli.console import dump_json, open_console, print_result
@@ -60,7 +61,8 @@ def info(
 def _budgets(settings: Settings, card: Card) -> list[int]:
     """Those worth a look: the default one, and what the model's context has room for."""
     fitting = [tokens for tokens in BUDGETS if tokens < card.context]
-    return [*fitting, settings.budget or card.budget]
+    usual = Budget.of(settings.budget or card.budget, usual=card.budget)
+    return [*fitting, usual.tokens]
 
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:

@@ -70,7 +70,8 @@ Budget = Annotated[
         "--budget",
         "-b",
         metavar="TOKENS",
-        help="Most visual tokens in the answering pass: 4096, 4k = 4000, 4Ki = 4096 (the card's).",
+        help="Most visual tokens in the answering pass: 4096, 4k = 4000, 4Ki = 4096; auto or "
+        "auto:4k: less while the answer stays the same (the card's).",
     ),
 ]
 Option = Annotated[

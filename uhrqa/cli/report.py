@@ -54,6 +54,8 @@ def print_report(answer: Answer, *, loading: float | None = None, verbose: bool 
         console.print(levels_table(answer, every=verbose))
         console.print(stages_table(answer, every=verbose))
     print_note(totals(answer))
+    if answer.attempts:
+        print_note(attempts_text(answer))
     for note in answer.notes:
         print_note(f"uhrqa: note: {note}")
 
@@ -65,6 +67,12 @@ def caption(answer: Answer, loading: float | None = None) -> str:
     if loading is not None:
         parts.append(f"loaded in {loading:.1f} s")
     return " · ".join(parts)
+
+
+def attempts_text(answer: Answer) -> str:
+    """What an `auto` budget tried: `auto budget: 64 tokens "7", 128 tokens "8", ...`."""
+    tried = ", ".join(f'{entry.kept} tokens "{entry.text}"' for entry in answer.attempts)
+    return strip_controls(f"auto budget: {tried}; cost and seconds are those of all")
 
 
 def totals(answer: Answer) -> str:
