@@ -9,7 +9,8 @@ from typing import Any
 
 from uhrqa.errors import CheckpointError
 from uhrqa.rfm import rfm_depth
-from uhrqa.vlm.layouts import Layout, recognise
+from uhrqa.vlm.headers import read_header
+from uhrqa.vlm.layouts import Layout, recognise, view_sides
 from uhrqa.vlm.shards import read_shapes
 
 LAYOUT_KEY = "uhrqa_layout"
@@ -76,23 +77,35 @@ def describe_directory(path: Path, tower: str | None = None) -> dict[str, Any]:
             "config": layout.config,
             "family": layout.family,
             "layout": layout.name,
-            "rfm_layers": layout.rfm_layers,
+            **({"rfm_layers": layout.rfm_layers} if layout.rfm_layers else {}),
+            **({"views": layout.sides} if "scale_maps" in layout.extras else {}),
         }
     config = read_config(path)
     found: dict[str, Any] = {"config": config, "family": str(config.get("model_type", "none"))}
     if isinstance(config.get(LAYOUT_KEY), str):
         found["layout"] = config[LAYOUT_KEY]
+    if (path / SCALE_TABLES).is_file():
+        found["views"] = view_sides(read_header(path / SCALE_TABLES))
     return found
 
 
-def companions(path: Path) -> Mapping[str, Any]:
+def companions(path: Path, said: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Fields of a card for the files beside a checkpoint's weights.
+
+    Args:
+        path: directory of the checkpoint.
+        said: what a card says, which may name other files or, with null, none.
 
     Raises:
         CheckpointError: the file of a Region Focus Module is none.
     """
-    names = {key: f"{key}.safetensors" for key in ("rfm", "placement")}
-    found: dict[str, Any] = {key: file for key, file in names.items() if (path / file).is_file()}
+    names: dict[str, Any] = {
+        key: f"{key}.safetensors"
+        for key in ("rfm", "placement")
+        if (path / f"{key}.safetensors").is_file()
+    }
+    names |= {key: said[key] for key in ("rfm", "placement") if said and key in said}
+    found = {key: file for key, file in names.items() if file}
     if "rfm" in found:
         found["rfm_layers"] = rfm_depth(path / found["rfm"])
     return found
