@@ -20,11 +20,12 @@ def test_a_checkpoint_is_told_part_by_part(uhrqa, checkpoint: Path) -> None:
     lines = outcome.out.splitlines()
     assert lines[0].endswith("llava_next, LlavaNextForConditionalGeneration, stock layout")
     assert lines[-1] == "loads"
-    assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[2]
+    assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[4]
     assert "3 layers of 32, tiles of 56 px in patches of 14" in lines[3]
-    told = {line.split()[0] for line in lines[4:-1]}
+    told = {line.split()[0] for line in lines[1:-1]}
     assert told >= {"weights", "tower", "projector", "newline", "decoder", "head", "rfm"}
     assert told >= {"tokenizer", "template", "processor"}
+    assert len(told) == len(lines) - 2, "a label stands twice"
 
 
 def test_the_last_line_is_the_first_fault_and_the_exit_code_says_so(uhrqa, copy: Path) -> None:

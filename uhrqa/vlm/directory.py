@@ -11,6 +11,7 @@ from uhrqa.errors import CheckpointError
 from uhrqa.rfm import rfm_depth
 from uhrqa.vlm.headers import read_header
 from uhrqa.vlm.layouts import Layout, recognise, view_sides
+from uhrqa.vlm.pointers import refuse_pointer
 from uhrqa.vlm.shards import read_shapes
 
 LAYOUT_KEY = "uhrqa_layout"
@@ -29,6 +30,7 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.is_file():
         raise CheckpointError(f"{path}: no config.json; name the directory of a checkpoint")
+    refuse_pointer(file)
     try:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -36,6 +38,15 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointError(f"{file}: not a JSON object")
     return config
+
+
+def is_original(path: Path) -> bool:
+    """Whether a checkpoint's configuration is flat, as in the original LLaVA layout.
+
+    Raises:
+        CheckpointError: there is no usable `config.json`.
+    """
+    return not {"text_config", "vision_config"} & set(read_config(path))
 
 
 def read_layout(path: Path, tower: str | None = None) -> Layout | None:
@@ -48,9 +59,9 @@ def read_layout(path: Path, tower: str | None = None) -> Layout | None:
     Raises:
         CheckpointError: a damaged file, or a checkpoint that has no stock counterpart.
     """
-    config = read_config(path)
-    if "text_config" in config or "vision_config" in config:
+    if not is_original(path):
         return None  # and no header is read
+    config = read_config(path)
     place = tower or str(config.get("mm_vision_tower"))
     own = read_config(Path(place)) if tower or (Path(place) / "config.json").is_file() else None
     try:
@@ -106,6 +117,8 @@ def companions(path: Path, said: Mapping[str, Any] | None = None) -> dict[str, A
     }
     names |= {key: said[key] for key in ("rfm", "placement") if said and key in said}
     found = {key: file for key, file in names.items() if file}
+    for file in found.values():
+        refuse_pointer(path / file)
     if "rfm" in found:
         found["rfm_layers"] = rfm_depth(path / found["rfm"])
     return found
