@@ -224,7 +224,10 @@ def test_a_wrong_value_in_a_card_is_an_error(
         ("pool: 3", "pool: 3: a tile has 4 tokens along its side"),
         ("pool: true", "pool: True is no int"),
         ("family: llava", "copy: family: llava, but .*config.json is of llava_next; leave"),
-        ("relevance_layer: 4", "relevance_layer: 4: config.json says 4 layers; give one from 0 to 3"),
+        (
+            "relevance_layer: 4",
+            "relevance_layer: 4: config.json says 4 layers; give one from 0 to 3",
+        ),
     ],
 )
 def test_a_card_its_family_cannot_do_is_one_line(copy: Path, line: str, fault: str) -> None:
