@@ -38,9 +38,10 @@ from uhrqa.cost import (
     vision_flops,
     weight_bytes,
 )
-from uhrqa.dims import DecoderDims, Dims, ProjectorDims
+from uhrqa.dims import DecoderDims, ProjectorDims
 from uhrqa.errors import CheckpointError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
+from uhrqa.vlm.sizes import read_dims
 
 CLIP_L: dict[str, Any] = {
     "model_type": "clip_vision_model",
@@ -60,7 +61,7 @@ QWEN2_7B: dict[str, Any] = {
     "num_key_value_heads": 4,
     "vocab_size": 152064,
 }
-BIG = Dims.from_config({"text_config": QWEN2_7B, "vision_config": CLIP_L})
+BIG = read_dims({"text_config": QWEN2_7B, "vision_config": CLIP_L})
 QWEN = BIG.decoder
 
 
@@ -233,7 +234,7 @@ class Subject:
         self.fake = FakeTensorMode()
         with self.fake:
             self.model = Model(config).eval()
-        self.dims = Dims.from_config(config.to_dict())
+        self.dims = read_dims(config.to_dict())
         self.width = config.get_text_config().hidden_size
 
     def count(self, run: Callable[[Model], object]) -> int:
@@ -332,7 +333,7 @@ def test_profiler_convention_is_what_the_profiler_counts() -> None:
     config._attn_implementation = "sdpa"
     torch.manual_seed(0)
     model = Model(config).eval()
-    dims, n = Dims.from_config(config.to_dict()), 90
+    dims, n = read_dims(config.to_dict()), 90
     with torch.no_grad(), torch.profiler.profile(with_flops=True) as profile:
         model.model.vision_tower(torch.zeros(2, 3, 48, 48))
         model(inputs_embeds=torch.zeros(1, n, 64))
@@ -347,24 +348,24 @@ def test_profiler_convention_is_what_the_profiler_counts() -> None:
 
 @pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig, Qwen2Config])
 def test_missing_text_keys_get_the_defaults_of_transformers(kind: Any) -> None:
-    short = Dims.from_config({"text_config": {"model_type": kind.model_type}})
-    full = Dims.from_config({"text_config": kind().to_dict()})
+    short = read_dims({"text_config": {"model_type": kind.model_type}})
+    full = read_dims({"text_config": kind().to_dict()})
     assert short == full
 
 
 def test_missing_vision_keys_get_the_defaults_of_transformers() -> None:
-    empty = Dims.from_config(LlavaNextConfig().to_dict())
-    assert Dims.from_config({}) == empty
+    empty = read_dims(LlavaNextConfig().to_dict())
+    assert read_dims({}) == empty
     assert empty.vision == BIG.vision
     partial = {"model_type": "clip_vision_model", "hidden_size": 96}
     full = CLIPVisionConfig(hidden_size=96).to_dict()
-    short = Dims.from_config({"vision_config": partial})
-    assert short == Dims.from_config({"vision_config": full})
+    short = read_dims({"vision_config": partial})
+    assert short == read_dims({"vision_config": full})
 
 
 def test_several_feature_layers_widen_the_projector_and_the_deepest_counts() -> None:
     config = {"vision_feature_layer": [-10, 20], "vision_feature_select_strategy": "full"}
-    dims = Dims.from_config(config)
+    dims = read_dims(config)
     assert dims.projector.inputs == 2 * 1024
     assert dims.vision.used_layers == 20
     assert dims.vision.features == dims.vision.tokens == 577
@@ -372,9 +373,7 @@ def test_several_feature_layers_widen_the_projector_and_the_deepest_counts() -> 
 
 def test_a_tower_without_a_class_token_keeps_all_patches() -> None:
     siglip = CLIP_L | {"model_type": "siglip_vision_model", "image_size": [336, 336]}
-    vision = Dims.from_config(
-        {"vision_config": siglip, "vision_feature_select_strategy": "full"}
-    ).vision
+    vision = read_dims({"vision_config": siglip, "vision_feature_select_strategy": "full"}).vision
     assert vision.tokens == vision.features == 576
 
 
@@ -389,7 +388,7 @@ def test_a_tower_without_a_class_token_keeps_all_patches() -> None:
 )
 def test_a_size_that_is_no_number_is_named(config: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match=r"hidden_size|image_size"):
-        Dims.from_config(config)
+        read_dims(config)
 
 
 # ---- sums and order ----------------------------------------------------------------------------

@@ -85,6 +85,11 @@ class Scene:
         """Side B of a tile in pixels."""
         return self.model.card.tile
 
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Longer sides in pixels of the views the model learned a map for, if it did."""
+        return self.model.card.views
+
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token; pooled tokens are larger."""
         return self.model.card.pixels_per_token * self._pool(level)

@@ -112,7 +112,7 @@ def choose_card(settings: Settings) -> Card:
 
 
 def load(given: Given) -> VisionLanguageModel:
-    """Load the model, with the line its card wants read; that is left out with `--quiet`.
+    """Load the model, with what should be read about it; that is left out with `--quiet`.
 
     Raises:
         CheckpointError: weights, configuration or tokenizer cannot be used.
@@ -133,8 +133,11 @@ def load(given: Given) -> VisionLanguageModel:
         quantize=settings.quantize,
     )
     end_with_cleanup()
-    if vlm.card.notice and not given.quiet:
-        print_note(f"uhrqa: note: {vlm.card.notice}")
+    from uhrqa.vlm.assumed import assumptions
+
+    notes = [vlm.card.notice, *assumptions(vlm.card, vlm.card.find_weights())]
+    for note in () if given.quiet else filter(None, notes):
+        print_note(f"uhrqa: note: {note}")
     return vlm
 
 

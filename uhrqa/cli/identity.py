@@ -25,7 +25,7 @@ READ = (
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 SILENT = (
     "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
-    "paper", "notes",
+    "paper", "notes", "views", "overruled",
 )  # fmt: skip
 """Fields of a card that decide nothing by themselves."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uhrqa.errors import ConfigError
 from uhrqa.strategies.options import (
     LAYER_DOC,
     RELEVANCE,
@@ -39,7 +40,9 @@ class RegionMerge:
     """Keeps what matters in every region of several views and merges the rest (UHR-BAT)."""
 
     scales: tuple[int, ...] | None = option(
-        None, "longer sides of the views in pixels; 2, 4, 8 and 12 tiles by default"
+        None,
+        "longer sides of the views in pixels; by default those the model learned (UHR-BAT), else "
+        "2, 4, 8 and 12 tiles",
     )
     shares: tuple[int, ...] = option(
         (80, 320, 600, 2000), "how the budget is shared among the views, coarsest first"
@@ -110,7 +113,12 @@ class RegionMerge:
     def _views(self, scene: Scene) -> tuple[Level, ...]:
         from uhrqa.pyramid import Pyramid
 
-        sides = self.scales or tuple(tiles * scene.tile for tiles in SIDE_TILES)
+        sides = self.scales or scene.views or tuple(tiles * scene.tile for tiles in SIDE_TILES)
+        if scene.views and (odd := [side for side in sides if side not in scene.views]):
+            raise ConfigError(
+                f"scales={_listed(sides)}: the model has no map for views of {_listed(odd)} px; "
+                f"give some of {_listed(scene.views)}"
+            )
         return Pyramid.views(scene.size, scene.tile, sides[: len(self.shares)]).levels[1:]
 
     def _compress(
@@ -159,6 +167,10 @@ class RegionMerge:
             iterations=self.iterations,
             coord_weight=self.coord_weight,
         ).cpu()
+
+
+def _listed(sides: Sequence[int]) -> str:
+    return ",".join(map(str, sides))
 
 
 def allot(budget: int, counts: Sequence[int], shares: Sequence[int]) -> list[int]:

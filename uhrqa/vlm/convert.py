@@ -36,7 +36,8 @@ from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 TOKENIZER = ("*token*", "vocab.*", "merges.txt", "*.model", "chat_template*", "generation_config.*")
 FOLLOWS = (
-    "name", "weights", "config", "family", "rfm", "rfm_layers", "placement", "vision_tower"
+    "name", "weights", "config", "family", "rfm", "rfm_layers", "placement", "vision_tower",
+    "views", "overruled",
 )  # fmt: skip
 """Fields of a card that a converted checkpoint gives by itself."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.errors import CheckpointError
+from uhrqa.vlm.pointers import refuse_pointer
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -136,6 +137,7 @@ def read_header(file: Path) -> dict[str, Entry]:
     Raises:
         CheckpointError: no safetensors file, or shorter or longer than its header says.
     """
+    refuse_pointer(file)
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from uhrqa.errors import CheckpointError, QuestionError
 from uhrqa.vlm import Prompt
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.vocabulary import check_vocabulary
 
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
 
@@ -35,7 +36,8 @@ class Prompter:
         """See that questions can be asked at all, before the first one is.
 
         Raises:
-            CheckpointError: the tokenizer has no image token or no template where one is needed.
+            CheckpointError: the tokenizer is not the model's, or it has no image token or no usable
+                template where one is needed.
         """
         where, own = self.card.name, not self.card.prompt
         if own and not self.tokenizer.chat_template:
@@ -48,6 +50,7 @@ class Prompter:
                 f"{where}: its tokenizer of {len(self.tokenizer):,} tokens has no image token "
                 f"(config.json: {self.image_id}); copy the tokenizer of the original checkpoint"
             )
+        check_vocabulary(self.card, self.tokenizer, self.image_id)
         try:
             self.build("?")
         except (QuestionError, ValueError) as error:
@@ -94,6 +97,7 @@ class Prompter:
     def _render(self, question: str, image: str) -> str:
         if not (self.card.template and self.tokenizer.chat_template):
             return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
+        fault = ""
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         for content in (parts, f"{image}\n{question}"):
             chat: Any = [{"role": "user", "content": content}]
@@ -101,11 +105,17 @@ class Prompter:
                 rendered = self.tokenizer.apply_chat_template(
                     chat, tokenize=False, add_generation_prompt=True
                 )
-            except (TypeError, ValueError, TemplateError):  # a template for the other form
+            except TemplateSyntaxError as error:
+                raise CheckpointError(
+                    f"{self.card.name}: its chat template is no Jinja, line {error.lineno}: "
+                    f"{error.message}; copy it from the original checkpoint"
+                ) from error
+            except (TypeError, ValueError, TemplateError) as error:  # one for the other form
+                fault = f"; it fails with: {' '.join(str(error).split())}"
                 continue
             text = str(rendered)
             if text.count(image) == 1 and question in text:
                 return text
         raise QuestionError(
-            f"{self.card.name}: its chat template has no place for an image ({image})"
+            f"{self.card.name}: its chat template has no place for an image ({image}){fault}"
         )

@@ -9,8 +9,10 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from uhrqa.errors import CheckpointError
+from uhrqa.vlm.assumed import PROCESSORS
 from uhrqa.vlm.families import FAMILIES, Normalisation
 from uhrqa.vlm.headers import TOKENIZERS
+from uhrqa.vlm.pointers import refuse_pointer
 from uhrqa.vlm.source import Source
 
 
@@ -25,6 +27,8 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             f"{path}: no tokenizer (none of {', '.join(TOKENIZERS)}); copy it from the checkpoint "
             "that this one was made from"
         )
+    for name in TOKENIZERS:
+        refuse_pointer(path / name)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
@@ -62,7 +66,7 @@ def read_normalisation(path: Path, usual: Normalisation) -> Normalisation:
     Raises:
         CheckpointError: the processor's file is damaged.
     """
-    for name in ("preprocessor_config.json", "processor_config.json"):
+    for name in PROCESSORS:
         if not (path / name).is_file():
             continue
         config = _read_json(path / name)
@@ -81,6 +85,7 @@ def read_normalisation(path: Path, usual: Normalisation) -> Normalisation:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
+    refuse_pointer(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
