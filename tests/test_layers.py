@@ -18,6 +18,7 @@ GROUND = (
     "budget",
     "config",
     "dims",
+    "machine",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -27,8 +28,9 @@ FLOORS = (
     ("scene",),
     ("selection",),
     ("strategies", "tally"),
+    ("account",),
     ("answer",),
-    ("batch", "plan", "synth"),
+    ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
     ("cli",),
 )

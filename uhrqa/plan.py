@@ -27,6 +27,7 @@ from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.turns import Turns
 
 QUESTION_TOKENS = 32  # a short question with its chat template
 STEPS = 4  # decoding steps of a short answer
@@ -149,7 +150,7 @@ class _PlannedModel:
         """A plan encodes no tile."""
         raise NotImplementedError
 
-    def build_prompt(self, question: str) -> Prompt:
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """A prompt of the expected length."""
         return Prompt((), (0,) * self._question_tokens, (0,) * self.card.between_tokens)
 

@@ -121,7 +121,8 @@ class RelevanceReader:
         with self._ledger.stage("relevance"):
             sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
             own = sequence.visual[len(sequence.visual) - len(tokens) :]
-            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
+            asked = 1 if rows == "last" else self._prompt.asked or len(sequence.text_after)
+            asking = sequence.text_after[-asked:]
             scores = self._model.attend(
                 sequence,
                 layer=None if source == "rfm" else depth,

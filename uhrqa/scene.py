@@ -23,6 +23,7 @@ from uhrqa.raster import Raster
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
+from uhrqa.vlm.turns import Turns
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
 
@@ -37,6 +38,7 @@ class Scene:
         features: encoded tiles shared with other questions about the same image.
         max_tiles: cap on tiles encoded for this question.
         seed: of every random choice a strategy makes.
+        history: what was asked before, oldest first; it stands in the prompt.
 
     Raises:
         QuestionError: the question is empty or holds the image token.
@@ -44,7 +46,7 @@ class Scene:
         ValueError: the cache holds another image or model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - rare ones are keyword-only
         self,
         raster: Raster,
         model: VisionLanguageModel,
@@ -53,10 +55,11 @@ class Scene:
         features: FeatureCache | None = None,
         max_tiles: int | None = None,
         seed: int = 0,
+        history: Turns = (),
     ) -> None:
         self.raster = raster
         self.model = model
-        self.prompt: Prompt = model.build_prompt(question)
+        self.prompt: Prompt = model.build_prompt(question, history)
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
         if not 0 <= seed <= MOST_SEED:

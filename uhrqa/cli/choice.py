@@ -40,6 +40,16 @@ class Choice:
         """The options given, and under them those of the card; the rest have defaults."""
         return {**self.card.options.get(self.strategy, {}), **self.options}
 
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """What `ask` is called with beside image, question and model."""
+        return {
+            "strategy": self.strategy,
+            "budget": self.budget,
+            "options": self.options,
+            "seed": settings.seed,
+            "max_new_tokens": settings.max_new_tokens,
+        }
+
     def with_strategy(self, name: str) -> Choice:
         """The same with another strategy, at its defaults."""
         return Choice(self.card, name, {}, self.budget)

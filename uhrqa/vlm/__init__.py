@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from uhrqa.vlm.turns import Turns
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,11 +32,13 @@ class Prompt:
         before: token ids before the image.
         after: token ids after it; the question is among them.
         between: token ids between two levels of the image.
+        asked: how many at the end of `after` are this question's own; None: all.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
     between: tuple[int, ...] = ()
+    asked: int | None = None
 
     def __len__(self) -> int:
         return len(self.before) + len(self.after)
@@ -143,11 +147,11 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
-    def build_prompt(self, question: str) -> Prompt:
-        """Tokenise a question once, in the checkpoint's own template.
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
+        """Tokenise a question, behind those asked before, in the checkpoint's own template.
 
         Raises:
-            QuestionError: empty, or it holds the image token.
+            QuestionError: empty, it holds the image token, or there is no place for `history`.
         """
         ...
 
@@ -156,7 +160,7 @@ class VisionLanguageModel(Protocol):
 
         Args:
             prompt: what stands before and behind them.
-            tokens: N visual tokens, separators among them, in the order of the prompt.
+            tokens: visual tokens, separators among them, in the order of the prompt.
 
         Returns:
             Embeddings of `prompt.length(tokens)` tokens in the decoder's dtype, and who is where.
@@ -179,8 +183,8 @@ class VisionLanguageModel(Protocol):
             layer: decoder layer to read; None for the Region Focus Module's last.
             rows: `[M]` positions of the query tokens.
             columns: `[N]` positions the softmax runs over.
-            blank: `[N]` bool, columns that hold nothing: no token sees them, yet they keep a
-                place in the softmax, one above their logit, as in the released LRS-VQA code.
+            blank: `[N]` bool, empty columns: no token sees them, yet they keep a place in the
+                softmax, one above their logit, as in the released LRS-VQA code.
 
         Returns:
             `[N]` mean over heads and rows, float32 on the CPU; sums to 1.
@@ -191,12 +195,7 @@ class VisionLanguageModel(Protocol):
         ...
 
     def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
-        """The greedy answer.
-
-        Args:
-            sequence: visual tokens and question.
-            max_new_tokens: tokens that are written at most, 1 or more.
-        """
+        """The greedy answer, of at most `max_new_tokens`, 1 or more."""
         ...
 
 

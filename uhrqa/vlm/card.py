@@ -33,6 +33,7 @@ CONTEXTS = {
     "qwen2_5_vl_text": 32768, "qwen3_vl_text": 128000, "qwen3_vl_moe_text": 128000,
 }  # fmt: skip
 PACKINGS = ("raster", "tiles")
+LEAST = {"min_side": 1, "rfm_layers": 0, "pool": 1, "tile_side": 1, "history": 0}
 LEVEL_ONE_TILES = 3  # 1008 px for 336 px tiles, as in LRS-VQA
 
 
@@ -63,6 +64,7 @@ class Card:
         prompt: template with `{question}` and one image token, for tokenizers that bring none;
             empty where only the checkpoint's own will do.
         template: the tokenizer's chat template, where there is one, goes before `prompt`.
+        history: earlier turns of a conversation in a prompt; 0 where it learned from single ones.
         layout: release of an original LLaVA checkpoint, which gives other defaults.
         vision_tower: directory of a vision tower that the weights lack.
         notice: one line the user should read whenever this model answers.
@@ -92,6 +94,7 @@ class Card:
     placement: str | None = None
     prompt: str = "USER: <image>\n{question} ASSISTANT:"
     template: bool = True
+    history: int = 4
     layout: str | None = None
     vision_tower: str | None = None
     notice: str | None = None
@@ -292,7 +295,13 @@ def _check_values(file: Path, raw: dict[str, Any]) -> None:
         if key in raw and (not isinstance(raw[key], kind) or _is_odd_bool(raw[key], kind)):
             name = str(getattr(kind, "__name__", kind)).lower()
             raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")
-    for key, least in (("min_side", 1), ("rfm_layers", 0), ("pool", 1), ("tile_side", 1)):
+    for key, least in (
+        ("min_side", 1),
+        ("rfm_layers", 0),
+        ("pool", 1),
+        ("tile_side", 1),
+        ("history", 0),
+    ):
         if (raw.get(key) or least) < least:
             raise CardError(f"{file}: {key}: {raw[key]}: give {least} or more")
     for strategy, options in raw.get("options", {}).items():

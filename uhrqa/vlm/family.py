@@ -41,6 +41,7 @@ from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
+from uhrqa.vlm.turns import Turns
 
 TILE_BATCH = 32
 
@@ -197,9 +198,9 @@ class Family(ABC):
         side = self.card.dims.vision.side
         return torch.cat(parts).unflatten(1, (side, side))
 
-    def build_prompt(self, question: str) -> Prompt:
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
-        return self.prompter.build(question)
+        return self.prompter.build(question, history)
 
     @property
     def prompter(self) -> Prompter:
