@@ -24,7 +24,7 @@ FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
-    ("relevance_pass",),
+    ("relevance_pass", "encoding"),
     ("scene",),
     ("selection",),
     ("strategies", "tally"),

@@ -38,6 +38,7 @@ class Ledger:
 
     Attributes:
         encoded: tiles encoded, by level.
+        blank: tiles that were read and show no image, so that they were not encoded, by level.
         reused: tiles taken from the cache, by level.
         seen: visual tokens asked for, by level.
         passes: readings of attention.
@@ -45,6 +46,7 @@ class Ledger:
     """
 
     encoded: Counter[Level] = field(default_factory=Counter)
+    blank: Counter[Level] = field(default_factory=Counter)
     reused: Counter[Level] = field(default_factory=Counter)
     seen: Counter[Level] = field(default_factory=Counter)
     passes: list[RelevancePass] = field(default_factory=list)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
+from uhrqa.features import EncodedTile
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels
@@ -99,15 +100,15 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
 class _PlannedScene(Scene):
     """Counts the tiles it is asked for and encodes none."""
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
-        fresh = [tile for tile in tiles if (level, tile) not in self._used]
-        self._check_cap(level, len(fresh))
-        missing = [tile for tile in tiles if self.features.get(self._key(level, tile)) is None]
+    def _encode(self, level: Level, tiles: list[Tile], masked: bool) -> dict[Tile, EncodedTile]:
+        side = self.model.card.dims.vision.side // self._encoder.pooling(level)
+        key = self._encoder.key
+        missing = [tile for tile in tiles if self.features.get(key(level, tile)) is None]
         for tile in missing:
-            self.features.put(self._key(level, tile), torch.empty(0))
-        self._note_tiles(level, fresh, missing)
-        side = self.model.card.dims.vision.side // self._pool(level)
-        return dict.fromkeys(tiles, torch.empty(side, side, 0))
+            self.features.put(key(level, tile), EncodedTile(torch.empty(side, side, 0)))
+        self.ledger.encoded[level] += len(missing)
+        self._note_use(level, tiles, missing)
+        return dict.fromkeys(tiles, EncodedTile(torch.empty(side, side, 0)))
 
 
 class _PlannedRaster:
@@ -118,6 +119,7 @@ class _PlannedRaster:
         self.size = size
         self.levels = (size,)
         self.bytes_read = 0
+        self.has_mask = False
 
     def read(self, box: Box, out: Size) -> Pixels:
         """A plan reads no pixel."""
