@@ -25,6 +25,7 @@ FLOORS = (
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
     ("relevance_pass", "encoding"),
+    ("clip_relevance",),
     ("scene",),
     ("selection",),
     ("strategies", "tally"),

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
-from uhrqa.features import EncodedTile, FeatureCache, TileKey
+from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Raster, has_mask
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import VisionLanguageModel
+from uhrqa.vlm.paired import Paired
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
 
@@ -42,6 +43,7 @@ class TileEncoder:
         self.model = model
         self.features = features
         self.ledger = ledger
+        self._levels: dict[tuple[int, ...], Level] = {}  # by index and grid of tokens
         self._like: Tensor | None = None  # tokens laid out before, without any
         features.belong_to(raster, model)
 
@@ -53,6 +55,14 @@ class TileEncoder:
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token."""
         return self.model.card.pixels_per_token * self.pooling(level)
+
+    def side(self, level: Level) -> int:
+        """Visual tokens along a tile's side."""
+        return self.model.card.dims.vision.side // self.pooling(level)
+
+    def level_of(self, tokens: VisualTokens) -> Level:
+        """The level that tokens were laid out of."""
+        return self._levels[int(tokens.level[0]), *tokens.grid[0].tolist()]
 
     def key(self, level: Level, tile: Tile) -> TileKey:
         """Where a tile is kept."""
@@ -89,8 +99,43 @@ class TileEncoder:
                 have[tile] = entry
                 self.features.put(self.key(level, tile), entry)
             self.ledger.encoded[level] += sum(seen)
-            self.ledger.blank[level] += len(seen) - sum(seen)
+            if not all(seen):
+                self.ledger.blank[level] += len(seen) - sum(seen)
         return have, missing
+
+    def encode_paired(
+        self, level: Level, towers: Paired, places: Sequence[int]
+    ) -> tuple[Tensor, int]:
+        """Tiles as paired towers see them, kept like the model's own.
+
+        Args:
+            level: whose tiles.
+            towers: what encodes.
+            places: T tiles by their number in raster order.
+
+        Returns:
+            `[T, g, g, P]`, and how many were encoded for it.
+        """
+        keys = [
+            (level.size, level.tile, PAIRED, Tile(*divmod(place, level.grid[1])))
+            for place in places
+        ]
+        have = {
+            key: found.features
+            for key in keys
+            if (found := self.features.get(key)) is not None and found.features is not None
+        }
+        missing = [key for key in keys if key not in have]
+        for start in range(0, len(missing), READ_BATCH):
+            batch = missing[start : start + READ_BATCH]
+            with self.ledger.stage("read"):
+                pixels, _ = self.read(level, [key[-1] for key in batch])
+            with self.ledger.stage("relevance"):
+                encoded = towers.encode(pixels)
+            for key, patches in zip(batch, encoded, strict=True):
+                have[key] = patches.clone()
+                self.features.put(key, EncodedTile(have[key]))
+        return torch.stack([have[key] for key in keys]), len(missing)
 
     def _encoded(self, level: Level, pixels: Tensor) -> Tensor:
         with self.ledger.stage("encode"):
@@ -103,7 +148,7 @@ class TileEncoder:
         self, level: Level, tiles: list[Tile]
     ) -> Iterator[tuple[list[Tile], Tensor, list[Tensor | None]]]:
         """Tiles by batches: their pixels `[T, 3, B, B]`, and which of their tokens show image."""
-        side = self.model.card.dims.vision.side // self.pooling(level)
+        side = self.side(level)
         for start in range(0, len(tiles), READ_BATCH):
             batch = tiles[start : start + READ_BATCH]
             with self.ledger.stage("read"):
@@ -121,7 +166,7 @@ class TileEncoder:
         """`[rows, cols]` bool: tokens of a level that show any image. Reads it, encodes nothing."""
         rows, cols = level.cells(self.cell(level))
         down, right = level.grid
-        side = self.model.card.dims.vision.side // self.pooling(level)
+        side = self.side(level)
         cells = torch.ones(down * right, side, side, dtype=torch.bool)
         if has_mask(self.raster):
             parts = [shown for _, _, shown in self._read(level, list(level.tiles()))]
@@ -150,11 +195,12 @@ class TileEncoder:
         if not seen:
             return self._nothing()
         cell = float(self.cell(level))
-        side = self.model.card.dims.vision.side // self.pooling(level)
+        side = self.side(level)
         corner = torch.tensor([(tile.row * side, tile.col * side) for tile in seen])
         offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
         place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
         rows, cols = level.cells(self.cell(level))
+        self._levels[level.index, rows, cols] = level
         shown = (place[:, 0] < rows) & (place[:, 1] < cols)
         if not masked and any(entry.shown is not None for entry in seen.values()):
             every = torch.ones(side, side, dtype=torch.bool)

@@ -13,6 +13,7 @@ from uhrqa.pyramid import Tile
 from uhrqa.raster import IN_MEMORY, Raster
 
 FEATURE_BYTES = 2 * 2**30
+PAIRED = 0  # in the place of a key's pooling: features of paired towers
 
 TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
 

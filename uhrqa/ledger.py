@@ -16,12 +16,13 @@ class RelevancePass:
     """One reading of attention.
 
     Attributes:
-        source: `rfm` or `llm`.
+        source: `rfm`, `llm` or `clip`.
         full_layers: decoder layers that ran in full before the scores.
         sequence: tokens in the pass, text included.
         seen: visual tokens in the pass, separators included.
         rows: query rows that were read.
         columns: visual tokens that were scored.
+        flops: of a pass that did not go through the decoder; None where it did.
     """
 
     source: str
@@ -30,6 +31,7 @@ class RelevancePass:
     seen: int
     rows: int
     columns: int
+    flops: int | None = None
 
 
 @dataclass

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,10 +29,12 @@ from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.paired import paired_config, paired_flops
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.turns import Turns
 
 QUESTION_TOKENS = 32  # a short question with its chat template
+SIDE = 8  # of the scores of planned towers in a tile
 STEPS = 4  # decoding steps of a short answer
 
 
@@ -122,8 +126,8 @@ class _PlannedRaster:
         self.has_mask = False
 
     def read(self, box: Box, out: Size) -> Pixels:
-        """A plan reads no pixel."""
-        raise NotImplementedError
+        """A plan reads no pixel: paired towers see black."""
+        return Pixels(np.zeros((*out, 3), np.uint8), np.ones(out, np.bool_), box)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -133,6 +137,29 @@ class _PlannedRaster:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+class _PlannedTowers:
+    """Sizes in the place of paired towers, which see something everywhere."""
+
+    scale = 1.0
+
+    def __init__(self, path: Path, length: int) -> None:
+        self._config = paired_config(path)
+        self._length = min(length, self._config.text_config.max_position_embeddings)
+        self._random = torch.Generator().manual_seed(0)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Diffuse scores."""
+        return torch.rand(len(pixels), SIDE, SIDE, 1, generator=self._random)
+
+    def read(self, question: str) -> tuple[Tensor, int]:
+        """A question of the expected length."""
+        return torch.ones(1), self._length
+
+    def flops(self, tiles: int, length: int) -> int:
+        """As the towers themselves count."""
+        return paired_flops(self._config, tiles, length)
 
 
 class _PlannedModel:
@@ -146,6 +173,7 @@ class _PlannedModel:
         self.card = card
         self.newline = torch.empty(0) if card.row_ends else None
         self.rfm_layers = card.rfm_layers
+        self.paired = _PlannedTowers(Path(card.clip), question_tokens) if card.clip else None
         self._question_tokens = question_tokens
 
     def encode_tiles(self, pixels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from uhrqa.clip_relevance import clip_relevance
 from uhrqa.config import MOST_SEED
 from uhrqa.encoding import TileEncoder
 from uhrqa.errors import BudgetError, ConfigError, RasterError
@@ -59,6 +60,7 @@ class Scene:
     ) -> None:
         self.raster = raster
         self.model = model
+        self.question = question
         self.prompt: Prompt = model.build_prompt(question, history)
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
@@ -188,10 +190,10 @@ class Scene:
         return tokens.embed[:, : self.model.card.dims.decoder.width]
 
     def relevance_source(self, source: str) -> str:
-        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+        """What gives scores: `rfm`, `llm` or `clip`; `auto` takes the RFM where there is one.
 
         Raises:
-            ConfigError: `rfm` where the model has none, or another word.
+            ConfigError: `rfm` or `clip` where the model has none, or another word.
         """
         return self._reader.source(source)
 
@@ -209,7 +211,7 @@ class Scene:
         Args:
             tokens: N tokens in raster order.
             context: tokens that stand before them in the pass but get no score (the thumbnail).
-            source: `rfm`, `llm` or `auto`.
+            source: `rfm`, `llm`, `auto`, or `clip`, which sees no context.
             layer: decoder layer for `llm`, negative from the last one; the card's by default.
             rows: `last` text token, or the mean over all `text` tokens behind the image.
 
@@ -223,6 +225,9 @@ class Scene:
 
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
+        towers = self.model.paired
+        if self._reader.source(source) == "clip" and towers is not None:
+            return clip_relevance(self._encoder, towers, tokens, self.question)
         return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
 
     def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:

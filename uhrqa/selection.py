@@ -65,7 +65,7 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
         selection = strategy.select(scene, budget)
     spent = ("read", "encode", "relevance")
     seconds = scene.ledger.seconds
-    if not len(selection.tokens):
+    if not len(selection.tokens) and scene.ledger.blank:
         raise RasterError(f"{scene.raster.path}: {NOTHING}")
     seconds["select"] = seconds.pop("total") - sum(seconds[name] for name in spent)
     if len(selection.tokens) <= budget.tokens:

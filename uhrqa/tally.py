@@ -133,6 +133,8 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
             relevance_flops(
                 dims.decoder, entry.sequence, entry.full_layers, entry.rows, entry.columns
             )
+            if entry.flops is None
+            else entry.flops
             for entry in ledger.passes
         ),
         prefill=prefill_flops(dims.decoder, length),

@@ -55,7 +55,7 @@ def ask(
 
 def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]:
     """The answer, and the seconds it took to load the model."""
-    choice = choose(given.settings, given.options, rfm=given.rfm)
+    choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     from uhrqa.raster import open_raster
 
     with open_raster(image) as raster:

@@ -87,7 +87,7 @@ def batch(
     """
     settings, rfm, quiet = given.settings, given.rfm, given.quiet
     output = _read_output(outputs)
-    choice = choose(settings, opt.read_pairs(option), rfm=rfm)
+    choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
     entries = _read_questions(questions, output)
     run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
     images = _Images(settings, choice, evidence)

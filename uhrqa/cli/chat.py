@@ -57,7 +57,7 @@ def chat(
     them. `/where` lists where the last answer looked, `/cost` what it cost; `/quit` or Ctrl-D ends.
     Ctrl-C stops an answer. The last turns stand in the prompt where the model's card says so.
     """
-    choice = choose(given.settings, given.options, rfm=given.rfm)
+    choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     read_stdin()  # a closed one is told before anything is loaded
     from uhrqa.raster import open_raster
 

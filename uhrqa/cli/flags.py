@@ -66,6 +66,10 @@ Rfm = Annotated[
     str | None,
     typer.Option("--rfm", metavar="FILE", help="Region Focus Module to use (the model's own)."),
 ]
+Clip = Annotated[
+    str | None,
+    typer.Option("--clip", metavar="DIR", help="CLIP or SigLIP for relevance=clip (the card's)."),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -147,6 +151,7 @@ ANSWERING = (
     "budget",
     "option",
     "rfm",
+    "clip",
     *LOADING[1:],
     "seed",
     "max_new_tokens",
@@ -158,6 +163,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "budget": (Budget, None),
     "option": (Option, None),
     "rfm": (Rfm, None),
+    "clip": (Clip, None),
     "device": (Device, None),
     "dtype": (Dtype, None),
     "attention": (Attention, None),

@@ -63,12 +63,14 @@ class Given:
         settings: resolved, flags on top.
         options: the strategy's own, as given.
         rfm: file of a Region Focus Module, instead of the card's.
+        clip: directory of a whole CLIP or SigLIP, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
     """
 
     settings: Settings
     options: Mapping[str, str] = field(default_factory=dict)
     rfm: str | None = None
+    clip: str | None = None
     quiet: bool = False
     verbose: int = 0
     allow_pickle: bool = False
@@ -105,11 +107,18 @@ def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
-    rfm = words.pop("rfm", None)
+    files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
-    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle)
+    return Given(
+        settings,
+        read_pairs(options),
+        quiet=quiet,
+        verbose=verbose,
+        allow_pickle=pickle,
+        **files,
+    )
 
 
 def resolve(

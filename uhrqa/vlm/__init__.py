@@ -7,7 +7,7 @@ strategies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uhrqa.vlm.turns import Turns
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
     from uhrqa.vlm.multiscale import Multiscale
+    from uhrqa.vlm.paired import Paired
     from uhrqa.vlm.placement import Placement
 
 
@@ -131,6 +132,11 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
+    def paired(self) -> Paired | None:
+        """Towers that see patches and questions in one space, where the card names some."""
+        ...
+
+    @property
     def fill(self) -> tuple[int, int, int]:
         """RGB of padding: the colour that normalises to zero."""
         ...
@@ -206,6 +212,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
     dtype: str | None = None,
     attention: str = "auto",
     rfm: str | Path | None = None,
+    clip: str | Path | None = None,
     allow_pickle: bool = False,
     device_map: str | None = None,
     quantize: str | None = None,
@@ -221,6 +228,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
         attention: `sdpa`, `flash_attention_2`, or `auto`: flash-attn where it is installed and the
             model is in half precision on a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
+        clip: directory of a whole CLIP or SigLIP for `relevance=clip`, instead of the card's.
         allow_pickle: read `pytorch_model*.bin` where there is no safetensors; tensors alone are
             taken from it, and a pickle that holds anything else is refused.
         device_map: `auto` puts the parts on all devices there are (needs accelerate).
@@ -235,7 +243,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
     from uhrqa.vlm.card import load_card
     from uhrqa.vlm.families import find_class
 
-    card = load_card(name)
+    card = load_card(name) if clip is None else replace(load_card(name), clip=str(clip))
     model: VisionLanguageModel = find_class(card.family).load(
         card,
         device=device,

@@ -67,6 +67,7 @@ class Card:
         history: earlier turns of a conversation in a prompt; 0 where it learned from single ones.
         layout: release of an original LLaVA checkpoint, which gives other defaults.
         vision_tower: directory of a vision tower that the weights lack.
+        clip: directory of a whole CLIP or SigLIP, whose text tower `relevance=clip` reads.
         notice: one line the user should read whenever this model answers.
         licence: of the weights.
         paper: where the model is described.
@@ -97,6 +98,7 @@ class Card:
     history: int = 4
     layout: str | None = None
     vision_tower: str | None = None
+    clip: str | None = None
     notice: str | None = None
     licence: str = "see the checkpoint"
     paper: str = ""
@@ -267,8 +269,9 @@ def _read_card(file: Path) -> Card:
     if not isinstance(raw, dict) or "weights" not in raw:
         raise CardError(f"{file}: needs at least 'weights'")
     _check_values(file, raw)
-    if raw.get("vision_tower"):
-        raw["vision_tower"] = str(file.parent / raw["vision_tower"])
+    for key in ("vision_tower", "clip"):
+        if raw.get(key):
+            raw[key] = str(file.parent / raw[key])
     if not str(raw["weights"]).startswith(MARK):
         raw["weights"] = str(file.parent / raw["weights"])
         found = describe_directory(Path(raw["weights"]), raw.get("vision_tower"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -37,6 +38,7 @@ from uhrqa.vlm.loading import (
     weights_of,
 )
 from uhrqa.vlm.multiscale import Multiscale
+from uhrqa.vlm.paired import Paired, load_paired
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
@@ -59,6 +61,7 @@ class Family(ABC):
         std: `[3, 1, 1]`, alike.
         placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
+        paired: towers for `relevance=clip`, where the card names some.
     """
 
     marks: ClassVar[tuple[str, str] | None] = None
@@ -70,6 +73,7 @@ class Family(ABC):
     std: Tensor
     placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
+    paired: Paired | None = None
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
@@ -161,6 +165,7 @@ class Family(ABC):
             std,
             tables.to(place) if tables else None,
             load_focus(card, path, source, decoder, wanted.rfm),
+            load_paired(Path(card.clip), place, model.dtype) if card.clip else None,
         )
         loaded.prompter.check()
         return loaded
