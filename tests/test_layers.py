@@ -18,18 +18,21 @@ GROUND = (
     "budget",
     "config",
     "dims",
+    "machine",
 )  # each may import those before it
 FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
-    ("relevance_pass",),
+    ("relevance_pass", "encoding"),
+    ("clip_relevance",),
     ("scene",),
     ("selection",),
     ("strategies", "tally"),
     ("attempts",),
+    ("account",),
     ("answer",),
-    ("batch", "plan", "synth"),
+    ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
     ("cli",),
     ("__main__",),

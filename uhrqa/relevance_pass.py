@@ -15,6 +15,11 @@ from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
+NO_CLIP = (
+    "relevance=clip: {name} has no text tower that is paired with a vision tower; name the "
+    "directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
+)
+
 
 class RelevanceReader:
     """Scores visual tokens for one question.
@@ -32,10 +37,10 @@ class RelevanceReader:
         self._known: dict[tuple[object, ...], Tensor] = {}
 
     def source(self, wanted: str) -> str:
-        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+        """What gives scores: `rfm`, `llm` or `clip`; `auto` takes the RFM where there is one.
 
         Raises:
-            ConfigError: `rfm` where the model has none, or another word.
+            ConfigError: `rfm` or `clip` where the model has none, or another word.
         """
         if wanted == "auto":
             return "rfm" if self._model.rfm_layers else "llm"
@@ -44,8 +49,10 @@ class RelevanceReader:
                 f"relevance=rfm: {self._model.card.name} has no Region Focus Module; "
                 "use --option relevance=llm"
             )
-        if wanted not in ("rfm", "llm"):
-            raise ConfigError(f"relevance={wanted}: give auto, rfm or llm")
+        if wanted == "clip" and self._model.paired is None:
+            raise ConfigError(NO_CLIP.format(name=self._model.card.name))
+        if wanted not in ("rfm", "llm", "clip"):
+            raise ConfigError(f"relevance={wanted}: give auto, rfm, llm or clip")
         return wanted
 
     def read(
@@ -136,7 +143,8 @@ class RelevanceReader:
         with self._ledger.stage("relevance"):
             sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
             own = sequence.visual[len(sequence.visual) - len(tokens) :]
-            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
+            asked = 1 if rows == "last" else self._prompt.asked or len(sequence.text_after)
+            asking = sequence.text_after[-asked:]
             scores = self._model.attend(
                 sequence,
                 layer=None if source == "rfm" else depth,

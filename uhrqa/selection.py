@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.errors import BudgetError, QuestionError
-from uhrqa.scene import Scene
+from uhrqa.errors import BudgetError, QuestionError, RasterError
+from uhrqa.scene import NOTHING, Scene
 from uhrqa.tokens import VisualTokens
 
 MUCH = 0.5  # a share of the budget; who keeps less is told why
@@ -59,6 +59,7 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
 
     Raises:
         BudgetError: the strategy cannot do with so little.
+        RasterError: the image shows nothing.
     """
     spent = ("read", "encode", "relevance")
     seconds = scene.ledger.seconds
@@ -66,6 +67,8 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
     with scene.ledger.stage("total"):
         selection = strategy.select(scene, budget)
     seconds["select"] += seconds.pop("total") - (sum(seconds[name] for name in spent) - before)
+    if not len(selection.tokens) and scene.ledger.blank:
+        raise RasterError(f"{scene.raster.path}: {NOTHING}")
     if len(selection.tokens) <= budget.tokens:
         return selection
     kept = torch.arange(budget.tokens)

@@ -29,6 +29,7 @@ class LevelCount:
         size: of the resized image there.
         tiles: how many there are.
         encoded: how many of them this question encoded; each was read once for it.
+        blank: how many it read and did not encode, as they show no image.
         reused: how many came from an earlier question.
         seen: visual tokens that were looked at.
         kept: tokens that entered the answering pass, separators left out.
@@ -39,6 +40,7 @@ class LevelCount:
     size: Size
     tiles: int
     encoded: int
+    blank: int
     reused: int
     seen: int
     kept: int
@@ -77,8 +79,8 @@ class Counts:
 
     @property
     def tiles_read(self) -> int:
-        """Tiles read from the raster: just those that are encoded."""
-        return self.tiles_encoded
+        """Tiles read from the raster: those that are encoded, and those that show no image."""
+        return self.tiles_encoded + sum(level.blank for level in self.levels)
 
     @property
     def tiles_reused(self) -> int:
@@ -99,6 +101,7 @@ def count_up(
             level.size,
             level.tile_count,
             ledger.encoded[level],
+            ledger.blank[level],
             ledger.reused[level],
             ledger.seen[level],
             kept[level.index],
@@ -129,6 +132,8 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
             relevance_flops(
                 dims.decoder, entry.sequence, entry.full_layers, entry.rows, entry.columns
             )
+            if entry.flops is None
+            else entry.flops
             for entry in ledger.passes
         ),
     )

@@ -195,6 +195,25 @@ def pooled_length(tokens: VisualTokens, factor: int, separators: bool) -> int:
     return groups + separators * len(torch.unique(rows))
 
 
+def as_grid(values: Tensor, tokens: VisualTokens) -> Tensor:
+    """Values of a level's tokens on its whole grid; cells without a token take the nearest one's.
+
+    Args:
+        values: `[N]`.
+        tokens: N tokens of one level, at least one.
+
+    Returns:
+        `[rows, cols]`.
+    """
+    rows, cols = tokens.grid[0].tolist()
+    if len(tokens) == rows * cols:
+        return values.reshape(rows, cols)
+    own = torch.stack([tokens.row, tokens.col], 1).float()
+    whole = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).float()
+    nearest = [torch.cdist(part, own).argmin(1) for part in torch.split(whole, 4096)]
+    return values[torch.cat(nearest)].reshape(rows, cols)
+
+
 def place_in(size: Size, tokens: VisualTokens) -> tuple[Tensor, Tensor]:
     """Where tokens lie in the image, free of its size.
 

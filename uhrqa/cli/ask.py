@@ -9,8 +9,13 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose, load
-from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
-from uhrqa.errors import QuestionError
+from uhrqa.cli.console import (
+    check_question,
+    dump_json,
+    print_note,
+    print_result,
+    read_stdin,
+)
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
@@ -50,8 +55,7 @@ def ask(
 
 def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]:
     """The answer, and the seconds it took to load the model."""
-    settings = given.settings
-    choice = choose(settings, given.options, rfm=given.rfm)
+    choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     from uhrqa.raster import open_raster
 
     with open_raster(image) as raster:
@@ -64,11 +68,7 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
             raster,
             question,
             model=vlm,
-            strategy=choice.strategy,
-            budget=choice.budget,
-            options=choice.options,
-            seed=settings.seed,
-            max_new_tokens=settings.max_new_tokens,
+            **choice.arguments(given.settings),
         )
     return answer, loading
 
@@ -76,8 +76,4 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
 def _read_question(question: str) -> str:
     if question == "-":
         question = read_stdin().read().decode("utf-8", "surrogateescape")
-    if not question.strip():
-        raise QuestionError("the question is empty; ask something, or use - to read it from stdin")
-    if any("\ud800" <= letter <= "\udfff" for letter in question):  # as bytes that are not UTF-8
-        raise QuestionError("the question is not valid UTF-8")
-    return question.strip()
+    return check_question(question)

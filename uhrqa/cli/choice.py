@@ -40,6 +40,16 @@ class Choice:
         """The options given, and under them those of the card; the rest have defaults."""
         return {**self.card.options.get(self.strategy, {}), **self.options}
 
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """What `ask` is called with beside image, question and model."""
+        return {
+            "strategy": self.strategy,
+            "budget": self.budget,
+            "options": self.options,
+            "seed": settings.seed,
+            "max_new_tokens": settings.max_new_tokens,
+        }
+
     def with_strategy(self, name: str) -> Choice:
         """The same with another strategy, at its defaults."""
         return Choice(self.card, name, {}, self.budget)
@@ -52,6 +62,7 @@ def choose(
     strategy: str | None = None,
     budget: int | None = None,
     rfm: str | None = None,
+    clip: str | None = None,
 ) -> Choice:
     """Look every name up before anything heavy is read.
 
@@ -61,6 +72,7 @@ def choose(
         strategy: instead of the settings'.
         budget: in tokens, instead of the settings'.
         rfm: file of a Region Focus Module, instead of the card's.
+        clip: directory of a whole CLIP or SigLIP, instead of the card's.
 
     Raises:
         UnknownNameError: no such model, strategy or option.
@@ -74,6 +86,8 @@ def choose(
     card = choose_card(settings)
     if rfm is not None:
         card = replace(card, rfm_layers=rfm_depth(Path(rfm)))
+    if clip is not None:
+        card = replace(card, clip=clip)
     name = strategy or settings.strategy or card.strategy
     try:
         STRATEGIES[name]
@@ -88,10 +102,29 @@ def choose(
     cap = Budget.of(written, settings.max_tiles, usual=card.budget)
     choice = Choice(card, name, options, cap)
     try:
-        make_strategy(name, choice.all_options)
+        chosen = make_strategy(name, choice.all_options)
     except (UnknownNameError, ConfigError) as error:
         raise CardError(f"model card '{card.name}': {error}") from error
+    if getattr(chosen, "relevance", None) == "clip":
+        _check_clip(card)
     return choice
+
+
+def _check_clip(card: Card) -> None:
+    """Refuse `relevance=clip` before anything is loaded where it cannot be had.
+
+    Raises:
+        ConfigError: no checkpoint with a paired text tower is named.
+        CheckpointError: what is named is none.
+    """
+    from uhrqa.vlm.directory import read_config
+
+    if card.clip is None:
+        raise ConfigError(
+            f"relevance=clip: {card.name} has no text tower that is paired with a vision tower; "
+            "name the directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
+        )
+    read_config(Path(card.clip))
 
 
 def choose_card(settings: Settings) -> Card:
@@ -128,6 +161,7 @@ def load(given: Given) -> VisionLanguageModel:
         dtype=settings.dtype,
         attention=settings.attention,
         rfm=given.rfm,
+        clip=given.clip,
         allow_pickle=given.allow_pickle,
         device_map=settings.device_map,
         quantize=settings.quantize,

@@ -25,7 +25,7 @@ READ = (
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 SILENT = (
     "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
-    "paper", "notes", "views", "overruled",
+    "paper", "notes", "clip", "history", "views", "overruled",
 )  # fmt: skip
 """Fields of a card that decide nothing by themselves."""
 
@@ -78,11 +78,13 @@ def checkpoint_stamp(card: Card) -> str:
 def _model(card: Card) -> dict[str, object]:
     directory = card.find_weights()
     tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
+    clip = sorted(Path(card.clip).glob(READ[0])) if card.clip else []
     return {
         "directory": str(directory.resolve()),
         "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
         "files": {file.name: _stamp(file) for file in _files(card, directory)},
         **({"tower": [_stamp(file) for file in tower]} if tower else {}),
+        **({"clip": [_stamp(file) for file in clip]} if clip else {}),
     }
 
 

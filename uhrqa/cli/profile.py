@@ -68,7 +68,14 @@ def _choices(
     names: list[str | None] = [*opt.split_words(strategies)]
     caps: list[int | None] = [*opt.read_budgets(opt.split_words(budgets))]
     return [
-        choose(given.settings, given.options, strategy=name, budget=tokens, rfm=given.rfm)
+        choose(
+            given.settings,
+            given.options,
+            strategy=name,
+            budget=tokens,
+            rfm=given.rfm,
+            clip=given.clip,
+        )
         for name in names or [None]
         for tokens in caps or [None]
     ]

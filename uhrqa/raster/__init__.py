@@ -74,8 +74,8 @@ class Pixels:
 class Raster(Protocol):
     """An image that is read by window, at any scale. Reads may come from several threads.
 
-    One that knows how its coarse reads could become cheap may also have `overview_advice`, which
-    the function of that name gives.
+    One that knows how its coarse reads could become cheap may also have `overview_advice`, and one
+    that knows whether it has places without image `has_mask`; functions of these names tell.
     """
 
     @property
@@ -142,6 +142,12 @@ def overview_advice(raster: Raster) -> str | None:
     """
     advice: str | None = getattr(raster, "overview_advice", None)
     return advice
+
+
+def has_mask(raster: Raster) -> bool:
+    """Whether there may be places without image inside a raster; one that does not say so, may."""
+    masked: bool = getattr(raster, "has_mask", True)
+    return masked
 
 
 def format_of(path: str) -> str:

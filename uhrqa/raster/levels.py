@@ -97,6 +97,11 @@ class LevelRaster:
         return self._meter.total
 
     @property
+    def has_mask(self) -> bool:
+        """See `uhrqa.raster.has_mask`."""
+        return any(scaled.level.channels == 4 for scaled in self._stored)
+
+    @property
     def overview_advice(self) -> str | None:
         """See `uhrqa.raster.overview_advice`."""
         if self._remedy is None or not self._smaller:

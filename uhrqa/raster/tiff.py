@@ -3,9 +3,9 @@
 Structure comes from tifffile; everything a header promises is checked against the file before any
 pixel is decoded. Covered: 8-bit grey and RGB, with or without alpha and further bands; tiles and
 strips; every compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first
-image that is a thumbnail of a later one. Of several full images one is read, with a warning.
-Not covered, and refused: palettes, other depths, CMYK and other colour models. Ignored:
-orientation, nodata values, mask images, georeferencing.
+image that is a thumbnail of a later one; GDAL's tag for a nodata value. Of several full images one
+is read, with a warning. Not covered, and refused: palettes, other depths, CMYK and other colour
+models. Ignored: orientation, mask images, georeferencing.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
 ASPECT_SLACK = 0.02  # between the shapes of a thumbnail and its image
 LEAST_RATIO = 1.2  # by which an image is larger than its thumbnail; nearer sizes are a stack
 GREY, RGB, YCBCR = 1, 2, 6
+GDAL_NODATA = 42113  # a tag
 REFUSED = {
     0: ("white-is-zero grey", "tiff2rgba {path} rgb.tif"),
     3: ("a colour palette", "gdal_translate -expand rgb {path} rgb.tif"),
@@ -212,4 +213,15 @@ def _bands(path: str, page: TiffPage) -> Bands:
     alpha = [samples - len(extra) + i for i, kind in enumerate(extra) if int(kind) in (1, 2)]
     shown = 1 if samples - len(alpha) < 3 else 3
     first_alpha = alpha[0] if alpha and alpha[0] >= shown else None
-    return Bands(shown, first_alpha, unseen=samples - len(alpha) > shown)
+    unseen = samples - len(alpha) > shown
+    return Bands(shown, first_alpha, unseen, _nodata(page))
+
+
+def _nodata(page: TiffPage) -> int | None:
+    """The value of pixels without image that GDAL noted, where 8 bits can hold it."""
+    tag = page.tags.get(GDAL_NODATA)
+    try:
+        value = float(str(tag.value).strip("\0 ")) if tag is not None else -1.0
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value <= 255 else None

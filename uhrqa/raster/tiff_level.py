@@ -55,16 +55,24 @@ class TiffSource:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Which samples of a pixel are shown: the first 1 or 3, and one for transparency if any."""
+    """Which samples of a pixel are shown: the first 1 or 3, and one for transparency if any.
+
+    Attributes:
+        shown: 1 or 3.
+        alpha: the sample that tells transparency.
+        unseen: there are further bands.
+        nodata: a pixel whose shown samples all have this value shows no image.
+    """
 
     shown: int
     alpha: int | None
     unseen: bool
+    nodata: int | None = None
 
     @property
     def channels(self) -> int:
         """Channels of a decoded block."""
-        return self.shown if self.alpha is None else 4
+        return self.shown if self.alpha is None and self.nodata is None else 4
 
     @property
     def indices(self) -> list[int]:
@@ -73,9 +81,11 @@ class Bands:
 
     def of(self, samples: Array) -> Array:
         """`[h, w, S]` with exactly the samples of `indices`, as `[h, w, channels]`."""
-        if self.alpha is None:
+        colour = samples[..., : self.shown]
+        if self.alpha is None and self.nodata is None:
             return samples
-        return with_alpha(samples[..., : self.shown], samples[..., self.shown])
+        alpha = 255 - 255 * (colour == self.nodata).all(-1).astype(np.uint8)
+        return with_alpha(colour, alpha if self.alpha is None else alpha & samples[..., self.shown])
 
 
 def tiff_level(source: TiffSource, page: TiffPage, bands: Bands, index: int) -> StoredLevel:

@@ -92,20 +92,20 @@ class RegionMerge:
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
         from uhrqa.selection import require
+        from uhrqa.tokens import as_grid
 
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
         scene.require_tiles(views)
-        counts = [scene.token_count(view) for view in views]
-        allotted = allot(budget.tokens, counts, self.shares[: len(views)])
         anchor = scene.tokens(views[0])
         source = scene.relevance_source(self.relevance)
         rows = self.rows if self.rows != "auto" else "last" if source == "rfm" else "text"
         scores = scene.relevance(anchor, source=source, layer=self.layer, rows=rows)
-        importance = scores.reshape(scene.token_grid(views[0]))
+        importance = as_grid(scores, anchor)
+        seen = [anchor, *(scene.tokens(view) for view in views[1:])]
+        allotted = allot(budget.tokens, [len(tokens) for tokens in seen], self.shares[: len(views)])
         parts = []
-        for view, room in zip(views, allotted, strict=True):
-            tokens = anchor if view is views[0] else scene.tokens(view)
+        for tokens, room in zip(seen, allotted, strict=True):
             aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
             parts.append(self._compress(scene, tokens, aligned, room))
         return _joined(parts, views, self.order)

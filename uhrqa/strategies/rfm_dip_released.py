@@ -40,15 +40,15 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
     (ends, _) = last = released_grid(second, second.size, _cells(scene, second))
     least = scene.token_count(scene.pyramid.thumbnail) + ends
     require(least, budget, f"the thumbnail ({least - ends}) and {ends} row ends")
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
+    thumbnail = scene.tokens(scene.pyramid.thumbnail, masked=True)
     grid = released_grid(first, scene.size, _cells(scene, first))
-    coarse, _ = whole_grid(scene.tokens(first), first, grid, newline)
+    coarse, _ = whole_grid(scene.tokens(first, masked=True), first, grid, newline)
     scores = scene.grid_relevance(coarse, thumbnail, torch.zeros(len(coarse), dtype=torch.bool))
     key = _best(scores, int(ratio * len(coarse))) | coarse.is_separator
     tiles = released_tiles(key, grid, second)
     steps = [f"level 1: {len(coarse)} cells, {len(tiles)} tiles hit"]
 
-    fine, blank = whole_grid(scene.tokens(second, tiles), second, last, newline)
+    fine, blank = whole_grid(scene.tokens(second, tiles, masked=True), second, last, newline)
     scores = scene.grid_relevance(fine, thumbnail, blank).masked_fill(blank, -1)
     held = int((~blank).sum())
     count = min(int(ratio * held), budget.tokens - least)

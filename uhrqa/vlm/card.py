@@ -130,8 +130,9 @@ def _read_card(file: Path, name: str, weights: str | None = None) -> Card:
     """
     said = read_card_file(file, _keys())
     said["weights"] = weights or said["weights"]
-    if said.get("vision_tower"):
-        said["vision_tower"] = str(beside(file, said["vision_tower"]))
+    for key in ("vision_tower", "clip"):
+        if said.get(key):
+            said[key] = str(beside(file, said[key]))
     if not said["weights"].startswith(MARK):
         said["weights"] = str(beside(file, said["weights"]))
     keys = {**said, **_read_files(name, said)}

@@ -47,8 +47,10 @@ class Card:
         prompt: template with `{question}` and one image token, for tokenizers that bring none;
             empty where only the checkpoint's own will do.
         template: the tokenizer's chat template, where there is one, goes before `prompt`.
+        history: earlier turns of a conversation in a prompt; 0 where it learned from single ones.
         layout: release of an original LLaVA checkpoint, which gives other defaults.
         vision_tower: directory of a vision tower that the weights lack.
+        clip: directory of a whole CLIP or SigLIP, whose text tower `relevance=clip` reads.
         notice: one line the user should read whenever this model answers.
         licence: of the weights.
         paper: where the model is described.
@@ -78,8 +80,10 @@ class Card:
     placement: str | None = None
     prompt: str = "USER: <image>\n{question} ASSISTANT:"
     template: bool = True
+    history: int = 4
     layout: str | None = None
     vision_tower: str | None = None
+    clip: str | None = None
     notice: str | None = None
     licence: str = "see the checkpoint"
     paper: str = ""

@@ -15,6 +15,7 @@ from uhrqa.errors import BudgetError, CardError, ConfigError
 from uhrqa.registry import suggest
 
 SUFFIXES = (".yaml", ".yml")
+LEAST = {"min_side": 1, "rfm_layers": 0, "pool": 1, "tile_side": 1, "history": 0}
 
 
 def read_yaml(file: Path) -> Any:  # noqa: ANN401 - whatever a YAML file holds
@@ -95,7 +96,7 @@ def _check_values(file: Path, raw: dict[str, Any], hints: Mapping[str, Any]) -> 
         if key in raw and (not isinstance(raw[key], kind) or _is_odd_bool(raw[key], kind)):
             name = str(getattr(kind, "__name__", kind)).lower()
             raise CardError(f"{file}: {key}: {raw[key]!r} is no {name}")
-    for key, least in (("min_side", 1), ("rfm_layers", 0), ("pool", 1), ("tile_side", 1)):
+    for key, least in LEAST.items():
         if (raw.get(key) or least) < least:
             raise CardError(f"{file}: {key}: {raw[key]}: give {least} or more")
     for strategy, options in raw.get("options", {}).items():

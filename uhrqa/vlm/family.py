@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -37,10 +38,12 @@ from uhrqa.vlm.loading import (
     weights_of,
 )
 from uhrqa.vlm.multiscale import Multiscale
+from uhrqa.vlm.paired import Paired, load_paired
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
+from uhrqa.vlm.turns import Turns
 
 TILE_BATCH = 32
 
@@ -58,6 +61,7 @@ class Family(ABC):
         std: `[3, 1, 1]`, alike.
         placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
+        paired: towers for `relevance=clip`, where the card names some.
     """
 
     marks: ClassVar[tuple[str, str] | None] = None
@@ -69,6 +73,7 @@ class Family(ABC):
     std: Tensor
     placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
+    paired: Paired | None = None
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
@@ -160,6 +165,7 @@ class Family(ABC):
             std,
             tables.to(place) if tables else None,
             load_focus(card, path, source, decoder, wanted.rfm),
+            load_paired(Path(card.clip), place, model.dtype) if card.clip else None,
         )
         loaded.prompter.check()
         return loaded
@@ -197,9 +203,9 @@ class Family(ABC):
         side = self.card.dims.vision.side
         return torch.cat(parts).unflatten(1, (side, side))
 
-    def build_prompt(self, question: str) -> Prompt:
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
-        return self.prompter.build(question)
+        return self.prompter.build(question, history)
 
     @property
     def prompter(self) -> Prompter:
