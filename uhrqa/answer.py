@@ -72,6 +72,7 @@ class Answer:
         cost: FLOPs by stage.
         seconds: wall time by stage.
         bytes_read: encoded bytes taken from storage.
+        requests: to the server the image lies on; 0 for a file.
         peak_memory: most resident bytes of the process so far.
         device_memory: most bytes on the GPU during the question; None on a CPU.
         evidence: the kept tokens, in the order of the prompt, separators left out.
@@ -95,6 +96,7 @@ class Answer:
     cost: Cost
     seconds: Mapping[str, float]
     bytes_read: int
+    requests: int
     peak_memory: int
     device_memory: int | None
     evidence: tuple[Evidence, ...] = field(repr=False)
@@ -125,6 +127,7 @@ class Answer:
             "tflops": self.cost.to_dict(),
             "seconds": dict(self.seconds),
             "bytes_read": self.bytes_read,
+            "requests": self.requests,
             "peak_memory_bytes": self.peak_memory,
             "device_memory_bytes": self.device_memory,
             "evidence": [_entry_dict(entry) for entry in self.evidence],
@@ -201,6 +204,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         cost=cost_of(scene, selection, written.steps),
         seconds=seconds,
         bytes_read=scene.ledger.bytes_read,
+        requests=scene.ledger.requests,
         peak_memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated(loaded.device) if on_gpu else None,
         evidence=_evidence(scene, selection),

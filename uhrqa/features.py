@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
-from uhrqa.raster import IN_MEMORY, Raster
+from uhrqa.raster import IN_MEMORY, Raster, is_remote
 
 FEATURE_BYTES = 2 * 2**30
 
@@ -58,4 +58,4 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    return same_name and Path(one.path).exists()
+    return same_name and (is_remote(one.path) or Path(one.path).exists())

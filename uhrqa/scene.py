@@ -19,7 +19,7 @@ from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster
+from uhrqa.raster import Raster, expect, requests_made
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
@@ -189,13 +189,15 @@ class Scene:
         return level.size, level.tile, self._pool(level), tile
 
     def _read(self, level: Level, tiles: list[Tile]) -> Tensor:
-        before = self.raster.bytes_read
-        fill = self.model.fill
-        batch = np.empty((len(tiles), level.tile, level.tile, 3), np.uint8)
+        before, asked = self.raster.bytes_read, requests_made(self.raster)
+        fill, out = self.model.fill, Size(level.tile, level.tile)
+        batch = np.empty((len(tiles), *out, 3), np.uint8)
+        expect(self.raster, [(level.box(tile), out) for tile in tiles])
         for row, tile in zip(batch, tiles, strict=True):
-            pixels = self.raster.read(level.box(tile), Size(level.tile, level.tile))
+            pixels = self.raster.read(level.box(tile), out)
             row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
         self.ledger.bytes_read += self.raster.bytes_read - before
+        self.ledger.requests += requests_made(self.raster) - asked
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
     def _lay_out(

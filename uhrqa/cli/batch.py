@@ -126,7 +126,7 @@ class _Images:
         self.model: VisionLanguageModel | None = None
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
+    def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
         """One image, its encoded tiles shared by its questions."""
         from uhrqa.answer import ask
         from uhrqa.features import FeatureCache

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import Meter, StoredLevel, Window
+from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
 
@@ -90,11 +90,17 @@ class LevelRaster:
         self._made: list[_Scaled] = []
         self._making = threading.Lock()
         self._closed = False
+        self._far = any(isinstance(level, BlockLevel) and level.is_far for level in levels)
 
     @property
     def bytes_read(self) -> int:
         """Encoded bytes taken from storage so far."""
         return self._meter.total
+
+    @property
+    def requests(self) -> int:
+        """See `uhrqa.raster.requests_made`."""
+        return self._meter.requests
 
     @property
     def overview_advice(self) -> str | None:
@@ -108,23 +114,40 @@ class LevelRaster:
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
-        if self._closed:
-            raise ValueError(f"{self.path}: read after it was closed")
-        if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
-            raise ValueError(f"cannot read {box} as {out}: both must have an area")
+        level, rows, cols = self._located(box, out)
         array = np.zeros((*out, 3), np.uint8)
         mask = np.zeros(out, np.bool_)
-        source = self._serving(box, out)
-        h, w = source.level.size
-        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
-        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
         if rows.count and cols.count:
-            samples = _sampled(source.level, rows, cols)
+            samples = _sampled(level, rows, cols)
             shown = samples[..., 3] >= 128 if samples.shape[2] == 4 else np.True_
             place = slice(*rows.out), slice(*cols.out)
             mask[place] = shown
             array[place] = samples[..., :3] * mask[place][:, :, None]
         return Pixels(array, mask, box)
+
+    def expect(self, reads: Sequence[tuple[Box, Size]]) -> None:
+        """See `uhrqa.raster.expect`."""
+        if not self._far:
+            return
+        windows: dict[BlockLevel, list[Window]] = {}
+        for box, out in reads:
+            level, rows, cols = self._located(box, out)
+            if rows.count and cols.count and isinstance(level, BlockLevel):
+                windows.setdefault(level, []).append(Window(*rows.inside, *cols.inside))
+        for level, wanted in windows.items():
+            level.expect(wanted)
+
+    def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
+        """The level that serves a read, and what of its rows and columns."""
+        if self._closed:
+            raise ValueError(f"{self.path}: read after it was closed")
+        if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
+            raise ValueError(f"cannot read {box} as {out}: both must have an area")
+        source = self._serving(box, out)
+        h, w = source.level.size
+        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
+        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
+        return source.level, rows, cols
 
     def close(self) -> None:
         """Release the file; again does nothing."""
