@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
 from uhrqa.errors import RasterError
@@ -111,7 +111,7 @@ class RemoteFile:
         self._url = url
         self._store = open_store(url)
         self._first: tuple[object, ...] | None = None
-        self._held: dict[Range, bytes] = {}
+        self._held: dict[Range, tuple[Future[bytes], int]] = {}  # of which it is, and from where
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="uhrqa-remote")
         self.length = HEAD_BYTES  # until the first answer says it
@@ -121,7 +121,11 @@ class RemoteFile:
         """See `ByteFile.read`."""
         with self._lock:
             held = self._held.pop((offset, count), None)
-        data = self._get((offset, count)) if held is None else held
+        if held is None:
+            data = self._get((offset, count))
+        else:
+            answer, start = held
+            data = answer.result()[start : start + count]
         if len(data) < count:
             raise RasterError(
                 f"{self.path}: ends at byte {offset + len(data)}, {offset + count} needed; "
@@ -130,26 +134,20 @@ class RemoteFile:
         return data
 
     def expect(self, ranges: Sequence[Range]) -> None:
-        """Fetch ranges in as few requests as serve, at once; they are held until they are read."""
+        """Ask for ranges in as few requests as serve, all at once; waits for none of them."""
         with self._lock:
-            if sum(map(len, self._held.values())) > HELD_BYTES:
+            total = sum(count for _, count in self._held)
+            if total > HELD_BYTES:  # nobody came for them
                 self._held.clear()
+                total = 0
             wanted = [entry for entry in ranges if entry[1] and entry not in self._held]
-        asked: list[tuple[Range, list[Range]]] = []
-        total = 0
-        for entry in merged(wanted):
-            total += entry[0][1]
-            if asked and total > HELD_BYTES:  # the rest will be fetched when it is read
-                break
-            asked.append(entry)
-        answers = self._pool.map(self._get, [request for request, _ in asked])
-        for ((start, _), inside), data in zip(asked, answers, strict=True):
-            parts = {
-                (offset, count): data[offset - start : offset - start + count]
-                for offset, count in inside
-            }
-            with self._lock:
-                self._held.update(parts)
+            for request, inside in merged(wanted):
+                total += request[1]
+                if self._held and total > HELD_BYTES:  # the rest is asked for when it is read
+                    break
+                answer = self._pool.submit(self._get, request)
+                for offset, count in inside:
+                    self._held[offset, count] = answer, offset - request[0]
 
     def stream(self) -> IO[bytes]:
         """The file as a stream for reading headers."""
