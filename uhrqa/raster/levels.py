@@ -20,6 +20,7 @@ from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
 from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
 
@@ -67,6 +68,7 @@ class LevelRaster:
         meter: counts the bytes that `levels` read.
         close: releases the file.
         remedy: how to add overviews to such a file; None when no warning is due.
+        ground: where the image lies on the Earth, or why that is not known.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class LevelRaster:
         meter: Meter | None = None,
         close: Callable[[], None] | None = None,
         remedy: str | None = None,
+        ground: Ground | NoGround | None = None,
     ) -> None:
         self.path = path
+        self.ground = ground or NoGround()
         self.size = levels[0].size
         self.levels = tuple(level.size for level in levels)
         self._meter = meter or Meter()

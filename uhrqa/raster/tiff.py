@@ -5,7 +5,7 @@ pixel is decoded. Covered: 8-bit grey and RGB, with or without alpha and further
 strips; every compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first
 image that is a thumbnail of a later one. Of several full images one is read, with a warning.
 Not covered, and refused: palettes, other depths, CMYK and other colour models. Ignored:
-orientation, nodata values, mask images, georeferencing.
+orientation, nodata values, mask images.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
 from uhrqa.raster.files import LocalFile
+from uhrqa.raster.georeference import tiff_ground
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.tiff_level import JPEG, Bands, TiffSource, tiff_level
@@ -76,7 +78,20 @@ def open_tiff(place: str | RemoteFile) -> LevelRaster:
         close()
         raise
     remedy = OVERVIEWS.format(path=path)
-    return LevelRaster(path, levels, meter=file.meter, close=close, remedy=remedy)
+    return LevelRaster(
+        path, levels, meter=file.meter, close=close, remedy=remedy, ground=_ground(tif)
+    )
+
+
+def _ground(tif: TiffFile) -> Ground | NoGround:
+    """Where the image lies: any of its pages may say so, overviews do not."""
+    for page in _pages(tif):
+        try:
+            if tags := page.geotiff_tags:
+                return tiff_ground(tags)
+        except Exception as error:  # noqa: BLE001 - damaged keys need not keep from the pixels
+            return NoGround(f"its GeoTIFF keys cannot be read ({type(error).__name__})")
+    return NoGround()
 
 
 def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:

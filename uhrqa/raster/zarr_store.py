@@ -20,6 +20,8 @@ from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, first_bands, is_remote
 from uhrqa.raster.blocks import BlockCache, Meter
+from uhrqa.raster.georeference import zarr_ground
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.stores import shown
@@ -63,7 +65,29 @@ def open_zarr(path: str) -> LevelRaster:
         ZarrChunks(path, array, layout, meter, remote).level(cache, index)
         for index, (array, layout) in enumerate(levels)
     ]
-    return LevelRaster(path, stored, meter=meter, close=cache.clear, remedy=OVERVIEWS)
+    return LevelRaster(
+        path,
+        stored,
+        meter=meter,
+        close=cache.clear,
+        remedy=OVERVIEWS,
+        ground=_ground(node, levels[0][0]),
+    )
+
+
+def _ground(node: Any, array: Any) -> Ground | NoGround:  # noqa: ANN401
+    """Where the finest level lies, by its attributes, its group's, or a variable they name."""
+    try:
+        inside, around, mapping = dict(array.attrs), dict(node.attrs), {}
+        scales = around.get("multiscales")
+        layout = scales.get("layout", ()) if isinstance(scales, dict) else ()
+        level = next((entry for entry in layout if entry.get("asset") == array.basename), {})
+        name = inside.get("grid_mapping")
+        if isinstance(name, str) and isinstance(node, zarr.Group):
+            mapping = dict(node[name].attrs)
+        return zarr_ground([inside, level, around], mapping)
+    except Exception as error:  # noqa: BLE001 - damaged attributes need not keep from the pixels
+        return NoGround(f"its attributes cannot be read ({type(error).__name__})")
 
 
 def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
