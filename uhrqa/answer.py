@@ -21,7 +21,15 @@ from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import RelevancePass
-from uhrqa.raster import Array, Raster, open_raster
+from uhrqa.raster import Array, Raster, open_raster, whole_of
+from uhrqa.raster.ground import (
+    Ground,
+    NoGround,
+    describe_ground,
+    ground_of,
+    gsd_sentence,
+    usable,
+)
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -78,6 +86,8 @@ class Answer:
         evidence: the kept tokens, in the order of the prompt, separators left out.
         steps: the strategy's decisions, a line each.
         notes: what the user should know, such as a lowered budget.
+        region: the part of the image that was asked about, as the user wrote it; None for all.
+        ground: where the image says it lies on the Earth.
     """
 
     text: str
@@ -102,6 +112,15 @@ class Answer:
     evidence: tuple[Evidence, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    region: str | None = None
+    ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
+
+    def lonlat(self) -> list[list[list[float]]] | None:
+        """Evidence as closed rings of longitude and latitude; None where the image has no place."""
+        ground = usable(self.ground, self.size)
+        if isinstance(ground, NoGround):
+            return None
+        return ground.rings([entry.box for entry in self.evidence])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
@@ -115,7 +134,13 @@ class Answer:
             "schema": SCHEMA,
             "answer": self.text,
             "question": self.question,
-            "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
+            "image": {
+                "path": self.image,
+                "width": self.size.w,
+                "height": self.size.h,
+                **({} if self.region is None else {"region": self.region}),
+                **describe_ground(self.ground, self.size),
+            },
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},
             "relevance": [_pass_dict(entry) for entry in self.relevance],
@@ -130,11 +155,17 @@ class Answer:
             "requests": self.requests,
             "peak_memory_bytes": self.peak_memory,
             "device_memory_bytes": self.device_memory,
-            "evidence": [_entry_dict(entry) for entry in self.evidence],
+            "evidence": self._evidence_dicts(),
             "steps": list(self.steps),
             "notes": list(self.notes),
             "versions": package_versions(),
         }
+
+    def _evidence_dicts(self) -> list[dict[str, Any]]:
+        rows, rings = [_entry_dict(entry) for entry in self.evidence], self.lonlat()
+        for row, ring in zip(rows, rings or (), strict=rings is not None):
+            row["lonlat"] = ring
+        return rows
 
 
 def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
@@ -149,6 +180,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 0,
     features: FeatureCache | None = None,
+    gsd_in_prompt: bool = False,
 ) -> Answer:
     """Answer a question about an image within a hard budget of visual tokens.
 
@@ -164,6 +196,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         max_new_tokens: longest answer.
         seed: of every random choice.
         features: encoded tiles shared between questions about the same image.
+        gsd_in_prompt: tell the model, before the question, how many metres a pixel is.
 
     Raises:
         RasterError: the image cannot be opened or read.
@@ -181,7 +214,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         on_gpu = loaded.device.type == "cuda"
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(loaded.device)
-        scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
+        prompt = f"{gsd_sentence(source)} {question}" if gsd_in_prompt else question
+        scene = Scene(source, loaded, prompt, features=features, max_tiles=cap.tiles, seed=seed)
         selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
         written = loaded.generate(sequence, max_new_tokens)
@@ -191,7 +225,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         text=written.text,
         question=question,
         image=str(source.path),
-        size=source.size,
+        size=whole_of(source).size,
         model=loaded.card.name,
         strategy=name,
         options=asdict(chosen) if is_dataclass(chosen) else {},
@@ -210,6 +244,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=notes,
+        region=getattr(source, "region", None),
+        ground=ground_of(whole_of(source)),
     )
 
 

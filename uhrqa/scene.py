@@ -19,7 +19,7 @@ from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster, expect, requests_made
+from uhrqa.raster import Raster, expect, in_source, requests_made
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
@@ -290,8 +290,8 @@ class Scene:
         return self._reader.read_grid(tokens, context, blank)
 
     def shown(self, box: Tensor) -> Box:
-        """A token's box, cut at the image's edges."""
-        return Box(*box.tolist()).intersect(Box.whole(self.size))
+        """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""
+        return in_source(self.raster, Box(*box.tolist()).intersect(Box.whole(self.size)))
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

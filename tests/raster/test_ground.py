@@ -33,11 +33,11 @@ def geotiff(path: Path, code: int, *, model: int = 1, point: bool = False, **pla
     return path
 
 
-NORTH_UP = {"scale": (2, 2, 0), "tie": (0, 0, 0, 500_000, 5_500_000, 0)}
+NORTH_UP: Any = {"scale": (2, 2, 0), "tie": (0, 0, 0, 500_000, 5_500_000, 0)}
 
 
 def test_a_geographic_image_is_where_its_tie_point_says(tmp_path: Path) -> None:
-    place = {"scale": (0.01, 0.02, 0), "tie": (10, 20, 0, 30.0, 50.0, 0)}
+    place: Any = {"scale": (0.01, 0.02, 0), "tie": (10, 20, 0, 30.0, 50.0, 0)}
     with open_raster(geotiff(tmp_path / "a.tif", 4326, model=2, **place)) as raster:
         ground = require_ground(raster)
     assert ground.name == "EPSG:4326"
@@ -46,7 +46,7 @@ def test_a_geographic_image_is_where_its_tie_point_says(tmp_path: Path) -> None:
 
 
 def test_a_pixel_that_is_a_point_lies_half_a_pixel_further(tmp_path: Path) -> None:
-    place = {"scale": (0.01, 0.02, 0), "tie": (0, 0, 0, 30.0, 50.0, 0)}
+    place: Any = {"scale": (0.01, 0.02, 0), "tie": (0, 0, 0, 30.0, 50.0, 0)}
     with open_raster(geotiff(tmp_path / "a.tif", 4326, model=2, point=True, **place)) as raster:
         lonlat = require_ground(raster).to_lonlat(np.array([(0, 0), (0.5, 0.5)]))
     assert np.allclose(lonlat, [(29.995, 50.01), (30, 50)])
@@ -146,7 +146,7 @@ def test_a_cf_grid_mapping_is_read(tmp_path: Path) -> None:
     from pyproj import CRS
 
     path = zarr_image(tmp_path / "a.zarr", {}, {"grid_mapping": "spatial_ref"})
-    mapping = {"crs_wkt": CRS(UTM).to_wkt(), "GeoTransform": "500000 2 0 5500000 0 -2"}
+    mapping: Any = {"crs_wkt": CRS(UTM).to_wkt(), "GeoTransform": "500000 2 0 5500000 0 -2"}
     zarr.open_group(path).create_array("spatial_ref", shape=(), dtype="int64", attributes=mapping)
     with open_raster(path) as raster:
         ground = require_ground(raster)

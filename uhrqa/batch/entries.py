@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.errors import QuestionError
-from uhrqa.raster import is_remote
 from uhrqa.registry import suggest
 
 Id = str | int
@@ -49,6 +48,8 @@ class Entry:
     @property
     def place(self) -> Place:
         """What to open."""
+        from uhrqa.raster import is_remote
+
         return self.image if is_remote(self.image) else self.path
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from uhrqa.budget import parse_tokens
+from uhrqa.cli import placing
 from uhrqa.cli.complete import among, complete_model, complete_option, complete_strategy
 from uhrqa.cli.console import prepare_messages
 from uhrqa.config import (
@@ -31,7 +32,7 @@ from uhrqa.config import (
     load_settings,
 )
 
-IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
+IMAGE_HELP = "TIFF, Zarr, PNG or JPEG; path, https://, s3://, gs://, az://."
 DEVICES = ("auto", "cpu", "cuda")
 
 Model = Annotated[
@@ -162,6 +163,7 @@ Verbose = Annotated[
 MESSAGES = ("quiet", "verbose")
 PRINTING = ("format", "as_json", *MESSAGES)
 LOADING = ("model", "device", "dtype", "attention", "device_map", "quantize", "allow_pickle")
+PLACING = placing.PLACING
 ANSWERING = (
     "model",
     "strategy",
@@ -192,6 +194,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "as_json": (Json, False),
     "quiet": (Quiet, False),
     "verbose": (Verbose, 0),
+    **placing.SHARED,
 }
 
 
@@ -204,6 +207,7 @@ class Given:
         options: the strategy's own, as given.
         rfm: file of a Region Focus Module, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
+        placing: which part of an image, and what is told of its place.
     """
 
     settings: Settings
@@ -212,6 +216,7 @@ class Given:
     quiet: bool = False
     verbose: int = 0
     allow_pickle: bool = False
+    placing: placing.Placing = field(default_factory=placing.Placing)
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -247,9 +252,10 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     rfm = words.pop("rfm", None)
     pickle = words.pop("allow_pickle", False)
+    place = placing.take_placing(words)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
-    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle)
+    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle, place)
 
 
 def resolve(

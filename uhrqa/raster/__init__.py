@@ -118,16 +118,44 @@ class Raster(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_raster(source: str | Path | NDArray[np.uint8]) -> Raster:
+def open_raster(source: str | Path | NDArray[np.uint8], *, roi: str | None = None) -> Raster:
     """Open an image; works as a context manager.
 
     Args:
         source: path or address (`https://`, `s3://`, `gs://`, `az://`) of a TIFF, Zarr, PNG or JPEG
             image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        roi: the region that is seen, as `uhrqa.raster.roi` reads it; all by default.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
+        ConfigError: the region is written wrongly, or lies outside the image.
     """
+    raster = _open_whole(source)
+    if roi is None:
+        return raster
+    from uhrqa.raster.clip import clip
+
+    try:
+        return clip(raster, roi)
+    except BaseException:
+        raster.close()
+        raise
+
+
+def in_source(raster: Raster, box: Box) -> Box:
+    """A box of a raster as one of the image it is a window of; of all others as it is."""
+    move = getattr(raster, "in_source", None)
+    moved: Box = box if move is None else move(box)
+    return moved
+
+
+def whole_of(raster: Raster) -> Raster:
+    """The image that a raster is a window of, or the raster itself."""
+    whole: Raster = getattr(raster, "whole", raster)
+    return whole
+
+
+def _open_whole(source: str | Path | NDArray[np.uint8]) -> Raster:
     if isinstance(source, np.ndarray):
         return _opened("array", source)
     if not isinstance(source, str | Path):

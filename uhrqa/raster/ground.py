@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,11 @@ class Ground:
         _, b, _, d, _, _ = self.affine
         return bool(b or d)
 
+    def moved(self, x: float, y: float) -> Ground:
+        """That of a window whose first pixel is pixel (x, y)."""
+        a, b, c, d, e, f = self.affine
+        return Ground(self.crs, (a, b, c + a * x + b * y, d, e, f + d * x + e * y))
+
     def to_lonlat(self, pixels: Points) -> Points:
         """`[N, 2]` x, y in pixels as longitude and latitude; infinite where there is none."""
         a, b, c, d, e, f = self.affine
@@ -71,7 +76,8 @@ class Ground:
     def to_pixels(self, lonlat: Points) -> Points:
         """`[N, 2]` longitude and latitude as pixels; infinite where there is none."""
         a, b, c, d, e, f = self.affine
-        x, y = _transformer(self.crs).transform(*lonlat.T, direction="INVERSE")
+        lon, lat = lonlat.T
+        x, y = _transformer(self.crs).transform(lon, lat, direction="INVERSE")
         x, y = x - c, y - f
         det = a * e - b * d
         with np.errstate(invalid="ignore"):
@@ -144,6 +150,30 @@ def require_ground(raster: Raster, what: str = "its place on the ground") -> Gro
     if isinstance(ground, NoGround):
         raise RasterError(f"{raster.path}: {what} is not known: {ground.reason}")
     return ground
+
+
+def describe_ground(ground: Ground | NoGround, size: Size) -> dict[str, Any]:
+    """Reference system, metres a pixel and outline, or why there are none; JSON-ready."""
+    known = usable(ground, size)
+    if isinstance(known, NoGround):
+        return {"no_ground": known.reason}
+    across, down = known.sample_distance(size)
+    return {
+        "crs": known.name,
+        "metres_per_pixel": [round(across, 4), round(down, 4)],
+        "lonlat": known.rings([Box.whole(size)])[0],
+    }
+
+
+def gsd_sentence(raster: Raster) -> str:
+    """How many metres a pixel is, as a model is told.
+
+    Raises:
+        RasterError: that is not known.
+    """
+    ground = require_ground(raster, "its ground sample distance")
+    across, down = ground.sample_distance(raster.size)
+    return f"The image has a ground sample distance of {(across + down) / 2:.2g} m per pixel."
 
 
 def checked(crs: str, affine: Sequence[float]) -> Ground | NoGround:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -44,6 +44,31 @@ class ArrayLevel:
     def window(self, window: Window) -> Array:
         """A view of the window."""
         return self._array[window.y0 : window.y1, window.x0 : window.x1]
+
+
+class CroppedLevel:
+    """A window of another level."""
+
+    def __init__(self, level: StoredLevel, window: Window) -> None:
+        self.size = window.size
+        self.channels = level.channels
+        self.band = level.band
+        self.is_far = bool(getattr(level, "is_far", False))
+        self._level = level
+        self._window = window
+
+    def window(self, window: Window) -> Array:
+        """The pixels of a window of this one."""
+        return self._level.window(self._moved(window))
+
+    def expect(self, windows: Iterable[Window]) -> None:
+        """See `BlockLevel.expect`."""
+        if isinstance(self._level, BlockLevel):
+            self._level.expect([self._moved(window) for window in windows])
+
+    def _moved(self, window: Window) -> Window:
+        y, x = self._window.y0, self._window.x0
+        return Window(window.y0 + y, window.y1 + y, window.x0 + x, window.x1 + x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +119,7 @@ class LevelRaster:
         self._made: list[_Scaled] = []
         self._making = threading.Lock()
         self._closed = False
-        self._far = any(isinstance(level, BlockLevel) and level.is_far for level in levels)
+        self._far = any(getattr(level, "is_far", False) for level in levels)
 
     @property
     def bytes_read(self) -> int:
@@ -133,10 +158,10 @@ class LevelRaster:
         """See `uhrqa.raster.expect`."""
         if not self._far:
             return
-        windows: dict[BlockLevel, list[Window]] = {}
+        windows: dict[BlockLevel | CroppedLevel, list[Window]] = {}
         for box, out in reads:
             level, rows, cols = self._located(box, out)
-            if rows.count and cols.count and isinstance(level, BlockLevel):
+            if rows.count and cols.count and isinstance(level, BlockLevel | CroppedLevel):
                 windows.setdefault(level, []).append(Window(*rows.inside, *cols.inside))
         for level, wanted in windows.items():
             level.expect(wanted)
@@ -152,6 +177,11 @@ class LevelRaster:
         rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
         cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
         return source.level, rows, cols
+
+    def cropped(self, window: Window) -> LevelRaster:
+        """A window of the finest level as an image of its own; closing it closes nothing."""
+        level = CroppedLevel(self._stored[0].level, window)
+        return LevelRaster(self.path, [level], meter=self._meter, remedy=self._remedy)
 
     def close(self) -> None:
         """Release the file; again does nothing."""

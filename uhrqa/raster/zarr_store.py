@@ -81,7 +81,9 @@ def _ground(node: Any, array: Any) -> Ground | NoGround:  # noqa: ANN401
         inside, around, mapping = dict(array.attrs), dict(node.attrs), {}
         scales = around.get("multiscales")
         layout = scales.get("layout", ()) if isinstance(scales, dict) else ()
-        level = next((entry for entry in layout if entry.get("asset") == array.basename), {})
+        level: dict[str, Any] = next(
+            (entry for entry in layout if entry.get("asset") == array.basename), {}
+        )
         name = inside.get("grid_mapping")
         if isinstance(name, str) and isinstance(node, zarr.Group):
             mapping = dict(node[name].attrs)
