@@ -11,6 +11,7 @@ from uhrqa.cost import Cost
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import RelevancePass
 from uhrqa.machine import package_versions
+from uhrqa.raster.ground import Ground, NoGround, describe_ground, usable
 from uhrqa.tally import Counts
 
 SCHEMA = "uhrqa.answer/1"
@@ -55,6 +56,7 @@ class Answer:
         cost: FLOPs by stage.
         seconds: wall time by stage.
         bytes_read: encoded bytes taken from storage.
+        requests: to the server the image lies on; 0 for a file.
         peak_memory: most resident bytes of the process so far.
         device_memory: most bytes on the GPU during the question; None on a CPU.
         evidence: the kept tokens, in the order of the prompt, separators left out.
@@ -62,6 +64,8 @@ class Answer:
         notes: what the user should know, such as a lowered budget.
         attempts: with an `auto` budget, each that was tried, in order; cost, seconds and bytes
             are those of all of them, counts and evidence those of the last.
+        region: the part of the image that was asked about, as the user wrote it; None for all.
+        ground: where the image says it lies on the Earth.
     """
 
     text: str
@@ -81,12 +85,22 @@ class Answer:
     cost: Cost
     seconds: Mapping[str, float]
     bytes_read: int
+    requests: int
     peak_memory: int
     device_memory: int | None
     evidence: tuple[Evidence, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    region: str | None = None
+    ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
+
+    def lonlat(self) -> list[list[list[float]]] | None:
+        """Evidence as closed rings of longitude and latitude; None where the image has no place."""
+        ground = usable(self.ground, self.size)
+        if isinstance(ground, NoGround):
+            return None
+        return ground.rings([entry.box for entry in self.evidence])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
@@ -101,7 +115,13 @@ class Answer:
             "answer": self.text,
             "question": self.question,
             "history": self.history,
-            "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
+            "image": {
+                "path": self.image,
+                "width": self.size.w,
+                "height": self.size.h,
+                **({} if self.region is None else {"region": self.region}),
+                **describe_ground(self.ground, self.size),
+            },
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},
             "relevance": [_pass_dict(entry) for entry in self.relevance],
@@ -113,14 +133,21 @@ class Answer:
             "tflops": self.cost.to_dict(),
             "seconds": dict(self.seconds),
             "bytes_read": self.bytes_read,
+            "requests": self.requests,
             "peak_memory_bytes": self.peak_memory,
             "device_memory_bytes": self.device_memory,
-            "evidence": [_entry_dict(entry) for entry in self.evidence],
+            "evidence": self._evidence_dicts(),
             "steps": list(self.steps),
             "notes": list(self.notes),
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "versions": package_versions(),
         }
+
+    def _evidence_dicts(self) -> list[dict[str, Any]]:
+        rows, rings = [_entry_dict(entry) for entry in self.evidence], self.lonlat()
+        for row, ring in zip(rows, rings or (), strict=rings is not None):
+            row["lonlat"] = ring
+        return rows
 
 
 def _entry_dict(entry: Evidence) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.machine import peak_memory
-from uhrqa.raster import Array, Raster, open_raster
+from uhrqa.raster import Array, Raster, open_raster, whole_of
+from uhrqa.raster.ground import ground_of, gsd_sentence
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -44,6 +45,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     seed: int = 0,
     features: FeatureCache | None = None,
     history: Turns = (),
+    gsd_in_prompt: bool = False,
 ) -> Answer:
     """Answer a question about an image within a hard budget of visual tokens.
 
@@ -61,6 +63,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         seed: of every random choice.
         features: encoded tiles shared between questions about the same image.
         history: questions asked before, with their answers; they stand in the prompt.
+        gsd_in_prompt: tell the model, before the question, how many metres a pixel is.
 
     Raises:
         RasterError: the image cannot be opened or read.
@@ -78,10 +81,11 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         if loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(loaded.device)
+        prompt = f"{gsd_sentence(source)} {question}" if gsd_in_prompt else question
         scene = Scene(
             source,
             loaded,
-            question,
+            prompt,
             features=features,
             max_tiles=cap.tiles,
             seed=seed,
@@ -118,7 +122,7 @@ def _account(
     return Answer(
         text=written.text,
         image=str(scene.raster.path),
-        size=scene.size,
+        size=whole_of(scene.raster).size,
         model=model.card.name,
         options=asdict(chosen) if is_dataclass(chosen) else {},
         relevance=tuple(ledger.passes),
@@ -130,11 +134,14 @@ def _account(
         cost=sum(before, cost_of(scene, selection, steps)),
         seconds=seconds,
         bytes_read=ledger.bytes_read,
+        requests=ledger.requests,
         peak_memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated(model.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=tries[-1].notes,
+        region=getattr(scene.raster, "region", None),
+        ground=ground_of(whole_of(scene.raster)),
         **asked,
     )
 

@@ -18,7 +18,7 @@ from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Raster, has_mask
+from uhrqa.raster import Raster, expect, has_mask, requests_made
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import VisionLanguageModel
 from uhrqa.vlm.paired import Paired
@@ -179,15 +179,17 @@ class TileEncoder:
 
     def read(self, level: Level, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
         """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one."""
-        before = self.raster.bytes_read
-        fill = self.model.fill
-        batch = np.empty((len(tiles), level.tile, level.tile, 3), np.uint8)
+        before, asked = self.raster.bytes_read, requests_made(self.raster)
+        fill, out = self.model.fill, Size(level.tile, level.tile)
+        batch = np.empty((len(tiles), *out, 3), np.uint8)
+        expect(self.raster, [(level.box(tile), out) for tile in tiles])
         mask = np.empty(batch.shape[:3], np.bool_)
         for row, shown, tile in zip(batch, mask, tiles, strict=True):
-            pixels = self.raster.read(level.box(tile), Size(level.tile, level.tile))
+            pixels = self.raster.read(level.box(tile), out)
             row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
             shown[:] = pixels.mask
         self.ledger.bytes_read += self.raster.bytes_read - before
+        self.ledger.requests += requests_made(self.raster) - asked
         return torch.from_numpy(batch).permute(0, 3, 1, 2), torch.from_numpy(mask)
 
     def lay_out(self, level: Level, encoded: dict[Tile, EncodedTile], masked: bool) -> VisualTokens:

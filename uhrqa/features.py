@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
-from uhrqa.raster import IN_MEMORY, Raster
+from uhrqa.raster import IN_MEMORY, Raster, is_remote
 
 FEATURE_BYTES = 2 * 2**30
 PAIRED = 0  # in the place of a key's pooling: features of paired towers
@@ -78,4 +78,6 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    return same_name and Path(one.path).exists()
+    if getattr(one, "region", None) != getattr(other, "region", None):
+        return False
+    return same_name and (is_remote(one.path) or Path(one.path).exists())

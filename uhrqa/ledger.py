@@ -45,6 +45,8 @@ class Ledger:
         seen: visual tokens asked for, by level.
         passes: readings of attention.
         seconds: wall time by stage.
+        bytes_read: encoded bytes taken from storage.
+        requests: to a server, repeated ones counted once.
     """
 
     encoded: Counter[Level] = field(default_factory=Counter)
@@ -54,6 +56,7 @@ class Ledger:
     passes: list[RelevancePass] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0
+    requests: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -20,7 +20,7 @@ from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster, has_mask
+from uhrqa.raster import Raster, has_mask, in_source
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
@@ -256,8 +256,8 @@ class Scene:
         return self._reader.read_grid(tokens, context, blank)
 
     def shown(self, box: Tensor) -> Box:
-        """A token's box, cut at the image's edges."""
-        return Box(*box.tolist()).intersect(Box.whole(self.size))
+        """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""
+        return in_source(self.raster, Box(*box.tolist()).intersect(Box.whole(self.size)))
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

@@ -30,7 +30,6 @@ from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
-from uhrqa.config import Settings
 from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -89,8 +88,8 @@ def batch(
     output = _read_output(outputs)
     choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
-    images = _Images(settings, choice, evidence)
+    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing))
+    images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
@@ -119,14 +118,15 @@ class _Stdout:
 class _Images:
     """Opens images for a batch, once it has the model."""
 
-    def __init__(self, settings: Settings, choice: Choice, evidence: bool) -> None:
-        self.settings = settings
+    def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
+        self.settings = given.settings
+        self.placing = given.placing
         self.choice = choice
         self.evidence = evidence
         self.model: VisionLanguageModel | None = None
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
+    def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
         """One image, its encoded tiles shared by its questions."""
         from uhrqa.answer import ask
         from uhrqa.features import FeatureCache
@@ -136,7 +136,7 @@ class _Images:
         if model is None:
             raise RuntimeError("no model yet")
         features = FeatureCache()
-        with memory_told(), open_raster(path) as raster:
+        with memory_told(), open_raster(path, roi=self.placing.roi) as raster:
 
             @memory_told()
             def answer(question: str) -> Record:
@@ -145,6 +145,7 @@ class _Images:
                     question,
                     model=model,
                     features=features,
+                    gsd_in_prompt=self.placing.gsd_in_prompt,
                     **choice.arguments(settings),
                 )
                 record = found.to_dict()

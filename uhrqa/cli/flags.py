@@ -10,7 +10,7 @@ import typer
 from uhrqa.cli.complete import among, complete_model, complete_option, complete_strategy
 from uhrqa.config import ATTENTION, DEVICE_MAPS, DTYPES, FORMATS, MAX_NEW_TOKENS, QUANTISED
 
-IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
+IMAGE_HELP = "TIFF, Zarr, PNG or JPEG; path, https://, s3://, gs://, az://."
 DEVICES = ("auto", "cpu", "cuda")
 
 Model = Annotated[

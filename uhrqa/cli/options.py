@@ -18,6 +18,7 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
+from uhrqa.cli import flags, placing
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -25,7 +26,6 @@ from uhrqa.cli.flags import (
     LOADING,
     MESSAGES,
     PRINTING,
-    SHARED,
     Format,
     Json,
     Quiet,
@@ -39,6 +39,7 @@ __all__ = [
     "IMAGE_HELP",
     "LOADING",
     "MESSAGES",
+    "PLACING",
     "PRINTING",
     "Format",
     "Given",
@@ -54,6 +55,9 @@ __all__ = [
     "split_words",
 ]
 
+PLACING = placing.PLACING
+SHARED = {**flags.SHARED, **placing.SHARED}
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
@@ -65,6 +69,7 @@ class Given:
         rfm: file of a Region Focus Module, instead of the card's.
         clip: directory of a whole CLIP or SigLIP, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
+        placing: which part of an image, and what is told of its place.
     """
 
     settings: Settings
@@ -74,6 +79,7 @@ class Given:
     quiet: bool = False
     verbose: int = 0
     allow_pickle: bool = False
+    placing: placing.Placing = field(default_factory=placing.Placing)
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -109,6 +115,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
+    place = placing.take_placing(words)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -117,6 +124,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         quiet=quiet,
         verbose=verbose,
         allow_pickle=pickle,
+        placing=place,
         **files,
     )
 

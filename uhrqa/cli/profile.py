@@ -25,7 +25,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.PRINTING)
 def profile(
     image: Annotated[str | None, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)] = None,
     question: Annotated[
@@ -49,6 +49,8 @@ def profile(
     """
     if size is not None and image is not None:
         raise typer.BadParameter("give an image or --size, not both")
+    if size is not None and given.placing.roi is not None:
+        raise typer.BadParameter("--roi is of an image; give --size the size of the region")
     if image is not None and question is None:
         raise typer.BadParameter("give a question behind the image")
     choices = _choices(strategy, budget, given)
@@ -127,14 +129,16 @@ def _plan(size: Size, choices: list[Choice], settings: Settings) -> Table:
 def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> Table:
     from uhrqa.raster import open_raster
 
-    open_raster(image).close()  # a bad image is told before the model is loaded
-    settings = given.settings
+    settings, placing = given.settings, given.placing
+    open_raster(image, roi=placing.roi).close()  # a bad image is told before the model is loaded
     vlm = load(given)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
         reset_peak_memory()
-        with open_raster(image) as raster:  # anew: no row profits from what another has read
+        with open_raster(
+            image, roi=placing.roi
+        ) as raster:  # anew: no row profits from what another has read
             answer = ask(
                 raster,
                 question,
@@ -144,6 +148,7 @@ def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> 
                 options=choice.options,
                 seed=settings.seed,
                 max_new_tokens=settings.max_new_tokens,
+                gsd_in_prompt=placing.gsd_in_prompt,
             )
         return measured_row(choice, answer)
 

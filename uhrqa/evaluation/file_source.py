@@ -36,7 +36,7 @@ class FileSource:
 
     path: Path
     digest: str
-    images: Mapping[Path, tuple[Case, ...]] = field(repr=False)
+    images: Mapping[Path | str, tuple[Case, ...]] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path) -> FileSource:
@@ -49,12 +49,12 @@ class FileSource:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise QuestionError(f"{path}: cannot be read: {error.strerror}") from error
-        images: dict[Path, list[Case]] = {}
+        images: dict[Path | str, list[Case]] = {}
         for entry in read_entries(lines, path.parent):
             if entry.error:
                 raise QuestionError(f"{path}: {entry.error}")
             row = json.loads(lines[entry.line - 1].decode("utf-8-sig"))
-            images.setdefault(entry.path, []).append(_case(path, entry, row))
+            images.setdefault(entry.place, []).append(_case(path, entry, row))
         digest = hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
         return cls(path, digest, {image: tuple(cases) for image, cases in images.items()})
 

@@ -11,10 +11,9 @@ models. Ignored: orientation, mask images, georeferencing.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tifffile import TiffFile, TiffPage
 
@@ -22,9 +21,15 @@ from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
+from uhrqa.raster.files import LocalFile
+from uhrqa.raster.georeference import tiff_ground
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.tiff_level import JPEG, Bands, TiffSource, tiff_level
+
+if TYPE_CHECKING:
+    from uhrqa.raster.remote import RemoteFile
 
 # What tifffile logs about odd headers either raises here or does not matter.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -44,26 +49,29 @@ REFUSED = {
 OVERVIEWS = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
 
-def open_tiff(path: str) -> LevelRaster:
+def open_tiff(place: str | RemoteFile) -> LevelRaster:
     """Open a TIFF file.
+
+    Args:
+        place: a path, or an open file on a server, which the raster then closes.
 
     Raises:
         RasterError: the file is damaged, or of a kind that is not covered.
     """
+    path = place if isinstance(place, str) else place.path
     with guarded(f"{path}: not a readable TIFF"):
-        tif = TiffFile(path)
+        tif = TiffFile(place if isinstance(place, str) else place.stream(), name=path)
     try:
-        fd = os.open(path, os.O_RDONLY)
-    except OSError as error:
+        file = LocalFile(place, Meter()) if isinstance(place, str) else place
+    except RasterError:
         tif.close()
-        raise RasterError(f"{path}: cannot be opened: {error}") from error
-
-    source = TiffSource(path, fd, os.fstat(fd).st_size, Meter(), BlockCache())
+        raise
+    source = TiffSource(file, BlockCache())
 
     def close() -> None:
         source.cache.clear()
         tif.close()
-        os.close(fd)
+        file.close()
 
     try:
         levels = _levels(source, tif)
@@ -71,7 +79,20 @@ def open_tiff(path: str) -> LevelRaster:
         close()
         raise
     remedy = OVERVIEWS.format(path=path)
-    return LevelRaster(path, levels, meter=source.meter, close=close, remedy=remedy)
+    return LevelRaster(
+        path, levels, meter=file.meter, close=close, remedy=remedy, ground=_ground(tif)
+    )
+
+
+def _ground(tif: TiffFile) -> Ground | NoGround:
+    """Where the image lies: any of its pages may say so, overviews do not."""
+    for page in _pages(tif):
+        try:
+            if tags := page.geotiff_tags:
+                return tiff_ground(tags)
+        except Exception as error:  # noqa: BLE001 - damaged keys need not keep from the pixels
+            return NoGround(f"its GeoTIFF keys cannot be read ({type(error).__name__})")
+    return NoGround()
 
 
 def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:
