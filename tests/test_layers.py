@@ -21,7 +21,7 @@ GROUND = (
 )  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
+    ("raster", "pyramid", "tokens", "cost", "relevance", "logits", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
     ("relevance_pass",),
     ("scene",),
@@ -30,6 +30,7 @@ FLOORS = (
     ("answer",),
     ("batch", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
+    ("distill",),
     ("cli",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -20,7 +20,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
-from uhrqa.relevance_pass import RelevanceReader
+from uhrqa.relevance_pass import Reading, RelevanceReader
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
@@ -268,6 +268,14 @@ class Scene:
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
         return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
+
+    def reading(self, tokens: VisualTokens, context: VisualTokens | None = None) -> Reading:
+        """What a relevance pass over `tokens` behind `context` reads; nothing is attended yet.
+
+        Raises:
+            BudgetError: question and `context` leave no room in the model's context.
+        """
+        return self._reader.lay_out(tokens, context)
 
     def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
         """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
