@@ -68,8 +68,8 @@ def row_logits(
         `[H, S]`.
     """
     with torch.autocast(query.device.type, enabled=False):
-        picked = query[:, row].float().unflatten(0, (key.shape[0], -1))  # [K, H / K, d]
-        logits = (picked @ key.float().transpose(1, 2) * scaling).flatten(0, 1)
+        picked = query[:, row].float().reshape(key.shape[0], -1, query.shape[-1])  # [K, H / K, d]
+        logits: Tensor = (picked @ key.float().transpose(1, 2) * scaling).flatten(0, 1)
     if window is not None:
         hidden = row - torch.arange(key.shape[1], device=key.device) >= window
         logits = logits.masked_fill(hidden, HIDDEN)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ def probed_name(backend: str) -> str:
                     ]
                 )
             if tap is not None:
-                tap.listen(module.layer_idx, query, key, kwargs)
+                tap.listen(cast("int", module.layer_idx), query, key, kwargs)
             return base(module, query, key, *args, **kwargs)
 
         AttentionInterface.register(name, attend)

@@ -140,6 +140,7 @@ def save_rfm(
     }
     draft = file.with_name(file.name + ".part")
     save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
+    draft.chmod(0o644)  # safetensors makes it readable by the owner alone
     draft.replace(file)
 
 
