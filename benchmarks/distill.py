@@ -1,4 +1,4 @@
-"""What a distilled module owes to its losses, layer pairs and depth: `python -m benchmarks.distill`.
+"""What a distilled module owes to losses, layer pairs and depth: `python -m benchmarks.distill`.
 
 The ablations of Luo et al. 2025, supplement, Tables 2 and 6, on the embedded model and drawn scenes
 of the training split. Every variant is a run of its own that goes on where it was stopped; finished
@@ -20,6 +20,7 @@ from uhrqa.distill.state import Files, digest_of
 from uhrqa.synth.dataset import Recipe as Drawn
 from uhrqa.synth.dataset import write_dataset
 from uhrqa.vlm import load_model
+from uhrqa.vlm.family import Family
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "KL": {"lambda_hr": 0.0, "lambda_mse": 0.0},
@@ -36,7 +37,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(name: str, recipe: Recipe, questions: Path, folder: Path, model: Any) -> dict[str, Any]:
+def run(name: str, recipe: Recipe, questions: Path, folder: Path, model: Family) -> dict[str, Any]:
     """The outcome of a variant, from an earlier run or now."""
     slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
     found = folder / f"{slug}.json"
@@ -88,8 +89,8 @@ def main() -> None:
     args = parser.parse_args()
     drawn = Drawn(args.scenes, "train", (args.side,))
     scenes = args.work / f"scenes-{args.scenes}-{args.side}"
-    write_dataset(scenes, drawn)
-    model = load_model("tiny")
+    write_dataset(drawn, scenes)
+    model: Any = load_model("tiny")
     how = {"steps": args.steps, "batch": args.batch, "lr": args.lr, "seed": args.seed}
     outcomes = {
         name: run(

@@ -17,6 +17,12 @@ from uhrqa.distill.student import Losses
 from uhrqa.errors import ConfigError, OutputError
 from uhrqa.training.progress import Stage
 
+DAMAGED = (
+    OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
+    UnpicklingError,
+)  # fmt: skip
+"""What torch raises where a checkpoint is none."""
+
 
 @dataclass
 class Settings:
@@ -129,10 +135,9 @@ def resume(stage: Stage) -> bool:
     """
     try:
         return stage.resume()
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError, UnpicklingError) as error:
+    except DAMAGED as error:
         raise OutputError(
-            f"{stage.file}: cannot be read ({str(error).splitlines()[0]}); start anew with "
-            "--overwrite"
+            f"{stage.file}: cannot be read ({type(error).__name__}); start anew with --overwrite"
         ) from error
 
 

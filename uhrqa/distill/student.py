@@ -95,8 +95,8 @@ class Student:
         """The loss of one example, and whom module and teacher find relevant.
 
         Returns:
-            The loss of the layer that is read, and scores `[N]` of the reading's tokens by the module's last layer and by
-            the decoder layer that teaches it; float32 on the CPU, each sums to 1.
+            The loss of the layer that is read, and scores `[N]` of the tokens by that layer and the
+            one that teaches it; float32 on the CPU, each sums to 1.
         """
         mine, theirs = self._logits(reading)
         last = self._recipe.pairs[-1]
