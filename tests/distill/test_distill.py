@@ -229,7 +229,7 @@ def test_the_file_is_one_that_questions_are_asked_with(tmp_path: Path, family: s
 def test_deeper_levels_are_seen_through_the_teachers_tiles(vlm: Any, tmp_path: Path) -> None:
     (example, *_) = read_examples(write_questions(tmp_path, images=1, side=700))
     reader = Reader(vlm, 2, levels=3, tiles=3)
-    levels = Counter()
+    levels: Counter[int] = Counter()
     for draw in range(12):
         tokens = reader.read(example, (draw,)).tokens
         levels[int(tokens.level[0])] += 1

@@ -44,7 +44,8 @@ def draw_plot(outcome: Outcome, path: Path) -> None:
         for part in axes:
             part.spines[["top", "right"]].set_visible(False)
             part.grid(axis="y", color="#dddddd", linewidth=0.6)
-            part.legend(frameon=False, fontsize=9)
+            part.set_axisbelow(True)
+            part.legend(frameon=False, fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
         try:
             figure.savefig(path, dpi=160, metadata=metadata)
@@ -82,7 +83,7 @@ def _draw_recall(axes: Axes, outcome: Outcome) -> None:
     ):
         places = [k + (turn - 1.5) * width for k in range(len(after))]
         axes.bar(places, heights, width, color=colour, label=label)
-    shares = [f"best {100 * recall.share:.0f} %" for recall in after]
+    shares = [f"best {100 * recall.share:g} %" for recall in after]
     axes.set_xticks(range(len(after)), shares)
     where = "held-out images" if outcome.held_out else "the images trained on"
     axes.set(ylabel=f"share of boxes found ({where})", ylim=(0, 1), xlabel="tokens of level 1")
