@@ -22,7 +22,7 @@ GROUND = (
 )  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
+    ("raster", "pyramid", "tokens", "cost", "relevance", "logits", "rfm", "regions", "diversity"),
     ("vlm", "features", "ledger"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),
@@ -34,6 +34,7 @@ FLOORS = (
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
+    ("distill",),
     ("cli",),
     ("__main__",),
 )

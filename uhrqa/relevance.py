@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,21 @@ class RowProbe:
     bias: Tensor | None = None
 
 
+class Tap(Protocol):
+    """Something that looks at every layer's queries and keys while a decoder runs."""
+
+    def listen(self, layer: int, query: Tensor, key: Tensor, how: Mapping[str, Any]) -> None:
+        """Look at one layer.
+
+        Args:
+            layer: its index.
+            query: `[B, H, S, d]` after rotary embedding.
+            key: `[B, K, S, d]`, alike.
+            how: the attention function's other arguments: `scaling`, `sliding_window`.
+        """
+        ...
+
+
 class _RowsFound(Exception):  # noqa: N818 - ends a forward pass, is no error
     """Carries the scores of each sequence out of the decoder."""
 
@@ -63,6 +78,7 @@ def probed_name(backend: str) -> str:
             key: Tensor,
             *args: Any,  # noqa: ANN401 - passed on untouched
             probes: Sequence[RowProbe] = (),
+            tap: Tap | None = None,
             **kwargs: Any,  # noqa: ANN401 - passed on untouched
         ) -> Any:  # noqa: ANN401 - whatever the backend gives
             if probes and module.layer_idx == probes[0].layer:
@@ -74,6 +90,8 @@ def probed_name(backend: str) -> str:
                         for i, probe in enumerate(probes)
                     ]
                 )
+            if tap is not None:
+                tap.listen(cast("int", module.layer_idx), query, key, kwargs)
             return base(module, query, key, *args, **kwargs)
 
         AttentionInterface.register(name, attend)

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 FORMAT = "uhrqa-rfm"
@@ -116,6 +117,31 @@ def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Mo
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{file}: does not fit this model's decoder: {detail}") from error
     return rfm.eval().requires_grad_(False)
+
+
+def save_rfm(
+    rfm: nn.Module, file: Path, layers: tuple[int, ...], dtype: torch.dtype | None = None
+) -> None:
+    """Write a module; a kill while writing leaves what was there.
+
+    Args:
+        rfm: an RFM; the rest of its decoder is left out.
+        file: safetensors file.
+        layers: indices of the decoder's layers it started from.
+        dtype: of the file; float16 when None.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    state = {
+        name: value.detach().to("cpu", dtype or torch.float16).contiguous()
+        for name, value in rfm.state_dict().items()
+        if name.startswith("layers.")
+    }
+    draft = file.with_name(file.name + ".part")
+    save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
+    draft.chmod(0o644)  # safetensors makes it readable by the owner alone
+    draft.replace(file)
 
 
 @contextmanager

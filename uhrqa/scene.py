@@ -21,7 +21,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster, has_mask, in_source
-from uhrqa.relevance_pass import RelevanceReader
+from uhrqa.relevance_pass import Reading, RelevanceReader
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
 from uhrqa.vlm.turns import Turns
@@ -236,6 +236,14 @@ class Scene:
         if self._reader.source(source) == "clip" and towers is not None:
             return clip_relevance(self._encoder, towers, tokens, self.question)
         return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
+
+    def reading(self, tokens: VisualTokens, context: VisualTokens | None = None) -> Reading:
+        """What a relevance pass over `tokens` behind `context` reads; nothing is attended yet.
+
+        Raises:
+            BudgetError: question and `context` leave no room in the model's context.
+        """
+        return self._reader.lay_out(tokens, context)
 
     def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
         """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.

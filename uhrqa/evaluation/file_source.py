@@ -83,10 +83,19 @@ def _case(path: Path, entry: Entry, row: Mapping[str, Any]) -> Case:
     truth = next((row[name] for name in TRUTHS if name in row), None)
     if isinstance(truth, bool) or not isinstance(truth, str | int | float):
         raise QuestionError(f"{path}: line {entry.line}: no truth; give 'ground_truth' as a text")
-    things = tuple(_box(path, entry, corners) for corners in _corners(row))
+    things = read_boxes(path, entry, row)
     target = row.get("target_px") or min((max(box.w, box.h) for box in things), default=None)
     category = str(row.get("category") or ANY)
     return Case(entry.text, category, str(truth), things, things, target)
+
+
+def read_boxes(path: Path, entry: Entry, row: Mapping[str, Any]) -> tuple[Box, ...]:
+    """Boxes of the objects a line asks about; none where it gives none.
+
+    Raises:
+        QuestionError: one of them is not four numbers.
+    """
+    return tuple(_box(path, entry, corners) for corners in _corners(row))
 
 
 def _corners(row: Mapping[str, Any]) -> list[Any]:

@@ -11,8 +11,9 @@ from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
 )
 
+from uhrqa.rfm import save_rfm
 from uhrqa.training.decoder import Learner
-from uhrqa.training.rfm import save_rfm
+from uhrqa.training.rfm import LAYERS
 from uhrqa.training.shape import MEAN, STD
 
 
@@ -54,6 +55,6 @@ def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
     }
     save_file(tables, out / "placement.safetensors")
     if rfm is not None:
-        save_rfm(rfm, out / "rfm.safetensors")
+        save_rfm(rfm, out / "rfm.safetensors", LAYERS)
     for file in out.glob("*.safetensors"):
         file.chmod(0o644)  # transformers leaves it readable by the owner alone
