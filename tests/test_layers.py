@@ -18,6 +18,7 @@ GROUND = (
     "budget",
     "config",
     "dims",
+    "drops",
 )  # each may import those before it
 FLOORS = (
     GROUND,

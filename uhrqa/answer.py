@@ -105,7 +105,7 @@ class Answer:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
         counts = asdict(self.counts) | {
             name: getattr(self.counts, name)
-            for name in ("tiles_read", "tiles_encoded", "tiles_reused")
+            for name in ("tiles_read", "tiles_encoded", "tiles_reused", "entering")
         }
         for level in counts["levels"]:
             level["size"] = {"width": level["size"].w, "height": level["size"].h}
@@ -181,7 +181,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
         selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
-        written = loaded.generate(sequence, max_new_tokens)
+        written = loaded.generate(sequence, max_new_tokens, selection.drops)
     seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
     seconds |= {"prefill": written.prefill_seconds, "decode": written.decode_seconds}
     return Answer(

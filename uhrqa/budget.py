@@ -23,7 +23,11 @@ class Budget:
 
     Attributes:
         tokens: visual tokens, separators included, that may enter the answering pass.
+            A strategy that drops some of them between the decoder's layers is held to the mean
+            over layers.
         tiles: tiles that may be encoded, those of the relevance passes included; no cap when None.
+        entering: visual tokens that may enter the decoder's first layer, whatever is dropped
+            later: what its context has room for. No cap when None.
 
     Raises:
         BudgetError: a cap below 1.
@@ -31,6 +35,7 @@ class Budget:
 
     tokens: int
     tiles: int | None = None
+    entering: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -53,7 +58,7 @@ class Budget:
         """
         if isinstance(tokens, Budget):
             caps = [cap for cap in (tokens.tiles, tiles) if cap is not None]
-            return cls(tokens.tokens, min(caps, default=None))
+            return cls(tokens.tokens, min(caps, default=None), tokens.entering)
         if isinstance(tokens, str):
             return cls(parse_tokens(tokens), tiles)
         if isinstance(tokens, bool):

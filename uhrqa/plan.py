@@ -7,7 +7,7 @@ unless given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
+from uhrqa.drops import Drop
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels
@@ -173,6 +174,8 @@ class _PlannedModel:
         scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1
         return scores / scores.sum()
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """A plan answers nothing."""
         raise NotImplementedError

@@ -85,6 +85,11 @@ class Scene:
         """Side B of a tile in pixels."""
         return self.model.card.tile
 
+    @property
+    def decoder_layers(self) -> int:
+        """Layers of the decoder that answers."""
+        return self.model.card.dims.decoder.layers
+
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token; pooled tokens are larger."""
         return self.model.card.pixels_per_token * self._pool(level)

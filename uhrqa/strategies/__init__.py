@@ -27,6 +27,8 @@ STRATEGIES = Registry(
         "cdpruner": "uhrqa.strategies.peers:CdPruner",
         "dart": "uhrqa.strategies.peers:Dart",
         "divprune": "uhrqa.strategies.peers:DivPrune",
+        "fastv": "uhrqa.strategies.in_decoder:FastV",
+        "pyramiddrop": "uhrqa.strategies.in_decoder:PyramidDrop",
         "thumbnail-quota": "uhrqa.strategies.peers:ThumbnailQuota",
         "attention-topk": "uhrqa.strategies.baselines:AttentionTopK",
         "downsample": "uhrqa.strategies.baselines:Downsample",

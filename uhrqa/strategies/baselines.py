@@ -46,7 +46,7 @@ class Full:
         """See `Strategy.select`."""
         from uhrqa.selection import require
 
-        level = _level(scene, self.level)
+        level = level_of(scene, self.level)
         scene.require_tiles((scene.pyramid.thumbnail, level))
         needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
         require(needed, budget, f"all of level {level.index} with the thumbnail", UNPRUNED)
@@ -80,7 +80,7 @@ class Uniform:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
-        rows, cols = scene.token_grid(_level(scene, self.level))
+        rows, cols = scene.token_grid(level_of(scene, self.level))
         return behind_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
 
 
@@ -135,7 +135,12 @@ def even_grid(rows: int, cols: int, count: int) -> Tensor:
     return cells.flatten()
 
 
-def _level(scene: Scene, index: int | None) -> Level:
+def level_of(scene: Scene, index: int | None) -> Level:
+    """A level besides the thumbnail, the finest for None.
+
+    Raises:
+        ConfigError: the image has no such level.
+    """
     from uhrqa.errors import ConfigError
 
     pyramid = scene.pyramid
@@ -187,7 +192,7 @@ def room_behind_thumbnail(
     """The thumbnail, all tokens of a level, and how many of them there is room for."""
     from uhrqa.selection import require
 
-    level = _level(scene, index)
+    level = level_of(scene, index)
     spent = scene.token_count(scene.pyramid.thumbnail)
     require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
     scene.require_tiles((scene.pyramid.thumbnail, level))

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import torch
     from torch import Tensor
 
+    from uhrqa.drops import Drop
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
     from uhrqa.vlm.multiscale import Multiscale
@@ -190,12 +192,18 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """The greedy answer.
 
         Args:
             sequence: visual tokens and question.
             max_new_tokens: tokens that are written at most, 1 or more.
+            drops: visual tokens that leave between two layers, first layer first.
+
+        Raises:
+            ConfigError: drops in a decoder whose layers see less than all that stands before.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -16,6 +17,7 @@ import transformers
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from uhrqa.drops import Drop
 from uhrqa.relevance import RowProbe, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
@@ -28,6 +30,7 @@ from uhrqa.vlm.device import (
     held,
     place_of,
 )
+from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.loading import (
@@ -269,17 +272,22 @@ class Family(ABC):
         return read_rows(decoder, inputs, [RowProbe(layer, rows, columns, bias)])[0]
 
     @torch.inference_mode()
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """See `VisionLanguageModel.generate`."""
         decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
         cache = DynamicCache(config=self.model.config.get_text_config())
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
-        inputs = self._refined(sequence).inputs()
+        inputs: dict[str, Any] = {}
+        refined = self._refined(sequence)
         prefill, step = 0.0, 0
+        hidden = prefilled(decoder, refined, tuple(drops), cache, max_new_tokens)
         for step in range(max_new_tokens):
-            hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
+            if step > 0:
+                hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
             token = int(head(hidden[:, -1]).argmax(-1))
             if step == 0:
                 prefill = time.perf_counter() - begin
