@@ -22,7 +22,7 @@ GROUND = (
 )  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
+    ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity", "saliency"),
     ("vlm", "features", "ledger"),
     ("relevance_pass",),
     ("scene",),

@@ -55,6 +55,12 @@ def vision_flops(dims: Dims, tiles: int, layers: int | None = None, attention: b
     return tiles * (convolution + linears + scores)
 
 
+def watch_flops(dims: Dims, tiles: int) -> int:
+    """FLOPs of reading what the tower attends to: the class token's row, or whole maps."""
+    v = dims.vision
+    return 2 * tiles * (1 if v.has_class_token else v.tokens) * v.tokens * v.width
+
+
 def projector_flops(dims: Dims, tokens: int) -> int:
     """FLOPs of the projector over `tokens` features, before any pooling."""
     return 2 * tokens * dims.projector.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -16,6 +17,25 @@ FEATURE_BYTES = 2 * 2**30
 TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
 
 
+@dataclass(frozen=True, slots=True)
+class TileFeatures:
+    """What is kept of one tile.
+
+    Attributes:
+        embed: `[n, n, D]`, its visual tokens.
+        traits: `[n, n, 1 + d]` float32, what the vision tower makes of them, as `watch_tiles` gives
+            it; None where nobody asked.
+    """
+
+    embed: Tensor
+    traits: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.embed.nbytes + (0 if self.traits is None else self.traits.nbytes)
+
+
 class FeatureCache:
     """Encoded tiles of one image, least recently used first out when `limit` bytes are reached."""
 
@@ -24,7 +44,7 @@ class FeatureCache:
         self.held = 0
         self._raster: Raster | None = None  # held: an address could be given out again
         self._model: object = None
-        self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
+        self._features: OrderedDict[TileKey, TileFeatures] = OrderedDict()
 
     def belong_to(self, raster: Raster, model: object) -> None:
         """Bind the cache to an image seen through a model: the first that uses it.
@@ -39,15 +59,17 @@ class FeatureCache:
         if self._model is not model or not _is_one_image(self._raster, raster):
             raise ValueError("this cache holds tiles of another image or model; make a new one")
 
-    def get(self, key: TileKey) -> Tensor | None:
-        """`[n, n, D]` of a tile, or None."""
+    def get(self, key: TileKey) -> TileFeatures | None:
+        """What is kept of a tile, if anything."""
         found = self._features.get(key)
         if found is not None:
             self._features.move_to_end(key)
         return found
 
-    def put(self, key: TileKey, features: Tensor) -> None:
-        """Keep a tile's features."""
+    def put(self, key: TileKey, features: TileFeatures) -> None:
+        """Keep a tile's features, instead of those that were kept of it before."""
+        if (before := self._features.pop(key, None)) is not None:
+            self.held -= before.nbytes
         self._features[key] = features
         self.held += features.nbytes
         while self.held > self.limit and len(self._features) > 1:

@@ -40,6 +40,7 @@ class Ledger:
         encoded: tiles encoded, by level.
         reused: tiles taken from the cache, by level.
         seen: visual tokens asked for, by level.
+        watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         seconds: wall time by stage.
     """
@@ -47,6 +48,7 @@ class Ledger:
     encoded: Counter[Level] = field(default_factory=Counter)
     reused: Counter[Level] = field(default_factory=Counter)
     seen: Counter[Level] = field(default_factory=Counter)
+    watched: int = 0
     passes: list[RelevancePass] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0

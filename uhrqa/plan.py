@@ -17,6 +17,7 @@ from torch import Tensor
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
 from uhrqa.drops import Drop
+from uhrqa.features import TileFeatures
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels
@@ -99,15 +100,10 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
 class _PlannedScene(Scene):
     """Counts the tiles it is asked for and encodes none."""
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
-        fresh = [tile for tile in tiles if (level, tile) not in self._used]
-        self._check_cap(level, len(fresh))
-        missing = [tile for tile in tiles if self.features.get(self._key(level, tile)) is None]
-        for tile in missing:
-            self.features.put(self._key(level, tile), torch.empty(0))
-        self._note_tiles(level, fresh, missing)
+    def _encode_batch(self, level: Level, tiles: list[Tile], watch: bool) -> list[TileFeatures]:
         side = self.model.card.dims.vision.side // self._pool(level)
-        return dict.fromkeys(tiles, torch.empty(side, side, 0))
+        traits = torch.zeros(side, side, 2) if watch else None
+        return [TileFeatures(torch.empty(side, side, 0), traits)] * len(tiles)
 
 
 class _PlannedRaster:
@@ -147,6 +143,10 @@ class _PlannedModel:
         self._question_tokens = question_tokens
 
     def encode_tiles(self, pixels: Tensor) -> Tensor:
+        """A plan encodes no tile."""
+        raise NotImplementedError
+
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """A plan encodes no tile."""
         raise NotImplementedError
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uhrqa.config import MOST_SEED
 from uhrqa.errors import BudgetError, ConfigError
-from uhrqa.features import FeatureCache, TileKey
+from uhrqa.features import FeatureCache, TileFeatures, TileKey
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
@@ -147,33 +147,70 @@ class Scene:
             BudgetError: more tiles than `max_tiles` would have to be encoded.
             RasterError: the image cannot be read there.
         """
+        return self._see(level, tiles)[0]
+
+    def watched(self, level: Level) -> tuple[VisualTokens, Tensor]:
+        """All tokens of a level, and what the vision tower makes of each inside its tile.
+
+        Returns:
+            N tokens as `tokens` gives them, and `[N, 1 + d]` float32: how much the tower attends to
+            a token, then its key. Pooled tokens have the mean of what they are made of.
+
+        Raises:
+            BudgetError: more tiles than `max_tiles` would have to be encoded.
+            RasterError: the image cannot be read there.
+        """
+        tokens, order, features = self._see(level, watch=True)
+        parts = [part.traits.flatten(0, 1) for part in features if part.traits is not None]
+        traits = torch.cat(parts)
+        return tokens, traits[order.to(traits.device)]
+
+    def _see(
+        self, level: Level, tiles: Iterable[Tile] | None = None, *, watch: bool = False
+    ) -> tuple[VisualTokens, Tensor, list[TileFeatures]]:
+        """Tokens of tiles, their order, and what they are taken from, tile after tile."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
-        features = self._encode(level, wanted)
-        tokens = self._lay_out(level, wanted, features)
+        features = self._encode(level, wanted, watch)
+        tokens, order = self._lay_out(level, wanted, [part.embed for part in features])
         self.ledger.seen[level] += len(tokens)
         placement = self.model.placement
-        return tokens if placement is None else placement.place(tokens, self.size)
+        placed = tokens if placement is None else placement.place(tokens, self.size)
+        return placed, order, features
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+    def _encode(self, level: Level, tiles: list[Tile], watch: bool = False) -> list[TileFeatures]:
         fresh = [tile for tile in tiles if (level, tile) not in self._used]
         self._check_cap(level, len(fresh))
-        found = {tile: self.features.get(self._key(level, tile)) for tile in tiles}
-        have = {tile: features for tile, features in found.items() if features is not None}
+        have: dict[Tile, TileFeatures] = {}
+        for tile in tiles:
+            kept = self.features.get(self._key(level, tile))
+            if kept is not None and not (watch and kept.traits is None):
+                have[tile] = kept
         missing = [tile for tile in tiles if tile not in have]
         for start in range(0, len(missing), READ_BATCH):
             batch = missing[start : start + READ_BATCH]
-            with self.ledger.stage("read"):
-                pixels = self._read(level, batch)
-            with self.ledger.stage("encode"):
-                encoded = pool_tiles(self.model.encode_tiles(pixels), self._pool(level))
-                if encoded.is_cuda:  # else the time would show in the next stage
-                    torch.cuda.synchronize(encoded.device)
-            for tile, features in zip(batch, encoded, strict=True):
-                # A row of a batch is a view that would keep the whole batch alive.
-                have[tile] = features.clone()
-                self.features.put(self._key(level, tile), have[tile])
+            for tile, features in zip(batch, self._encode_batch(level, batch, watch), strict=True):
+                have[tile] = features
+                self.features.put(self._key(level, tile), features)
         self._note_tiles(level, fresh, missing)
-        return have
+        self.ledger.watched += watch * len(missing)
+        return [have[tile] for tile in tiles]
+
+    def _encode_batch(self, level: Level, tiles: list[Tile], watch: bool) -> list[TileFeatures]:
+        with self.ledger.stage("read"):
+            pixels = self._read(level, tiles)
+        pool = self._pool(level)
+        with self.ledger.stage("encode"):
+            embed, traits = (
+                self.model.watch_tiles(pixels) if watch else (self.model.encode_tiles(pixels), None)
+            )
+            embed = pool_tiles(embed, pool)
+            if embed.is_cuda:  # else the time would show in the next stage
+                torch.cuda.synchronize(embed.device)
+        # A row of a batch is a view that would keep the whole batch alive.
+        if traits is None:
+            return [TileFeatures(row.clone()) for row in embed]
+        pairs = zip(embed, pool_tiles(traits, pool), strict=True)
+        return [TileFeatures(row.clone(), own.clone()) for row, own in pairs]
 
     def _note_tiles(self, level: Level, fresh: list[Tile], missing: list[Tile]) -> None:
         self.ledger.encoded[level] += len(missing)
@@ -204,9 +241,9 @@ class Scene:
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
     def _lay_out(
-        self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
-    ) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid."""
+        self, level: Level, tiles: list[Tile], features: list[Tensor]
+    ) -> tuple[VisualTokens, Tensor]:
+        """Tokens of tiles in the raster order of the level's whole token grid, and that order."""
         cell = float(self.cell(level))
         side = self.model.card.dims.vision.side // self._pool(level)
         corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
@@ -220,9 +257,9 @@ class Scene:
         sy, sx = level.scale
         x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
         box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
-        embed = torch.cat([features[tile].flatten(0, 1) for tile in tiles])
+        embed = torch.cat([part.flatten(0, 1) for part in features])
         count = len(place)
-        return VisualTokens(
+        tokens = VisualTokens(
             embed[order.to(embed.device)],
             box,
             torch.full((count,), level.index, dtype=torch.int64),
@@ -231,6 +268,7 @@ class Scene:
             torch.tensor([[rows, cols]]).expand(count, -1),
             torch.ones(count, dtype=torch.int64),
         )
+        return tokens, order
 
     def features_of(self, tokens: VisualTokens) -> Tensor:
         """`[N, D]` what enters the decoder, without what its inner layers add."""

@@ -13,6 +13,7 @@ from uhrqa.cost import (
     staged_decode_flops,
     staged_prefill_flops,
     vision_flops,
+    watch_flops,
 )
 from uhrqa.drops import Stage, stages
 from uhrqa.geometry import Size
@@ -135,7 +136,7 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
     parts = _stages(scene, selection)
     text = scene.prompt.text_length(selection.tokens)
     return Cost(
-        vision=vision_flops(dims, tiles),
+        vision=vision_flops(dims, tiles) + watch_flops(dims, ledger.watched),
         projector=projector_flops(dims, tiles * dims.vision.features),
         relevance=sum(
             relevance_flops(

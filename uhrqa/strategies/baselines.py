@@ -190,11 +190,20 @@ def room_behind_thumbnail(
     scene: Scene, budget: Budget, index: int
 ) -> tuple[VisualTokens, VisualTokens, int]:
     """The thumbnail, all tokens of a level, and how many of them there is room for."""
+    level = level_of(scene, index)
+    room = require_room(scene, budget, level)
+    return scene.tokens(scene.pyramid.thumbnail), scene.tokens(level), room
+
+
+def require_room(scene: Scene, budget: Budget, level: Level) -> int:
+    """How many tokens of a level there is room for behind the thumbnail; nothing is read.
+
+    Raises:
+        BudgetError: none, or more tiles than allowed.
+    """
     from uhrqa.selection import require
 
-    level = level_of(scene, index)
     spent = scene.token_count(scene.pyramid.thumbnail)
     require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
     scene.require_tiles((scene.pyramid.thumbnail, level))
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
-    return thumbnail, scene.tokens(level), budget.tokens - spent
+    return budget.tokens - spent

@@ -145,6 +145,20 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Visual tokens of tiles, and what the vision tower makes of each.
+
+        Args:
+            pixels: `[T, 3, B, B]` uint8.
+
+        Returns:
+            What `encode_tiles` gives, and `[T, n, n, 1 + d]` float32: how much the tower attends to
+            a token inside its tile, then its key, both from the layer that features are taken from
+            and means over heads. Attention is the class token's, or the mean over all patches where
+            there is none; a token made of several patches has their mean.
+        """
+        ...
+
     def build_prompt(self, question: str) -> Prompt:
         """Tokenise a question once, in the checkpoint's own template.
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.drops import Drop
-from uhrqa.relevance import RowProbe, probed_name, read_rows
+from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
@@ -44,6 +44,7 @@ from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
+from uhrqa.vlm.tower import TowerListener, fold
 
 TILE_BATCH = 32
 
@@ -140,7 +141,7 @@ class Family(ABC):
             kind,
             path,
             dtype=choose_dtype(wanted.dtype, place),
-            attention="sdpa",  # of the vision tower: its sequences are short
+            attention=probed_name("sdpa"),  # of the vision tower: its sequences are short
             source=source,
             how={"use_safetensors": not is_pickled(path, wanted.allow_pickle), **placing},
         )
@@ -199,6 +200,22 @@ class Family(ABC):
             parts.append(self.features(scaled.to(self.model.dtype)))
         side = self.card.dims.vision.side
         return torch.cat(parts).unflatten(1, (side, side))
+
+    @torch.inference_mode()
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `VisionLanguageModel.watch_tiles`."""
+        vision = self.card.dims.vision
+        features, traits = [], []
+        for batch in pixels.split(TILE_BATCH):
+            listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
+            with listening(listener):
+                features.append(self.encode_tiles(batch))
+            traits.append(self.token_traits(listener.traits(len(batch))))
+        return torch.cat(features), torch.cat(traits).unflatten(1, (vision.side, vision.side))
+
+    def token_traits(self, patches: Tensor) -> Tensor:
+        """Traits of tokens, `[T, n * n, k]`, from those of a tower's patches, `[T, S, k]`."""
+        return fold(patches, self.card.dims.vision.features)
 
     def build_prompt(self, question: str) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
