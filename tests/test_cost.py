@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
+    AttentionInterface,
     CLIPVisionConfig,
     DynamicCache,
     LlamaConfig,
@@ -24,6 +25,8 @@ from transformers import (
     Qwen2Config,
 )
 from transformers import LlavaNextForConditionalGeneration as Model
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+from transformers.models.qwen2.modeling_qwen2 import eager_attention_forward
 
 from uhrqa.cost import (
     Cost,
@@ -35,12 +38,17 @@ from uhrqa.cost import (
     profiler_flops,
     projector_flops,
     relevance_flops,
+    staged_decode_flops,
+    staged_prefill_flops,
     vision_flops,
     weight_bytes,
 )
 from uhrqa.dims import DecoderDims, ProjectorDims
+from uhrqa.drops import Drop, stages
 from uhrqa.errors import CheckpointError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
+from uhrqa.vlm import Sequence
+from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.sizes import read_dims
 
 CLIP_L: dict[str, Any] = {
@@ -320,6 +328,36 @@ def test_decoding_agrees_with_the_counter_step_by_step(subject: Subject) -> None
     assert held == kv_bytes(subject.dims.decoder, context + steps, bytes_per_value=4)
 
 
+@pytest.mark.parametrize("drops", [(Drop(2, 20),), (Drop(1, 60), Drop(2, 9), Drop(3, 1))])
+def test_a_prefill_with_drops_agrees_with_the_counter(subject: Subject, drops) -> None:
+    n, text, d, steps = 80, 13, subject.dims.decoder, 3
+    parts = stages(n, drops, d.layers)
+    AttentionInterface.register("plain", eager_attention_forward)  # what the counter sees in full
+    AttentionMaskInterface.register("plain", eager_mask)
+
+    def run(model: Model) -> None:
+        decoder, cache = model.model.language_model, DynamicCache()
+        before = decoder.config._attn_implementation
+        decoder.set_attn_implementation(probed_name("plain"))
+        embeds = torch.empty(1, text + n, subject.width)
+        sequence = Sequence(embeds, torch.arange(5, 5 + n), torch.arange(5 + n, text + n))
+        hidden = prefilled(decoder, sequence, drops, cache, steps)
+        assert hidden.shape == (1, text + parts[-1].tokens, subject.width)
+        model.lm_head(hidden[:, -1])
+        decoder.set_attn_implementation("sdpa")  # makes no mask of one length for all layers
+        for _ in range(steps):
+            model(inputs_embeds=torch.empty(1, 1, subject.width), past_key_values=cache)
+        decoder.set_attn_implementation(before)
+
+    prefill = staged_prefill_flops(d, text, parts, causal=False)
+    fused = sum(  # of the steps: the counter sees none of it
+        layer_flops(d, 0, steps * (text + part.tokens) + steps * (steps + 1) // 2, part.layers)
+        for part in parts
+    )
+    assert subject.count(run) == prefill + staged_decode_flops(d, text, parts, steps) - fused
+    assert prefill < prefill_flops(d, text + n, causal=False)
+
+
 def test_weights_agree_with_the_parameters(subject: Subject) -> None:
     real = sum(p.numel() for p in subject.model.parameters())
     vectors = sum(p.numel() for p in subject.model.parameters() if p.ndim < 2)
@@ -431,6 +469,13 @@ def test_decoding_costs_what_a_longer_causal_prefill_adds(n: int, steps: int) ->
 def test_stages_without_a_drop_cost_one_pass() -> None:
     halves = prefill_flops(QWEN, 500, 14, logits=0) + prefill_flops(QWEN, 500, 14)
     assert halves == prefill_flops(QWEN, 500)
+
+
+def test_a_drop_to_what_is_there_costs_its_row_of_scores_alone() -> None:
+    parts = stages(400, [Drop(14, 400)], 28)
+    row = 2 * 500 * QWEN.heads * QWEN.head_dim
+    assert staged_prefill_flops(QWEN, 100, parts) == prefill_flops(QWEN, 500) + row
+    assert staged_decode_flops(QWEN, 100, parts, 7) == decode_flops(QWEN, 500, 7)
 
 
 def test_an_rfm_adds_the_weights_of_its_layers() -> None:

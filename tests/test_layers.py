@@ -19,10 +19,22 @@ GROUND = (
     "config",
     "dims",
     "machine",
+    "drops",
 )  # each may import those before it
 FLOORS = (
     GROUND,
-    ("raster", "pyramid", "tokens", "cost", "relevance", "logits", "rfm", "regions", "diversity"),
+    (
+        "raster",
+        "pyramid",
+        "tokens",
+        "cost",
+        "relevance",
+        "logits",
+        "rfm",
+        "regions",
+        "diversity",
+        "saliency",
+    ),
     ("vlm", "features", "ledger"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),

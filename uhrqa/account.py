@@ -106,7 +106,7 @@ class Answer:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
         counts = asdict(self.counts) | {
             name: getattr(self.counts, name)
-            for name in ("tiles_read", "tiles_encoded", "tiles_reused")
+            for name in ("tiles_read", "tiles_encoded", "tiles_reused", "entering")
         }
         for level in counts["levels"]:
             level["size"] = {"width": level["size"].w, "height": level["size"].h}

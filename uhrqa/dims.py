@@ -82,6 +82,11 @@ class VisionDims:
         return 4 * self.width**2 + (2 + self.gated) * self.width * self.mlp
 
     @property
+    def has_class_token(self) -> bool:
+        """Whether the tower has a token for the whole tile."""
+        return self.tokens > (self.tile // self.patch) ** 2
+
+    @property
     def side(self) -> int:
         """Visual tokens along a tile's side."""
         return math.isqrt(self.features)

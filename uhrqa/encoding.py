@@ -69,7 +69,7 @@ class TileEncoder:
         return level.size, level.tile, self.pooling(level), tile
 
     def encode(
-        self, level: Level, tiles: Sequence[Tile], *, masked: bool = False
+        self, level: Level, tiles: Sequence[Tile], *, masked: bool = False, watch: bool = False
     ) -> tuple[dict[Tile, EncodedTile], list[Tile]]:
         """Tiles of a level, from the cache where they are there.
 
@@ -79,6 +79,7 @@ class TileEncoder:
             level: whose tiles.
             tiles: which.
             masked: also encode tiles that show no image.
+            watch: also keep what the vision tower makes of each token.
 
         Returns:
             Each tile, and those that were not in the cache.
@@ -87,18 +88,19 @@ class TileEncoder:
         have = {
             tile: entry
             for tile, entry in found.items()
-            if entry is not None and (entry.features is not None or not masked)
+            if entry is not None and _is_enough(entry, masked=masked, watch=watch)
         }
         missing = [tile for tile in tiles if tile not in have]
         for batch, pixels, shown in self._read(level, missing):
             seen = [masked or cells is None or bool(cells.any()) for cells in shown]
-            encoded = iter(self._encoded(level, pixels[torch.tensor(seen)]) if any(seen) else ())
+            encoded = self._encoded(level, pixels[torch.tensor(seen)], watch)
             for tile, cells, is_seen in zip(batch, shown, seen, strict=True):
-                # A row of a batch is a view that would keep the whole batch alive.
-                entry = EncodedTile(next(encoded).clone() if is_seen else None, cells)
+                features, traits = next(encoded) if is_seen else (None, None)
+                entry = EncodedTile(features, cells, traits)
                 have[tile] = entry
                 self.features.put(self.key(level, tile), entry)
             self.ledger.encoded[level] += sum(seen)
+            self.ledger.watched += watch * sum(seen)
             if not all(seen):
                 self.ledger.blank[level] += len(seen) - sum(seen)
         return have, missing
@@ -137,12 +139,24 @@ class TileEncoder:
                 self.features.put(key, EncodedTile(have[key]))
         return torch.stack([have[key] for key in keys]), len(missing)
 
-    def _encoded(self, level: Level, pixels: Tensor) -> Tensor:
+    def _encoded(
+        self, level: Level, pixels: Tensor, watch: bool
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """`[n, n, D]` of each tile and, where it is watched, `[n, n, 1 + d]`."""
+        if not len(pixels):
+            return
+        pool = self.pooling(level)
         with self.ledger.stage("encode"):
-            encoded = pool_tiles(self.model.encode_tiles(pixels), self.pooling(level))
-            if encoded.is_cuda:  # else the time would show in the next stage
-                torch.cuda.synchronize(encoded.device)
-        return encoded
+            embed, traits = (
+                self.model.watch_tiles(pixels) if watch else (self.model.encode_tiles(pixels), None)
+            )
+            embed = pool_tiles(embed, pool)
+            if embed.is_cuda:  # else the time would show in the next stage
+                torch.cuda.synchronize(embed.device)
+        pooled = None if traits is None else pool_tiles(traits, pool)
+        for index, row in enumerate(embed):
+            # A row of a batch is a view that would keep the whole batch alive.
+            yield row.clone(), None if pooled is None else pooled[index].clone()
 
     def _read(
         self, level: Level, tiles: list[Tile]
@@ -192,11 +206,17 @@ class TileEncoder:
         self.ledger.requests += requests_made(self.raster) - asked
         return torch.from_numpy(batch).permute(0, 3, 1, 2), torch.from_numpy(mask)
 
-    def lay_out(self, level: Level, encoded: dict[Tile, EncodedTile], masked: bool) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid."""
+    def lay_out(
+        self, level: Level, encoded: dict[Tile, EncodedTile], masked: bool
+    ) -> tuple[VisualTokens, Tensor | None]:
+        """Tokens of tiles in the raster order of the level's whole token grid.
+
+        Returns:
+            N tokens, and `[N, 1 + d]` what the tower makes of them where all tiles were watched.
+        """
         seen = {tile: entry for tile, entry in encoded.items() if entry.features is not None}
         if not seen:
-            return self._nothing()
+            return self._nothing(), None
         cell = float(self.cell(level))
         side = self.side(level)
         corner = torch.tensor([(tile.row * side, tile.col * side) for tile in seen])
@@ -215,10 +235,14 @@ class TileEncoder:
         sy, sx = level.scale
         x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
         box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
-        embed = torch.cat([part.flatten(0, 1) for part, _ in seen.values() if part is not None])
+        embed = _flat([entry.features for entry in seen.values()])
         self._like = embed[:0]
         count = len(place)
-        return VisualTokens(
+        traits = None
+        if all(entry.traits is not None for entry in seen.values()):
+            watched = _flat([entry.traits for entry in seen.values()])
+            traits = watched[order.to(watched.device)]
+        tokens = VisualTokens(
             embed[order.to(embed.device)],
             box,
             torch.full((count,), level.index, dtype=torch.int64),
@@ -227,8 +251,21 @@ class TileEncoder:
             torch.tensor([[rows, cols]]).expand(count, -1),
             torch.ones(count, dtype=torch.int64),
         )
+        return tokens, traits
 
     def _nothing(self) -> VisualTokens:
         """No token, of the type and on the device of those that were laid out before."""
         none = VisualTokens.empty(self.model.card.dims.token_width)
         return none if self._like is None else replace(none, embed=self._like)
+
+
+def _is_enough(entry: EncodedTile, *, masked: bool, watch: bool) -> bool:
+    """Whether a kept tile has what is asked for; one without image has no features to keep."""
+    if entry.features is None:
+        return not masked
+    return not watch or entry.traits is not None
+
+
+def _flat(parts: list[Tensor | None]) -> Tensor:
+    """`[T * n * n, d]` of tiles' `[n, n, d]`."""
+    return torch.cat([part.flatten(0, 1) for part in parts if part is not None])

@@ -24,10 +24,18 @@ class EncodedTile(NamedTuple):
     Attributes:
         features: `[n, n, D]`; None where the tile shows no image.
         shown: `[n, n]` bool, tokens that show any image; None where all do.
+        traits: `[n, n, 1 + d]` float32, what the vision tower makes of them, as `watch_tiles` gives
+            it; None where nobody asked.
     """
 
     features: Tensor | None
     shown: Tensor | None = None
+    traits: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of features and traits."""
+        return sum(part.nbytes for part in (self.features, self.traits) if part is not None)
 
 
 class FeatureCache:
@@ -63,15 +71,11 @@ class FeatureCache:
     def put(self, key: TileKey, tile: EncodedTile) -> None:
         """Keep a tile; one kept under that key before is forgotten."""
         if key in self._features:
-            self.held -= _bytes(self._features.pop(key))
+            self.held -= self._features.pop(key).nbytes
         self._features[key] = tile
-        self.held += _bytes(tile)
+        self.held += tile.nbytes
         while self.held > self.limit and len(self._features) > 1:
-            self.held -= _bytes(self._features.popitem(last=False)[1])
-
-
-def _bytes(tile: EncodedTile) -> int:
-    return 0 if tile.features is None else tile.features.nbytes
+            self.held -= self._features.popitem(last=False)[1].nbytes
 
 
 def _is_one_image(one: Raster, other: Raster) -> bool:

@@ -43,6 +43,7 @@ class Ledger:
         blank: tiles that were read and show no image, so that they were not encoded, by level.
         reused: tiles taken from the cache, by level.
         seen: visual tokens asked for, by level.
+        watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         seconds: wall time by stage.
         bytes_read: encoded bytes taken from storage.
@@ -53,6 +54,7 @@ class Ledger:
     blank: Counter[Level] = field(default_factory=Counter)
     reused: Counter[Level] = field(default_factory=Counter)
     seen: Counter[Level] = field(default_factory=Counter)
+    watched: int = 0
     passes: list[RelevancePass] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0

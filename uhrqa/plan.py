@@ -7,7 +7,7 @@ unless given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
+from uhrqa.drops import Drop
 from uhrqa.features import EncodedTile
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
@@ -104,15 +105,26 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
 class _PlannedScene(Scene):
     """Counts the tiles it is asked for and encodes none."""
 
-    def _encode(self, level: Level, tiles: list[Tile], masked: bool) -> dict[Tile, EncodedTile]:
-        side = self.model.card.dims.vision.side // self._encoder.pooling(level)
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
+        side = self._encoder.side(level)
         key = self._encoder.key
-        missing = [tile for tile in tiles if self.features.get(key(level, tile)) is None]
+        blank = EncodedTile(
+            torch.empty(side, side, 0), None, torch.zeros(side, side, 2) if watch else None
+        )
+        missing = [
+            tile
+            for tile in tiles
+            if (kept := self.features.get(key(level, tile))) is None
+            or (watch and kept.traits is None)
+        ]
         for tile in missing:
-            self.features.put(key(level, tile), EncodedTile(torch.empty(side, side, 0)))
+            self.features.put(key(level, tile), blank)
         self.ledger.encoded[level] += len(missing)
+        self.ledger.watched += watch * len(missing)
         self._note_use(level, tiles, missing)
-        return dict.fromkeys(tiles, EncodedTile(torch.empty(side, side, 0)))
+        return dict.fromkeys(tiles, blank)
 
 
 class _PlannedRaster:
@@ -180,6 +192,10 @@ class _PlannedModel:
         """A plan encodes no tile."""
         raise NotImplementedError
 
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """A plan encodes no tile."""
+        raise NotImplementedError
+
     def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """A prompt of the expected length."""
         return Prompt((), (0,) * self._question_tokens, (0,) * self.card.between_tokens)
@@ -204,6 +220,8 @@ class _PlannedModel:
         scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1
         return scores / scores.sum()
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """A plan answers nothing."""
         raise NotImplementedError

@@ -10,8 +10,9 @@ text tokens).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -23,6 +24,25 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PREFIX = "uhrqa_"
 ROW_CHUNK = 64
+
+
+Listener = Callable[[nn.Module, Tensor, Tensor, float], None]
+"""Is told the attention module, queries `[B, H, S, d]`, keys `[B, K, P + S, d]` and the scaling."""
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Within, every probed attention tells its queries and keys to a listener and goes on.
+
+    A context and no argument: not every vision tower passes arguments down to its attention.
+    """
+    before = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +101,11 @@ def probed_name(backend: str) -> str:
             tap: Tap | None = None,
             **kwargs: Any,  # noqa: ANN401 - passed on untouched
         ) -> Any:  # noqa: ANN401 - whatever the backend gives
+            scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
+            listener = _LISTENER.get()
+            if listener is not None:
+                listener(module, query, key, scaling)
             if probes and module.layer_idx == probes[0].layer:
-                scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
                 window = kwargs.get("sliding_window")
                 raise _RowsFound(
                     [

@@ -95,6 +95,11 @@ class Scene:
         """Longer sides in pixels of the views the model learned a map for, if it did."""
         return self.model.card.views
 
+    @property
+    def decoder_layers(self) -> int:
+        """Layers of the decoder that answers."""
+        return self.model.card.dims.decoder.layers
+
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token; pooled tokens are larger."""
         return self._encoder.cell(level)
@@ -160,18 +165,45 @@ class Scene:
             BudgetError: more tiles than `max_tiles` would have to be encoded.
             RasterError: the image cannot be read there, or a tiled level shows nothing at all.
         """
+        return self._see(level, tiles, masked=masked)[0]
+
+    def watched(self, level: Level) -> tuple[VisualTokens, Tensor]:
+        """All tokens of a level, and what the vision tower makes of each inside its tile.
+
+        Returns:
+            N tokens as `tokens` gives them, and `[N, 1 + d]` float32: how much the tower attends to
+            a token, then its key. Pooled tokens have the mean of what they are made of.
+
+        Raises:
+            BudgetError: more tiles than `max_tiles` would have to be encoded.
+            RasterError: the image cannot be read there, or it shows nothing at all.
+        """
+        tokens, traits = self._see(level, watch=True)
+        return tokens, torch.zeros(len(tokens), 2) if traits is None else traits
+
+    def _see(
+        self,
+        level: Level,
+        tiles: Iterable[Tile] | None = None,
+        *,
+        masked: bool = False,
+        watch: bool = False,
+    ) -> tuple[VisualTokens, Tensor | None]:
+        """Tokens of tiles, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         self._check_cap(level, sum((level, tile) not in self._used for tile in wanted))
-        encoded = self._encode(level, wanted, masked)
-        tokens = self._encoder.lay_out(level, encoded, masked)
+        encoded = self._encode(level, wanted, masked=masked, watch=watch)
+        tokens, traits = self._encoder.lay_out(level, encoded, masked)
         if tiles is None and level.index and not len(tokens):
             raise RasterError(f"{self.raster.path}: {NOTHING}")
         self.ledger.seen[level] += len(tokens)
         placement = self.model.placement
-        return tokens if placement is None else placement.place(tokens, self.size)
+        return tokens if placement is None else placement.place(tokens, self.size), traits
 
-    def _encode(self, level: Level, tiles: list[Tile], masked: bool) -> dict[Tile, EncodedTile]:
-        have, missing = self._encoder.encode(level, tiles, masked=masked)
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
+        have, missing = self._encoder.encode(level, tiles, masked=masked, watch=watch)
         self._note_use(level, tiles, missing)
         return {tile: have[tile] for tile in tiles}
 

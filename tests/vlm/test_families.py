@@ -358,7 +358,7 @@ def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape)
         answered += 1
         kept = [entry for entry in answer.evidence if entry.weight]
         assert 0 < answer.counts.kept <= budget
-        assert len(kept) == answer.counts.kept - answer.counts.separators
+        assert len(kept) == answer.counts.entering - answer.counts.separators
         levels = {entry.level for entry in kept}
         between = len(ours.build_prompt("?").between)
         prompt = ours.build_prompt("how many?")

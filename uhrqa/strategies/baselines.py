@@ -47,7 +47,7 @@ class Full:
         """See `Strategy.select`."""
         from uhrqa.selection import require
 
-        level = _level(scene, self.level)
+        level = level_of(scene, self.level)
         scene.require_tiles((scene.pyramid.thumbnail, level))
         needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
         require(needed, budget, f"all of level {level.index} with the thumbnail", UNPRUNED)
@@ -158,7 +158,12 @@ def even_tokens(tokens: VisualTokens, count: int) -> Tensor:
     return picked[picked >= 0]
 
 
-def _level(scene: Scene, index: int | None) -> Level:
+def level_of(scene: Scene, index: int | None) -> Level:
+    """A level besides the thumbnail, the finest for None.
+
+    Raises:
+        ConfigError: the image has no such level.
+    """
     from uhrqa.errors import ConfigError
 
     pyramid = scene.pyramid
@@ -231,11 +236,21 @@ def room_behind_thumbnail(
     scene: Scene, budget: Budget, index: int
 ) -> tuple[VisualTokens, VisualTokens, int]:
     """The thumbnail, all tokens of a level, and how many of them there is room for."""
+    level = level_of(scene, index)
+    require_room(scene, budget, level)
+    thumbnail = scene.tokens(scene.pyramid.thumbnail)  # without what shows no image
+    return thumbnail, scene.tokens(level), budget.tokens - len(thumbnail)
+
+
+def require_room(scene: Scene, budget: Budget, level: Level) -> int:
+    """How many tokens of a level there is room for behind the thumbnail; nothing is read.
+
+    Raises:
+        BudgetError: none, or more tiles than allowed.
+    """
     from uhrqa.selection import require
 
-    level = _level(scene, index)
     spent = scene.token_count(scene.pyramid.thumbnail)
     require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
     scene.require_tiles((scene.pyramid.thumbnail, level))
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
-    return thumbnail, scene.tokens(level), budget.tokens - len(thumbnail)
+    return budget.tokens - spent

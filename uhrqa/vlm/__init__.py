@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uhrqa.vlm.turns import Turns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import torch
     from torch import Tensor
 
+    from uhrqa.drops import Drop
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
     from uhrqa.vlm.multiscale import Multiscale
@@ -153,6 +155,20 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Visual tokens of tiles, and what the vision tower makes of each.
+
+        Args:
+            pixels: `[T, 3, B, B]` uint8.
+
+        Returns:
+            What `encode_tiles` gives, and `[T, n, n, 1 + d]` float32: how much the tower attends to
+            a token inside its tile, then its key, both from the layer that features are taken from
+            and means over heads. Attention is the class token's, or the mean over all patches where
+            there is none; a token made of several patches has their mean.
+        """
+        ...
+
     def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """Tokenise a question, behind those asked before, in the checkpoint's own template.
 
@@ -200,8 +216,19 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
-        """The greedy answer, of at most `max_new_tokens`, 1 or more."""
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
+        """The greedy answer, of at most `max_new_tokens`, 1 or more.
+
+        Args:
+            sequence: visual tokens and question.
+            max_new_tokens: tokens that are written at most.
+            drops: visual tokens that leave between two layers, first layer first.
+
+        Raises:
+            ConfigError: drops in a decoder whose layers see less than all that stands before.
+        """
         ...
 
 
