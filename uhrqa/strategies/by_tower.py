@@ -108,8 +108,9 @@ def _watched(
     from torch.nn.functional import normalize
 
     level = level_of(scene, index)
-    room = require_room(scene, budget, level)
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
+    require_room(scene, budget, level)
+    thumbnail = scene.tokens(scene.pyramid.thumbnail)  # without what shows no image
+    room = budget.tokens - len(thumbnail)
     tokens, traits = scene.watched(level)
     own = traits.cpu()
     return thumbnail, tokens, own[:, 0], normalize(own[:, 1:], dim=1), room

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.baselines import LEVEL_DOC, even_grid, level_of
+from uhrqa.strategies.baselines import LEVEL_DOC, even_tokens, level_of
 from uhrqa.strategies.options import check_count, check_share, option
 
 if TYPE_CHECKING:
@@ -106,9 +106,8 @@ def _dropping(
         raise TooFewTokensError(budget, spent + 1, what, "use a model with a longer context")
     scene.require_tiles((thumbnail, level))
     entering = _largest(spent + 1, most, lambda tokens: mean(tokens) <= budget.tokens)
-    rows, cols = scene.token_grid(level)
-    tokens = scene.tokens(level).take(even_grid(rows, cols, entering - spent))
-    selection = behind_thumbnail(scene.tokens(thumbnail), tokens)
+    first, tokens = scene.tokens(thumbnail), scene.tokens(level)  # without what shows no image
+    selection = behind_thumbnail(first, tokens.take(even_tokens(tokens, entering - len(first))))
     drops = drops_of(len(selection.tokens), at, keep_ratio)
     limits = ("level", "keep_ratio") if entering == whole else ()
     return replace(selection, drops=drops, limits=limits)
