@@ -4,7 +4,7 @@ It has the architecture of the model's own decoder with R layers, takes the same
 read in its last layer. It is built from a decoder handed to it and never imports a family.
 
 File: safetensors with `layers.{i}.…` as in the decoder, R layers, and metadata `format: uhrqa-rfm`.
-Its depth can be read without torch, which is imported by the functions that build a module.
+Its depth can be read without torch or numpy; what builds a module imports torch.
 
 Source: Luo et al. 2025, "Attention Distillation for Key Region Focus".
 """
@@ -73,8 +73,16 @@ def rfm_depth(file: Path) -> int:
     Raises:
         CheckpointError: unreadable, not an RFM, or without layers.
     """
-    with _opened(file, "numpy") as tensors:
-        return _depth(file, tensors.keys())
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, file.stat().st_size)))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{file}: cannot be read as safetensors (its header is no object)")
+    _check_format(file, header.get("__metadata__") or {})
+    return _depth(file, header)
 
 
 def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
@@ -87,7 +95,7 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     Raises:
         CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
     """
-    with _opened(file, "pt") as tensors:
+    with _opened(file) as tensors:
         state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     return rfm_of(state, decoder, file)
 
@@ -145,21 +153,28 @@ def save_rfm(
 
 
 @contextmanager
-def _opened(file: Path, framework: str) -> Iterator[Any]:
+def _opened(file: Path) -> Iterator[Any]:
     """The tensors of an RFM's file.
 
     Raises:
         CheckpointError: not a safetensors file, or its metadata is not that of an RFM.
     """
     try:
-        with safe_open(str(file), framework=framework) as tensors:
-            meta = tensors.metadata() or {}
-            if meta.get("format") != FORMAT:
-                found = json.dumps(meta)
-                raise CheckpointError(f"{file}: not a Region Focus Module (metadata {found})")
+        with safe_open(str(file), framework="pt") as tensors:
+            _check_format(file, tensors.metadata() or {})
             yield tensors
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+
+
+def _check_format(file: Path, meta: object) -> None:
+    """Refuse a safetensors file whose metadata is not that of an RFM.
+
+    Raises:
+        CheckpointError: shows what it is.
+    """
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise CheckpointError(f"{file}: not a Region Focus Module (metadata {json.dumps(meta)})")
 
 
 def _depth(file: Path, names: Iterable[str]) -> int:

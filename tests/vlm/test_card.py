@@ -36,6 +36,7 @@ CARDS = {name: "longva-7b" if name == "longva" else name for name in HUB}
 def cached(originals, tmp_path: Path, monkeypatch) -> Callable[[str], Path]:
     """Put a small release where the hub cache would have the large one."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
 
     def put(release: str) -> Path:
         repo = tmp_path / "hub" / f"models--{HUB[release].replace('/', '--')}"

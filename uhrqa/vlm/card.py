@@ -20,7 +20,7 @@ from uhrqa.vlm.card_fields import OWN, Card
 from uhrqa.vlm.card_file import SUFFIXES, beside, card_beside, read_card_file
 from uhrqa.vlm.directory import companions, describe_directory
 from uhrqa.vlm.headers import has_safetensors
-from uhrqa.vlm.hub import MARK, cached_snapshot, is_hub_id
+from uhrqa.vlm.hub import MARK, cached_snapshot, has_cached, is_hub_id
 from uhrqa.vlm.layouts import layout_defaults
 
 __all__ = ["PLACES", "Card", "card_of_directory", "list_cards", "load_card"]
@@ -150,8 +150,11 @@ def _read_files(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
         CardError: the card names another family.
     """
     if said["weights"].startswith(MARK):
+        hub_id = said["weights"].removeprefix(MARK)
+        if not has_cached(hub_id):
+            return {}
         try:
-            path = cached_snapshot(said["weights"].removeprefix(MARK))
+            path = cached_snapshot(hub_id)
         except CheckpointError:
             return {}
         if not ((path / "config.json").is_file() and has_safetensors(path)):
