@@ -23,7 +23,7 @@ GROUND = (
 FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
-    ("vlm", "features", "ledger"),
+    ("vlm", "features", "ledger", "tile_cap"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),
     ("scene",),

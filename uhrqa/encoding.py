@@ -213,7 +213,8 @@ class TileEncoder:
         x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
         box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
         embed = torch.cat([part.flatten(0, 1) for part, _ in seen.values() if part is not None])
-        self._like = embed[:0]
+        if embed.shape[1]:
+            self._like = embed[:0]
         count = len(place)
         return VisualTokens(
             embed[order.to(embed.device)],
