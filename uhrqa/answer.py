@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -75,31 +75,25 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         if loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(loaded.device)
-        scene = Scene(
-            source,
-            loaded,
-            question,
-            features=features,
-            max_tiles=cap.tiles,
-            seed=seed,
-            history=history,
-        )
+        scene = Scene(source, loaded, question, features=features, seed=seed, history=history,
+                      max_tiles=cap.tiles)  # fmt: skip
         selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
         written = loaded.generate(sequence, max_new_tokens)
-    return _account(
-        scene,
-        chosen,
-        selection,
-        written,
-        cap,
-        question=question,
-        history=len(history),
-        strategy=name,
-        device=str(sequence.embeds.device),
-        dtype=str(sequence.embeds.dtype).removeprefix("torch."),
-        notes=notes,
-    )
+    place = str(sequence.embeds.device), str(sequence.embeds.dtype).removeprefix("torch.")
+    asked = _Asked(question, len(history), name, *place, notes)
+    return _account(scene, chosen, selection, written, cap, asked)
+
+
+class _Asked(NamedTuple):
+    """Fields of an answer that neither ledger nor selection tell."""
+
+    question: str
+    history: int
+    strategy: str
+    device: str
+    dtype: str
+    notes: tuple[str, ...]
 
 
 def _account(
@@ -108,7 +102,7 @@ def _account(
     selection: Selection,
     written: Generation,
     cap: Budget,
-    **asked: Any,  # noqa: ANN401 - fields of the answer as they are
+    asked: _Asked,
 ) -> Answer:
     """What was written, with all that the ledger and the selection tell about it."""
     ledger, model = scene.ledger, scene.model
@@ -132,7 +126,7 @@ def _account(
         device_memory=torch.cuda.max_memory_allocated(model.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
-        **asked,
+        **asked._asdict(),
     )
 
 
