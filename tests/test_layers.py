@@ -35,7 +35,7 @@ FLOORS = (
         "diversity",
         "saliency",
     ),
-    ("vlm", "features", "ledger"),
+    ("vlm", "features", "ledger", "tile_cap"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),
     ("scene",),

@@ -236,7 +236,8 @@ class TileEncoder:
         x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
         box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
         embed = _flat([entry.features for entry in seen.values()])
-        self._like = embed[:0]
+        if embed.shape[1]:
+            self._like = embed[:0]
         count = len(place)
         traits = None
         if all(entry.traits is not None for entry in seen.values()):

@@ -15,13 +15,14 @@ from torch import Tensor
 from uhrqa.clip_relevance import clip_relevance
 from uhrqa.config import MOST_SEED
 from uhrqa.encoding import TileEncoder
-from uhrqa.errors import BudgetError, ConfigError, RasterError
+from uhrqa.errors import ConfigError, RasterError
 from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster, has_mask, in_source
 from uhrqa.relevance_pass import Reading, RelevanceReader
+from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
 from uhrqa.vlm.turns import Turns
@@ -69,7 +70,7 @@ class Scene:
         self.seed = seed
         self.ledger = Ledger()
         self._reader = RelevanceReader(model, self.prompt, self.ledger)
-        self._used: set[tuple[Level, Tile]] = set()
+        self._cap = TileCap(max_tiles)
         self._encoder = TileEncoder(raster, model, self.features, self.ledger)
 
     @property
@@ -115,7 +116,7 @@ class Scene:
 
         Cached tiles count too, so that an answer does not depend on questions asked before.
         """
-        return None if self.max_tiles is None else self.max_tiles - len(self._used)
+        return self._cap.left
 
     def require_tiles(self, levels: Iterable[Level]) -> None:
         """Refuse before anything is read when whole levels are more than the cap on tiles.
@@ -123,13 +124,7 @@ class Scene:
         Raises:
             BudgetError: names the least feasible cap.
         """
-        needed = sum(level.tile_count for level in levels)
-        if self.max_tiles is not None and needed > self.max_tiles:
-            raise BudgetError(
-                f"--max-tiles {self.max_tiles}: this strategy needs at least {needed} tiles here; "
-                f"allow {needed}, or use -s thumbnail (1 tile)",
-                least=needed,
-            )
+        self._cap.require(levels)
 
     def generator(self) -> torch.Generator:
         """A fresh random source that depends on the seed alone."""
@@ -148,6 +143,12 @@ class Scene:
     def may_hide(self) -> bool:
         """Whether there may be tokens that show no image: the raster has a mask."""
         return has_mask(self.raster)
+
+    def places(self, level: Level) -> VisualTokens:
+        """Where the tokens of a level lie, without embedding and as if all showed image."""
+        side = self._encoder.side(level)
+        empty = dict.fromkeys(level.tiles(), EncodedTile(torch.empty(side, side, 0)))
+        return self._encoder.lay_out(level, empty, masked=True)[0]
 
     def shown_cells(self, level: Level) -> Tensor:
         """`[rows, cols]` bool, tokens that show image; read where that is not known."""
@@ -191,7 +192,7 @@ class Scene:
     ) -> tuple[VisualTokens, Tensor | None]:
         """Tokens of tiles, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
-        self._check_cap(level, sum((level, tile) not in self._used for tile in wanted))
+        self._cap.check(level, wanted)
         encoded = self._encode(level, wanted, masked=masked, watch=watch)
         tokens, traits = self._encoder.lay_out(level, encoded, masked)
         if tiles is None and level.index and not len(tokens):
@@ -208,19 +209,8 @@ class Scene:
         return {tile: have[tile] for tile in tiles}
 
     def _note_use(self, level: Level, tiles: list[Tile], missing: list[Tile]) -> None:
-        fresh = {tile for tile in tiles if (level, tile) not in self._used}
+        fresh = self._cap.use(level, tiles)
         self.ledger.reused[level] += len(fresh - set(missing))
-        self._used.update((level, tile) for tile in fresh)
-
-    def _check_cap(self, level: Level, fresh: int) -> None:
-        left = self.tiles_left
-        if left is not None and fresh > left:
-            needed = len(self._used) + fresh
-            raise BudgetError(
-                f"--max-tiles {self.max_tiles}: level {level.index} needs {fresh} tiles more, "
-                f"{needed} in all; allow at least {needed}, or use -s thumbnail (1 tile)",
-                least=needed,
-            )
 
     def features_of(self, tokens: VisualTokens) -> Tensor:
         """`[N, D]` what enters the decoder, without what its inner layers add."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from uhrqa.errors import ConfigError
@@ -56,6 +57,10 @@ class RegionMerge:
     coverage: bool = option(
         True, "every region keeps a token (the paper's promise); false cuts the list (Algorithm 1)"
     )
+    encode: str = option(
+        "all", "'needed': tiles of regions behind the cut are not encoded; k-means then takes the "
+        "anchor's features. With coverage=false"
+    )  # fmt: skip
     rows: str = option(
         "auto", "query rows: 'text' (mean, as in the paper), 'last' (what an RFM is distilled on), "
         "or 'auto': last for an RFM, text for the model's own attention"
@@ -66,6 +71,9 @@ class RegionMerge:
 
     def __post_init__(self) -> None:
         check_choice("partition", self.partition, ("kmeans", "grid"))
+        check_choice("encode", self.encode, ("all", "needed"))
+        if self.encode == "needed" and self.coverage:
+            raise ValueError("encode=needed: every region is needed with coverage; coverage=false")
         check_choice("rows", self.rows, ("auto", "text", "last"))
         check_choice("order", self.order, ("priority", "raster"))
         check_choice("relevance", self.relevance, RELEVANCE)
@@ -92,6 +100,7 @@ class RegionMerge:
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
         from uhrqa.selection import require
+        from uhrqa.strategies.needed import needed_tokens
         from uhrqa.tokens import as_grid
 
         views = self._views(scene)
@@ -102,12 +111,24 @@ class RegionMerge:
         rows = self.rows if self.rows != "auto" else "last" if source == "rfm" else "text"
         scores = scene.relevance(anchor, source=source, layer=self.layer, rows=rows)
         importance = as_grid(scores, anchor)
-        seen = [anchor, *(scene.tokens(view) for view in views[1:])]
+        late = self.encode == "needed"
+        seen = [anchor, *(scene.places(v) if late else scene.tokens(v) for v in views[1:])]
         allotted = allot(budget.tokens, [len(tokens) for tokens in seen], self.shares[: len(views)])
+        cell = float(scene.cell(views[0]))
         parts = []
-        for tokens, room in zip(seen, allotted, strict=True):
-            aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
-            parts.append(self._compress(scene, tokens, aligned, room))
+        for view, tokens, room in zip(views, seen, allotted, strict=True):
+            labels = None
+            if late and view is not views[0]:
+                tokens, labels = needed_tokens(
+                    scene,
+                    view,
+                    anchor,
+                    room,
+                    partial(transfer, importance, anchor=views[0], cell=cell),
+                    partial(self._partition, scene, room=room),
+                )
+            aligned = transfer(importance, tokens, views[0], cell)
+            parts.append(self._compress(scene, tokens, aligned, room, labels))
         return _joined(parts, views, self.order)
 
     def _views(self, scene: Scene) -> tuple[Level, ...]:
@@ -122,16 +143,22 @@ class RegionMerge:
         return Pyramid.views(scene.size, scene.tile, sides[: len(self.shares)]).levels[1:]
 
     def _compress(
-        self, scene: Scene, tokens: VisualTokens, importance: Tensor, room: int
+        self,
+        scene: Scene,
+        tokens: VisualTokens,
+        importance: Tensor,
+        room: int,
+        labels: Tensor | None = None,
     ) -> tuple[VisualTokens, Tensor]:
-        """One view within its budget: lines 1-28."""
+        """One view within its budget: lines 1-28; its regions are `labels` where they are known."""
         import torch
 
         from uhrqa.tokens import VisualTokens
 
-        if len(tokens) <= room:
+        if labels is None and len(tokens) <= room:
             return tokens, importance
-        groups, order = group_by_region(self._partition(scene, tokens, room), importance)
+        regions = self._partition(scene, tokens, room) if labels is None else labels
+        groups, order = group_by_region(regions, importance)
         kept: list[VisualTokens] = []
         scores: list[Tensor] = []
         left = room

@@ -146,12 +146,8 @@ class VisionLanguageModel(Protocol):
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """Visual tokens of tiles.
 
-        Args:
-            pixels: `[T, 3, B, B]` uint8.
-
-        Returns:
-            `[T, n, n, D]`, n x n tokens a tile in raster order. D is the decoder's width, or a
-            multiple of it where inner layers take features, too.
+        From `[T, 3, B, B]` uint8; `[T, n, n, D]`, n x n tokens a tile in raster order. D is the
+        decoder's width, or a multiple of it where inner layers take features, too.
         """
         ...
 
@@ -178,11 +174,7 @@ class VisionLanguageModel(Protocol):
         ...
 
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
-        """Put the visual tokens at the image's place.
-
-        Args:
-            prompt: what stands before and behind them.
-            tokens: visual tokens, separators among them, in the order of the prompt.
+        """Put visual tokens, separators among them, at the image's place.
 
         Returns:
             Embeddings of `prompt.length(tokens)` tokens in the decoder's dtype, and who is where.
