@@ -30,13 +30,9 @@ from uhrqa.vlm.device import (
 )
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import (
-    Loading,
-    is_pickled,
-    load_strictly,
-    weights_of,
-)
+from uhrqa.vlm.loading import Loading, load_strictly, weights_of
 from uhrqa.vlm.multiscale import Multiscale
+from uhrqa.vlm.pickles import is_pickled
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
