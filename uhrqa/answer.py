@@ -67,7 +67,7 @@ class Answer:
         limits: options that, and not the budget, decided how many tokens were kept.
         seed: of every random choice.
         device: where it was computed.
-        dtype: in which precision.
+        dtype: what the decoder's weights are held in.
         counts: tiles and tokens, level by level.
         cost: FLOPs by stage.
         seconds: wall time by stage.
@@ -196,7 +196,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         limits=selection.limits,
         seed=seed,
         device=str(sequence.embeds.device),
-        dtype=str(sequence.embeds.dtype).removeprefix("torch."),
+        dtype=loaded.precision,
         counts=count_up(scene, selection, cap, answer_tokens=len(written.ids), steps=written.steps),
         cost=cost_of(scene, selection, written.steps),
         seconds=seconds,

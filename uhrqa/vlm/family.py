@@ -26,7 +26,9 @@ from uhrqa.vlm.device import (
     choose_dtype,
     choose_placing,
     held,
+    held_precision,
     place_of,
+    warn_of_precision,
 )
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
@@ -158,12 +160,19 @@ class Family(ABC):
             load_focus(card, path, source, decoder, wanted.rfm),
         )
         loaded.prompter.check()
+        if wanted.quantize:
+            warn_of_precision(decoder, wanted.quantize)
         return loaded
 
     @property
     def device(self) -> torch.device:
         """Where inputs go."""
         return place_of(self.model.get_input_embeddings())
+
+    @property
+    def precision(self) -> str:
+        """What the decoder's weights are held in."""
+        return held_precision(self.model.get_decoder())
 
     @property
     def newline(self) -> Tensor | None:

@@ -178,14 +178,18 @@ def _lengths(file: Path, size: int, needed: int, who: str) -> str:
 def _entries(file: Path, header: Mapping[str, Any]) -> dict[str, Entry]:
     entries = {}
     for name, value in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" and isinstance(value, Mapping):
             continue
         try:
             first, last = value["data_offsets"]
-            shape = tuple(int(side) for side in value["shape"])
+            shape = tuple(int(side) for side in list(value["shape"]))
+            if min((*shape, first, last - first)) < 0:
+                raise ValueError(f"{shape} at {first} to {last}")
             entries[name] = Entry(shape, str(value["dtype"]), file.name, int(last) - int(first))
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{file}: header: {name}: no shape, dtype and place") from error
+            raise CheckpointError(
+                f"{file}: header: {name}: no usable shape, dtype and place; {AGAIN}"
+            ) from error
     return entries
 
 

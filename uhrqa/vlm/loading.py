@@ -18,9 +18,10 @@ from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.device import place_of
 from uhrqa.vlm.directory import read_layout
-from uhrqa.vlm.headers import check_dtypes, convert_command, read_headers
+from uhrqa.vlm.headers import Entry, check_dtypes, convert_command, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
 from uhrqa.vlm.pickles import (
     PICKLE_INDEX,
@@ -29,6 +30,7 @@ from uhrqa.vlm.pickles import (
     is_pickled,
     read_pickle,
 )
+from uhrqa.vlm.size_check import check_size
 from uhrqa.vlm.source import Source
 
 
@@ -59,8 +61,11 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
             pickled, missing, cut short or of an unknown dtype.
     """
     path = card.find_weights()
+    check_counts(path, card.config)
     if not is_pickled(path, allow_pickle):
-        check_dtypes(path, read_headers(path), card.config)
+        entries = read_headers(path)
+        check_dtypes(path, entries, card.config)
+        check_size(card, path, entries)
     elif read_layout(path, card.vision_tower) is not None:
         raise CheckpointError(hidden_layout(card.name, path))
     else:
@@ -88,8 +93,12 @@ def _check_pickles(path: Path, card: Card) -> None:
             f"{path}: {len(files)} pickles ({files[0].name} ...) but no {PICKLE_INDEX}; write them "
             f"as safetensors: {convert_command(card.name, path)}"
         )
-    for file in files:
-        read_pickle(file, values=False)
+    entries = {
+        name: Entry(tuple(value.shape), str(value.dtype), file.name, value.nbytes)
+        for file in files
+        for name, value in read_pickle(file, values=False).items()
+    }
+    check_size(card, path, entries)
 
 
 def load_strictly(
@@ -170,8 +179,9 @@ def _read(
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
+        raise CheckpointError(
+            f"{path}: cannot be loaded: {reason_of(error)}; compare config.json with the original"
+        ) from error
     return model, report
 
 

@@ -33,9 +33,9 @@ NAMES = {
     "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
 """Dtypes of torch to their names in a safetensors header; others keep torch's."""
-FOLLOWS = (
-    "name", "weights", "config", "family", "rfm", "rfm_layers", "placement", "vision_tower"
-)  # fmt: skip
+BESIDE = ("rfm", "rfm_layers", "placement", "vision_tower")
+"""Fields of a card for what lies beside the weights."""
+FOLLOWS = ("name", "weights", "config", "family", *BESIDE)
 """Fields of a card that follow from a checkpoint's files."""
 
 
@@ -222,7 +222,7 @@ def card_of_pickles(name: str, path: Path, place: Path, tower: str | None = None
     fresh = card_of_directory(place, name, tower)
     said = {
         **card_differences(given, bare),
-        **{key: getattr(given, key) or getattr(fresh, key) for key in FOLLOWS[4:]},
+        **{key: getattr(given, key) or getattr(fresh, key) for key in BESIDE},
     }
     return replace(fresh, **said)
 
