@@ -1,4 +1,4 @@
-"""A model that cannot be loaded is refused at once: before torch is imported or a scene is drawn."""
+"""A model that cannot be loaded is refused before torch is imported or a scene is drawn."""
 
 from __future__ import annotations
 
