@@ -51,7 +51,7 @@ class Answer:
         limits: options that, and not the budget, decided how many tokens were kept.
         seed: of every random choice.
         device: where it was computed.
-        dtype: in which precision.
+        dtype: what the decoder's weights are held in.
         counts: tiles and tokens, level by level.
         cost: FLOPs by stage.
         seconds: wall time by stage.

@@ -117,7 +117,6 @@ def _account(
     seconds["decode"] = sum(entry.written.decode_seconds for entry in tries)
     before = (answering_cost(scene, t.selection, t.written.steps) for t in tries[:-1])
     held, steps = tries[-1].held, written.steps
-    embed = selection.tokens.embed
     on_gpu = model.device.type == "cuda"
     return Answer(
         text=written.text,
@@ -128,8 +127,8 @@ def _account(
         relevance=tuple(ledger.passes),
         limits=selection.limits,
         seed=scene.seed,
-        device=str(embed.device),
-        dtype=str(embed.dtype).removeprefix("torch."),
+        device=str(selection.tokens.embed.device),
+        dtype=model.precision,
         counts=count_up(scene, selection, held, answer_tokens=len(written.ids), steps=steps),
         cost=sum(before, cost_of(scene, selection, steps)),
         seconds=seconds,

@@ -179,6 +179,7 @@ class _PlannedModel:
 
     placement: Placement | None = None
     fill = (0, 0, 0)
+    precision = "none"
     device = torch.device("cpu")
 
     def __init__(self, card: Card, question_tokens: int) -> None:

@@ -115,15 +115,15 @@ def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Mo
     weight = next(decoder.parameters())  # the embeddings, in the precision that computes
     hook = getattr(decoder.embed_tokens, "_hf_hook", None)  # where they are kept elsewhere
     place = getattr(hook, "execution_device", None) or weight.device
-    try:
-        rfm.load_state_dict(
-            {key: value.to(place, weight.dtype) for key, value in state.items()},
-            strict=True,
-            assign=True,
-        )
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{file}: does not fit this model's decoder: {detail}") from error
+    wanted = {name: tuple(value.shape) for name, value in rfm.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in state.items()}
+    if fault := describe_misfit(there, wanted):
+        raise CheckpointError(f"{file}: does not fit this model's decoder: {fault}")
+    rfm.load_state_dict(
+        {key: value.to(place, weight.dtype) for key, value in state.items()},
+        strict=True,
+        assign=True,
+    )
     return rfm.eval().requires_grad_(False)
 
 
@@ -150,6 +150,30 @@ def save_rfm(
     save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
     draft.chmod(0o644)  # safetensors makes it readable by the owner alone
     draft.replace(file)
+
+
+def describe_misfit(
+    there: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """How the shapes of a module's tensors differ from those that are wanted; None when none does.
+
+    Args:
+        there: in the file, by name.
+        wanted: by the decoder.
+    """
+    if missing := sorted(wanted.keys() - there.keys()):
+        return f"{_few(missing)} of {len(wanted)} tensors are missing; copy the file again"
+    if odd := sorted(name for name in wanted if wanted[name] != there[name]):
+        shown = f"{odd[0]} is {list(there[odd[0]])} in the file, {list(wanted[odd[0]])} wanted"
+        return f"{len(odd)} of {len(wanted)} tensors, {shown}; it is another model's"
+    if extra := sorted(there.keys() - wanted.keys()):
+        return f"{_few(extra)} tensors have no place in it; it is another model's"
+    return None
+
+
+def _few(names: list[str]) -> str:
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{len(names)} ({', '.join(names[:2])}{rest})"
 
 
 @contextmanager

@@ -179,5 +179,5 @@ def test_the_budget_holds_and_cuts_by_relevance(lrs) -> None:
 def test_a_model_without_a_module_or_row_ends_is_refused(tmp_path: Path) -> None:
     plain: Any = load_model(str(make_checkpoint(tmp_path / "plain")), device="cpu")
     scene = Scene(open_raster(np.zeros((200, 200, 3), np.uint8)), plain, QUESTION)
-    with pytest.raises(ConfigError, match="no Region Focus Module"):
+    with pytest.raises(ConfigError, match="no Region Focus Module; use --option compat=paper"):
         RfmDip(compat="released").select(scene, Budget(1000))

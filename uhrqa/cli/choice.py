@@ -137,11 +137,33 @@ def choose_card(settings: Settings) -> Card:
         CheckpointError: the model's directory is none.
     """
     from uhrqa.vlm.card import load_card
+    from uhrqa.vlm.config_checks import check_counts
 
     try:
-        return load_card(settings.model)
+        card = load_card(settings.model)
     except UnknownNameError as error:
         raise _traced(error, settings, "model") from error
+    check_counts(card.name, card.config)
+    return card
+
+
+def check_model(given: Given) -> None:
+    """Refuse at once what could not be loaded: torch, whose import takes seconds, is not needed.
+
+    Raises:
+        CheckpointError: the model's files are not on this machine, or not whole.
+        ConfigError: a package that an option needs is not installed.
+    """
+    from uhrqa.vlm.at_hand import check_at_hand
+
+    settings = given.settings
+    check_at_hand(
+        choose_card(settings),
+        allow_pickle=given.allow_pickle,
+        device_map=settings.device_map,
+        quantize=settings.quantize,
+        attention=settings.attention,
+    )
 
 
 def load(given: Given) -> VisionLanguageModel:
@@ -152,6 +174,7 @@ def load(given: Given) -> VisionLanguageModel:
         ConfigError: a device, or a package that an option needs, is not there.
     """
     end_at_once()
+    check_model(given)
     from uhrqa.vlm import load_model
 
     settings = given.settings

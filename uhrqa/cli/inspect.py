@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 EPILOG = opt.examples(
     "uhrqa models inspect ./llava-v1.6-mistral-7b-hf",
     "uhrqa models inspect org/name@main --json",
+    "uhrqa models inspect ./llava-v1.5-7b --allow-pickle",
 )
 SHOWN = 3  # names of a long list
 
 
-@opt.share(*opt.PRINTING)
+@opt.share("allow_pickle", *opt.PRINTING)
 def inspect(
     model: Annotated[
         str,
@@ -35,14 +36,15 @@ def inspect(
 ) -> None:
     """Show what a checkpoint is, and whether it would load.
 
-    Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds.
+    Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds;
+    of pickles, which `--allow-pickle` lets it look into, names and shapes.
     Ends with 4 when it would not load; the last line says why and what to do.
     """
-    from uhrqa.vlm.card import load_card
-    from uhrqa.vlm.report import SCHEMA, inspect_checkpoint
+    from uhrqa.vlm.inspecting import inspect_named
+    from uhrqa.vlm.report import SCHEMA
 
     try:
-        report = inspect_checkpoint(load_card(model))
+        report = inspect_named(model, allow_pickle=given.allow_pickle)
     except (CardError, CheckpointError) as error:
         if given.settings.format == "json":
             fault = {"schema": SCHEMA, "name": model, "loads": False, "fault": str(error)}

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.choice import Choice, choose, load
+from uhrqa.cli.choice import Choice, check_model, choose, load
+from uhrqa.cli.console import print_note
 from uhrqa.cli.rows import Row, Table, measured_row, planned_row, print_table
 from uhrqa.config import Settings
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, CheckpointError, ConfigError
 from uhrqa.geometry import Size
 
 app = typer.Typer(add_completion=False)
@@ -56,11 +57,36 @@ def profile(
     choices = _choices(strategy, budget, given)
     if size is not None:
         table = _plan(read_size(size), choices, given.settings)
+        if choices[0].card.directory is not None:
+            _note_fault(given)
     else:
+        _check(given)  # before a scene is drawn
         table = _run(*_subject(image, question, given), choices, given)
     print_table(table, given.settings, given.quiet)
     if table.is_refused:
         raise BudgetError(str(table.rows[0].refused))
+
+
+def _check(given: opt.Given) -> None:
+    """Refuse a model that cannot be loaded.
+
+    Raises:
+        CheckpointError: its files are not on this machine, or not whole.
+        ConfigError: a package that an option needs is not installed.
+    """
+    try:
+        check_model(given)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; or plan without it: --size WIDTHxHEIGHT") from error
+
+
+def _note_fault(given: opt.Given) -> None:
+    """Say that a plan was made without looking at the files, where they would not load."""
+    try:
+        check_model(given)
+    except (CheckpointError, ConfigError) as error:
+        if not given.quiet:
+            print_note(f"uhrqa: note: planned from sizes alone; it would not load here: {error}")
 
 
 def _choices(

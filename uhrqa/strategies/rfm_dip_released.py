@@ -24,6 +24,8 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, behind_thumbnail, require
 from uhrqa.tokens import VisualTokens
 
+PAPER = "use --option compat=paper"
+
 
 def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
     """The tokens the published code would keep, cut to the budget by relevance.
@@ -32,10 +34,11 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
         ConfigError: the model has no Region Focus Module or no newline token.
         BudgetError: less than the thumbnail and a row end for each row.
     """
-    newline = scene.newline
+    newline, name = scene.newline, scene.model.card.name
     if newline is None:
-        raise ConfigError("compat=released: this model has no newline token; use compat=paper")
-    scene.relevance_source("rfm")
+        raise ConfigError(f"compat=released: {name} has no newline token; {PAPER}")
+    if not scene.model.rfm_layers:
+        raise ConfigError(f"compat=released: {name} has no Region Focus Module; {PAPER}")
     first, second = released_levels(scene.size, scene.tile, scene.model.card.level_one_side)
     (ends, _) = last = released_grid(second, second.size, _cells(scene, second))
     least = scene.token_count(scene.pyramid.thumbnail) + ends

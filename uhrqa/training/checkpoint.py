@@ -15,6 +15,7 @@ from uhrqa.rfm import save_rfm
 from uhrqa.training.decoder import Learner
 from uhrqa.training.rfm import LAYERS
 from uhrqa.training.shape import MEAN, STD
+from uhrqa.vlm.shards import follow_umask
 
 
 def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
@@ -56,5 +57,4 @@ def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
     save_file(tables, out / "placement.safetensors")
     if rfm is not None:
         save_rfm(rfm, out / "rfm.safetensors", LAYERS)
-    for file in out.glob("*.safetensors"):
-        file.chmod(0o644)  # transformers leaves it readable by the owner alone
+    follow_umask(out)

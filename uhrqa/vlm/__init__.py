@@ -119,6 +119,11 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
+    def precision(self) -> str:
+        """What the decoder's weights are held in, in a word or two: `float32`."""
+        ...
+
+    @property
     def newline(self) -> Tensor | None:
         """`[D]`, the learned row end; None when the model has none."""
         ...
@@ -251,7 +256,8 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
         allow_pickle: read `pytorch_model*.bin` where there is no safetensors; tensors alone are
             taken from it, and a pickle that holds anything else is refused.
         device_map: `auto` puts the parts on all devices there are (needs accelerate).
-        quantize: `8bit` or `4bit` weights of the decoder (needs bitsandbytes).
+        quantize: `8bit` or `4bit` weights of the decoder's linear layers (needs bitsandbytes);
+            experts stay as they are, which a `PrecisionWarning` tells.
 
     Raises:
         UnknownNameError: no such model.

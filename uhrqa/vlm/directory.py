@@ -33,7 +33,7 @@ def read_config(path: Path) -> dict[str, Any]:
     refuse_pointer(file)
     try:
         config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{file}: not a JSON object")

@@ -29,19 +29,17 @@ from uhrqa.vlm.device import (
     choose_dtype,
     choose_placing,
     held,
+    held_precision,
     place_of,
+    warn_of_precision,
 )
 from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import (
-    Loading,
-    is_pickled,
-    load_strictly,
-    weights_of,
-)
+from uhrqa.vlm.loading import Loading, load_strictly, weights_of
 from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.paired import Paired, load_paired
+from uhrqa.vlm.pickles import is_pickled
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
@@ -172,12 +170,19 @@ class Family(ABC):
             load_paired(Path(card.clip), place, model.dtype) if card.clip else None,
         )
         loaded.prompter.check()
+        if wanted.quantize:
+            warn_of_precision(decoder, wanted.quantize)
         return loaded
 
     @property
     def device(self) -> torch.device:
         """Where inputs go."""
         return place_of(self.model.get_input_embeddings())
+
+    @property
+    def precision(self) -> str:
+        """What the decoder's weights are held in."""
+        return held_precision(self.model.get_decoder())
 
     @property
     def newline(self) -> Tensor | None:
