@@ -86,7 +86,7 @@ class Answer:
         evidence: the kept tokens, in the order of the prompt, separators left out.
         steps: the strategy's decisions, a line each.
         notes: what the user should know, such as a lowered budget.
-        region: the part of the image that was asked about, as the user wrote it; None for all.
+        roi: the part of the image that was asked about, as the user wrote it; None for all.
         ground: where the image says it lies on the Earth.
     """
 
@@ -112,7 +112,7 @@ class Answer:
     evidence: tuple[Evidence, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    region: str | None = None
+    roi: str | None = None
     ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
 
     def lonlat(self) -> list[list[list[float]]] | None:
@@ -138,7 +138,7 @@ class Answer:
                 "path": self.image,
                 "width": self.size.w,
                 "height": self.size.h,
-                **({} if self.region is None else {"region": self.region}),
+                **({} if self.roi is None else {"roi": self.roi}),
                 **describe_ground(self.ground, self.size),
             },
             "model": self.model,
@@ -244,7 +244,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=notes,
-        region=getattr(source, "region", None),
+        roi=getattr(source, "roi", None),
         ground=ground_of(whole_of(source)),
     )
 
