@@ -262,7 +262,7 @@ def test_evidence_of_a_region_lies_in_it_and_has_a_place_on_the_ground(vlm, tmp_
     assert min(box.x0 for box in boxes) == 40
     assert max(box.y1 for box in boxes) == 80
     record = answer.to_dict()
-    assert record["image"]["region"] == "40,20,100,80"
+    assert record["image"]["roi"] == "40,20,100,80"
     assert record["image"]["crs"] == "EPSG:32633"
     with open_raster(path) as raster:
         ground = require_ground(raster)

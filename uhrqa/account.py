@@ -64,7 +64,7 @@ class Answer:
         notes: what the user should know, such as a lowered budget.
         attempts: with an `auto` budget, each that was tried, in order; cost, seconds and bytes
             are those of all of them, counts and evidence those of the last.
-        region: the part of the image that was asked about, as the user wrote it; None for all.
+        roi: the part of the image that was asked about, as the user wrote it; None for all.
         ground: where the image says it lies on the Earth.
     """
 
@@ -92,7 +92,7 @@ class Answer:
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
-    region: str | None = None
+    roi: str | None = None
     ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
 
     def lonlat(self) -> list[list[list[float]]] | None:
@@ -119,7 +119,7 @@ class Answer:
                 "path": self.image,
                 "width": self.size.w,
                 "height": self.size.h,
-                **({} if self.region is None else {"region": self.region}),
+                **({} if self.roi is None else {"roi": self.roi}),
                 **describe_ground(self.ground, self.size),
             },
             "model": self.model,

@@ -139,7 +139,7 @@ def _account(
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=tries[-1].notes,
-        region=getattr(scene.raster, "region", None),
+        roi=getattr(scene.raster, "roi", None),
         ground=ground_of(whole_of(scene.raster)),
         **asked,
     )

@@ -82,6 +82,6 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    if getattr(one, "region", None) != getattr(other, "region", None):
+    if getattr(one, "roi", None) != getattr(other, "roi", None):
         return False
     return same_name and (is_remote(one.path) or Path(one.path).exists())

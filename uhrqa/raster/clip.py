@@ -63,17 +63,15 @@ class ClippedRaster:
     Attributes:
         whole: the image the window is of.
         origin: (x, y) of the window's first pixel in it.
-        region: what the user wrote.
+        roi: what the user wrote.
     """
 
-    def __init__(
-        self, raster: Raster, window: Window, polygons: list[Polygon], region: str
-    ) -> None:
+    def __init__(self, raster: Raster, window: Window, polygons: list[Polygon], roi: str) -> None:
         self.whole = raster
         self.path = raster.path
         self.size = window.size
         self.origin = window.x0, window.y0
-        self.region = region
+        self.roi = roi
         self._polygons = polygons
         self._source, self._shift = raster, self.origin
         # Of an image that stores one resolution, coarse views of the window come from it alone.
