@@ -51,7 +51,7 @@ bench-synth: setup ## the embedded model on drawn scenes, by strategy and budget
 	@mkdir -p .cache
 	$(BIN)/uhrqa eval synth -o .cache/synth.jsonl --plot .cache/synth.svg --markdown .cache/synth.md
 
-bench-distill: setup ## distil the embedded model's module in eleven ways; goes on where it stopped
+bench-distill: setup ## distil the embedded model's module in ten ways; goes on where it stopped
 	$(BIN)/python -m benchmarks.distill
 
 bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB

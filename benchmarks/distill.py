@@ -27,12 +27,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "MSE": {"lambda_kl": 0.0},
     "KL + hr": {"lambda_mse": 0.0},
     "KL + hr + MSE": {},
-    "pairs: last": {"layers": (0, 1, 2), "pairs": (2,)},
-    "pairs: first, last": {"layers": (0, 1, 2), "pairs": (0, 2)},
-    "pairs: all": {"layers": (0, 1, 2), "pairs": (0, 1, 2)},
     "R = 1": {"layers": (2,), "pairs": (0,)},
     "R = 2, teacher 4": {"layers": (0, 4)},
     "R = 3, teacher 4": {"layers": (0, 2, 4), "pairs": (0, 2)},
+    "the same, last pair": {"layers": (0, 2, 4), "pairs": (2,)},
+    "the same, all pairs": {"layers": (0, 2, 4), "pairs": (0, 1, 2)},
     "R = 4, teacher 4": {"layers": (0, 1, 2, 4), "pairs": (0, 3)},
 }
 

@@ -92,7 +92,11 @@ def test_the_module_learns_and_its_teacher_stays(
     before = {name: value.clone() for name, value in vlm.model.state_dict().items()}
     recipe = replace(RECIPE, steps=20, held_out=0)
     files = Files(tmp_path / "rfm.safetensors")
-    found = distill(vlm, examples, recipe, files)
+    vlm.model.requires_grad_(True)  # what keeps it as it is must not be this
+    try:
+        found = distill(vlm, examples, recipe, files)
+    finally:
+        vlm.model.requires_grad_(False)
     assert found.after.losses.total < 0.7 * found.before.losses.total
     assert found.curve[-1].total < found.curve[0].total
     assert not found.held_out
@@ -282,8 +286,8 @@ def test_images_are_held_out_with_all_their_questions() -> None:
         (None, None, 28, 14, (0, 5, 10, 14)),
         (None, 3, 28, 14, (0, 7, 14)),
         (None, 1, 28, 14, (14,)),
-        (None, None, 5, 2, (0, 1, 2)),
-        (None, 5, 5, 2, (0, 1, 2, 3, 4)),
+        (None, None, 5, 2, (0, 2)),
+        (None, 4, 5, 2, (0, 2, 3, 4)),
         ("1,5,-1", None, 28, 14, (1, 5, 27)),
     ],
 )

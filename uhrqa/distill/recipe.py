@@ -77,13 +77,16 @@ def choose_layers(
         Ascending; spread evenly from the first to the teacher where none are written.
 
     Raises:
-        ConfigError: a layer that the decoder does not have, one given twice, or not R of them.
+        ConfigError: a layer that the decoder does not have, one given twice, not R of them, or
+            all that come before the teacher: copies of these attend as it does.
     """
-    if depth is not None and not 0 < depth <= held:
-        raise ConfigError(f"--rfm-layers {depth}: the decoder has {held} layers; give 1 to {held}")
+    if depth is not None and not 0 < depth < held:
+        raise ConfigError(
+            f"--rfm-layers {depth}: the decoder has {held} layers; give 1 to {held - 1}"
+        )
     if written is None:
-        last = max(teacher, (depth or 1) - 1)
-        count = depth or min(DEPTH, last + 1)
+        last = max(teacher, depth or 1)
+        count = depth or min(DEPTH, last)
         return tuple(last - (count - 1 - k) * last // max(1, count - 1) for k in range(count))
     layers = _places("--layers", written, held, "the decoder")
     if list(layers) != sorted(set(layers)):
@@ -91,6 +94,11 @@ def choose_layers(
     if depth is not None and depth != len(layers):
         raise ConfigError(
             f"--layers {written} are {len(layers)}, --rfm-layers says {depth}; leave one out"
+        )
+    if layers == tuple(range(len(layers))):
+        raise ConfigError(
+            f"--layers {written} are all layers up to the teacher, so there is nothing to learn; "
+            "leave one out"
         )
     return layers
 
