@@ -110,7 +110,9 @@ def _dropping(
     tokens = scene.tokens(level).take(even_grid(rows, cols, entering - spent))
     selection = behind_thumbnail(scene.tokens(thumbnail), tokens)
     drops = drops_of(len(selection.tokens), at, keep_ratio)
-    limits = ("level", "keep_ratio") if entering == whole else ()
+    limits: tuple[str, ...] = ()  # where the budget decided
+    if entering == most:
+        limits = ("level", "keep_ratio") if entering == whole else ("keep_ratio",)
     return replace(selection, drops=drops, limits=limits)
 
 
