@@ -56,8 +56,12 @@ def test_no_more_enter_than_the_context_has_room_for(vlm) -> None:
     selection, held, _ = select_within_context(strategy, scene, Budget(room), 4)
     assert held.entering == room
     assert len(selection.tokens) <= room
+    assert selection.limits == ("level", "keep_ratio")  # all of the level entered
     tight = Budget(1000, entering=40)
-    assert len(select(strategy, scene_of(vlm), tight).tokens) <= 40
+    cramped = select(strategy, scene_of(vlm), tight)
+    assert len(cramped.tokens) <= 40
+    assert cramped.limits == ("keep_ratio",)
+    assert select(make_strategy("fastv"), scene_of(vlm), Budget(60)).limits == ()
 
 
 def test_a_greedy_strategy_with_drops_is_cut_by_the_mean_over_layers(vlm) -> None:

@@ -109,7 +109,9 @@ def _dropping(
     first, tokens = scene.tokens(thumbnail), scene.tokens(level)  # without what shows no image
     selection = behind_thumbnail(first, tokens.take(even_tokens(tokens, entering - len(first))))
     drops = drops_of(len(selection.tokens), at, keep_ratio)
-    limits = ("level", "keep_ratio") if entering == whole else ()
+    limits: tuple[str, ...] = ()  # where the budget decided
+    if entering == most:
+        limits = ("level", "keep_ratio") if entering == whole else ("keep_ratio",)
     return replace(selection, drops=drops, limits=limits)
 
 
