@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +168,10 @@ class ImageLevel:
             part = np.asarray(self._image.crop((window.x0, top, window.x1, bottom)))
             out[top - window.y0 : bottom - window.y0] = _channels(part, self._image.mode)
         return out
+
+    def stored_bytes(self, _windows: Iterable[Window]) -> int:
+        """All of the file, whatever is read; nothing where it is decoded, or fetched, already."""
+        return 0 if self._decoded else self._length
 
     def _decode(self) -> None:
         with self._lock:

@@ -45,6 +45,10 @@ class ArrayLevel:
         """A view of the window."""
         return self._array[window.y0 : window.y1, window.x0 : window.x1]
 
+    def stored_bytes(self, _windows: Iterable[Window]) -> int:
+        """Nothing is read."""
+        return 0
+
 
 class CroppedLevel:
     """A window of another level."""
@@ -65,6 +69,12 @@ class CroppedLevel:
         """See `BlockLevel.expect`."""
         if isinstance(self._level, BlockLevel):
             self._level.expect([self._moved(window) for window in windows])
+
+    def stored_bytes(self, windows: Iterable[Window]) -> int | None:
+        """See `BlockLevel.stored_bytes`."""
+        weigh = getattr(self._level, "stored_bytes", None)
+        weight: int | None = None if weigh is None else weigh(map(self._moved, windows))
+        return weight
 
     def _moved(self, window: Window) -> Window:
         y, x = self._window.y0, self._window.x0
@@ -171,17 +181,43 @@ class LevelRaster:
         for level, wanted in windows.items():
             level.expect(wanted)
 
+    def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
+        """See `uhrqa.raster.foreseen.bytes_to_read`."""
+        windows: dict[int, list[Window]] = {}
+        for box, out in reads:
+            source, position = self._serving(box, out)
+            if position:  # made in memory from all of the coarsest one
+                source, box = self._stored[-1], Box.whole(self.size)
+            rows, cols = self._spans(source, box, out)
+            if rows.count and cols.count:
+                window = Window(*rows.inside, *cols.inside)
+                windows.setdefault(self._stored.index(source), []).append(window)
+        total = 0
+        for index, wanted in windows.items():
+            weigh = getattr(self._stored[index].level, "stored_bytes", None)
+            weight = None if weigh is None else weigh(wanted)
+            if weight is None:
+                return None
+            total += weight
+        return total
+
     def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
         """The level that serves a read, and what of its rows and columns."""
         if self._closed:
             raise ValueError(f"{self.path}: read after it was closed")
         if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
             raise ValueError(f"cannot read {box} as {out}: both must have an area")
-        source = self._serving(box, out)
+        source, position = self._serving(box, out)
+        if position:
+            source = self._reduced(_kept(self._smaller))[position - 1]
+        return source.level, *self._spans(source, box, out)
+
+    def _spans(self, source: _Scaled, box: Box, out: Size) -> tuple[Span, Span]:
+        """What of a level's rows and columns serves a read."""
         h, w = source.level.size
         rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
         cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
-        return source.level, rows, cols
+        return rows, cols
 
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
@@ -200,8 +236,12 @@ class LevelRaster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serving(self, box: Box, out: Size) -> _Scaled:
-        """The coarsest level that has at least the resolution asked for."""
+    def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int]:
+        """The coarsest level that has at least the resolution asked for.
+
+        Returns:
+            The coarsest stored one, and where a level made in memory serves: its number from 1.
+        """
         h, w = self.size
         asked_h, asked_w = h * out.h / box.h, w * out.w / box.w
         chosen, wanted = self._stored[0], 0
@@ -214,8 +254,7 @@ class LevelRaster:
             if _enough(last.sy * h * factor, asked_h) and _enough(last.sx * w * factor, asked_w):
                 wanted = halvings
         kept = _kept(self._smaller)
-        position = wanted - 1 - (len(self._smaller) - kept)
-        return self._reduced(kept)[position] if position >= 0 else chosen
+        return chosen, max(0, wanted - (len(self._smaller) - kept))
 
     def _reduced(self, keep: int) -> list[_Scaled]:
         """The levels in memory, made when first asked for."""

@@ -6,7 +6,7 @@ the same time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,7 @@ def tiff_level(source: TiffSource, page: TiffPage, bands: Bands, index: int) -> 
         cache=source.cache,
         index=index,
         gather=storage.expect if source.file.is_remote else None,
+        weigh=storage.weigh,
     )
 
 
@@ -170,6 +171,10 @@ class Storage:
             return self.bands.of(self._segment(segments[0])[..., self.bands.indices])
         return self.bands.of(np.concatenate([self._segment(one) for one in segments], axis=2))
 
+    def weigh(self, row: int, col: int) -> int:
+        """Encoded bytes of one tile or strip."""
+        return sum(int(self.counts[segment]) for segment in self._segments(row, col))
+
     def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
         """Say which blocks (row, col) are decoded next."""
         segments = [segment for place in blocks for segment in self._segments(*place)]
@@ -233,6 +238,17 @@ class RawStrips:
         bands = self._storage.bands
         return bands.of(samples if self._pixel == 1 else samples[..., bands.indices])
 
+    def stored_bytes(self, windows: Iterable[Window]) -> int:
+        """Bytes that windows take from storage; what two of them share is read twice."""
+        return sum(
+            window.size.h * self._pixel * (self.size.w if self._is_wide(window) else window.size.w)
+            for window in windows
+        )
+
+    def _is_wide(self, window: Window) -> bool:
+        """Nearly all of each row: one read is cheaper than many."""
+        return 2 * window.size.w >= self.size.w
+
     def _piece(self, piece: Window) -> Array:
         """A part of one strip, `[h, w, samples]`."""
         storage, pixel, width = self._storage, self._pixel, self.size.w
@@ -247,7 +263,7 @@ class RawStrips:
                 f"{storage.counts[strip]} bytes, row {piece.y1 - 1} lies beyond; export it again"
             )
         read = storage.source.file.read
-        if 2 * w >= width:  # nearly all of each row: one read is cheaper than many
+        if self._is_wide(piece):
             data = read(start, h * width * pixel)
             rows = np.frombuffer(data, np.uint8).reshape(h, width, pixel)
             return rows[:, piece.x0 : piece.x1]

@@ -102,15 +102,25 @@ class ZarrChunks:
             cache=cache,
             index=index,
             gather=None if self._remote is None else gather,
+            weigh=(
+                (lambda row, col: self._encoded_bytes(self._region(row, col)))
+                if self._remote is None
+                else None
+            ),
         )
 
-    def _fetch(self, row: int, col: int) -> Array:
+    def _region(self, row: int, col: int) -> list[Interval]:
+        """What of each axis a block covers."""
         layout, size = self._layout, self._layout.size
         region: list[Interval] = [(0, 1)] * len(self._array.shape)
         region[layout.y] = row * self._block.h, min(size.h, (row + 1) * self._block.h)
         region[layout.x] = col * self._block.w, min(size.w, (col + 1) * self._block.w)
         if layout.band is not None:
             region[layout.band] = 0, layout.shown
+        return region
+
+    def _fetch(self, row: int, col: int) -> Array:
+        layout, region = self._layout, self._region(row, col)
         where = (
             f"array '{self._array.path or '/'}', rows {region[layout.y]}, cols {region[layout.x]}"
         )
