@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
-from uhrqa.cli import flags, placing
+from uhrqa.cli import flags, limits, placing
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -37,6 +37,7 @@ from uhrqa.config import Settings, load_settings
 __all__ = [
     "ANSWERING",
     "IMAGE_HELP",
+    "LIMITS",
     "LOADING",
     "MESSAGES",
     "PLACING",
@@ -56,7 +57,8 @@ __all__ = [
 ]
 
 PLACING = placing.PLACING
-SHARED = {**flags.SHARED, **placing.SHARED}
+LIMITS = limits.LIMITS
+SHARED = {**flags.SHARED, **placing.SHARED, **limits.SHARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Given:
         clip: directory of a whole CLIP or SigLIP, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
+        limits: on memory and seconds.
     """
 
     settings: Settings
@@ -80,6 +83,7 @@ class Given:
     verbose: int = 0
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
+    limits: limits.Limits = field(default_factory=limits.Limits)
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -115,7 +119,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
-    place = placing.take_placing(words)
+    place, bounds = placing.take_placing(words), limits.take_limits(words)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -125,6 +129,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         verbose=verbose,
         allow_pickle=pickle,
         placing=place,
+        limits=bounds,
         **files,
     )
 

@@ -17,7 +17,7 @@ from uhrqa.errors import ConfigError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made
 from uhrqa.raster.blocks import Window
-from uhrqa.raster.foreseen import bytes_to_read
+from uhrqa.raster.foreseen import bytes_to_read, held_bytes
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
@@ -102,6 +102,11 @@ class ClippedRaster:
     def overview_advice(self) -> str | None:
         """See `uhrqa.raster.overview_advice`."""
         return overview_advice(self._source)
+
+    @property
+    def held_bytes(self) -> int:
+        """See `uhrqa.raster.foreseen.held_bytes`."""
+        return held_bytes(self._source)
 
     @property
     def has_mask(self) -> bool:

@@ -24,3 +24,8 @@ def bytes_to_read(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> int | No
     told = getattr(raster, "bytes_to_read", None)
     found: int | None = None if told is None else told(reads)
     return found
+
+
+def held_bytes(raster: Raster) -> int:
+    """Bytes of decoded pixels that a raster keeps while it is read, at most; 0 if not told."""
+    return int(getattr(raster, "held_bytes", 0))

@@ -33,6 +33,8 @@ Array = NDArray[np.uint8]
 MAX_IMAGE_PIXELS = 2**30  # 4 GiB decoded
 WARN_PIXELS = 2**24
 CHANNELS = {"L": 1, "RGB": 3, "LA": 4, "RGBA": 4}
+PILLOW_BYTES = {"L": 1, "RGB": 4, "LA": 4, "RGBA": 4}
+"""Bytes of a pixel in the memory of Pillow."""
 CONVERT = (
     "convert it once: gdal_translate -of COG {path} tiled.tif, or "
     "vips tiffsave {path} tiled.tif --tile --pyramid"
@@ -146,6 +148,7 @@ class ImageLevel:
     def __init__(self, path: str, image: ImageFile, meter: Meter, length: int) -> None:
         self.size = Size(image.height, image.width)
         self.channels = CHANNELS[image.mode]
+        self.decoded_bytes = self.size.area * PILLOW_BYTES[image.mode]
         self.band = max(1, min(512, WARN_PIXELS // image.width))
         self._path = path
         self._image = image

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.blocks import CACHE_BYTES, BlockLevel, Meter, StoredLevel, Window
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
@@ -135,6 +135,21 @@ class LevelRaster:
     def bytes_read(self) -> int:
         """Encoded bytes taken from storage so far."""
         return self._meter.total
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of decoded pixels that stay in memory while the image is read, at most."""
+        stored = [scaled.level for scaled in self._stored]
+        whole = [getattr(level, "decoded_bytes", 0) for level in stored]
+        decoded = sum(whole)
+        blocks = sum(
+            level.size.area * level.channels
+            for level, taken in zip(stored, whole, strict=True)
+            if not taken
+        )
+        kept = self._smaller[len(self._smaller) - _kept(self._smaller) :]
+        made = sum(size.area for size in kept) * stored[-1].channels
+        return decoded + min(blocks, CACHE_BYTES) + made
 
     @property
     def has_mask(self) -> bool:
