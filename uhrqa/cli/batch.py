@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ from uhrqa.cli.identity import identity
 from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
+    from uhrqa.raster import Raster
     from uhrqa.vlm import VisionLanguageModel
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +49,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.LIMITS, *opt.PLACING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -88,7 +90,10 @@ def batch(
     output = _read_output(outputs)
     choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing))
+    known = identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing)
+    if given.limits:
+        known |= {"limits": asdict(given.limits)}
+    run = fingerprint(known)
     images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
@@ -121,9 +126,11 @@ class _Images:
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
         self.settings = given.settings
         self.placing = given.placing
+        self.given = given
         self.choice = choice
         self.evidence = evidence
         self.model: VisionLanguageModel | None = None
+        self.told = ""
 
     @contextmanager
     def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
@@ -137,6 +144,8 @@ class _Images:
             raise RuntimeError("no model yet")
         features = FeatureCache()
         with memory_told(), open_raster(path, roi=self.placing.roi) as raster:
+            if self.given.limits:
+                choice = self._fitted(raster)
 
             @memory_told()
             def answer(question: str) -> Record:
@@ -155,6 +164,16 @@ class _Images:
                 return record
 
             yield answer
+
+    def _fitted(self, raster: Raster) -> Choice:
+        """The largest budget that fits for an image; told where it is another than before."""
+        from uhrqa.cli.forecasting import fit
+
+        choice, told = fit(self.choice, raster, self.settings, self.given.limits)
+        if told != self.told and not self.given.quiet:
+            print_note(f"uhrqa: {raster.path}: {told}")
+        self.told = told
+        return choice
 
 
 def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -179,8 +180,8 @@ def _largest(
     if not _fits(kept, limits):
         raise BudgetError(
             f"{strategy} does not fit {_written(limits)}: the least budget, {low} visual tokens, "
-            f"{_takes(kept, Limits(1, 1.0))}; allow that much, encode less with --max-tiles, "
-            "or use another strategy (downsample takes the least)",
+            f"{_takes(kept, limits)}; allow that much, encode less with --max-tiles, "
+            "or use another strategy, such as downsample",
             least=low,
         )
     high = most
@@ -215,10 +216,16 @@ def _takes(found: Forecast, limits: Limits) -> str:
     """What a forecast comes to, as far as it is limited: `takes about 3.1 GB and 4.2 s`."""
     parts = []
     if limits.memory is not None:
-        parts.append(bytes_text(found.memory.total))
+        parts.append(bytes_text(_up(found.memory.total)))
     if limits.seconds is not None and found.total_seconds is not None:
-        parts.append(f"{found.total_seconds:.2g} s")
+        parts.append(f"{_up(found.total_seconds):g} s")
     return f"takes about {' and '.join(parts)}"
+
+
+def _up(number: float) -> float:
+    """Rounded up to three digits: as a limit it then suffices."""
+    unit = 10.0 ** (math.floor(math.log10(number)) - 2)
+    return float(f"{math.ceil(number / unit) * unit:.3g}")
 
 
 def _written(limits: Limits) -> str:
