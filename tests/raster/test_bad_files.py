@@ -163,26 +163,13 @@ def test_a_file_cut_after_it_was_opened(tmp_path: Path):
 @pytest.mark.parametrize(
     ("array", "options", "words"),
     [
-        (np.zeros((80, 80, 3), np.uint16), {}, "16-bit uint16, only 8-bit.*-ot Byte -scale"),
-        (np.zeros((80, 80, 3), np.float32), {}, "32-bit float32, only 8-bit"),
-        (np.zeros((80, 80, 3), np.int8), {}, "8-bit int8, only 8-bit"),
+        (np.zeros((80, 80, 3), np.uint64), {}, "uint64 samples; .*-ot Float32"),
+        (np.zeros((80, 80, 3), np.complex64), {}, "complex64 samples; 8 to 32-bit integers"),
         (
-            np.zeros((80, 80, 4), np.uint8),
-            {"photometric": "separated"},
-            r"CMYK.*: convert \S+ -colo.* rgb\.tif$",
+            np.zeros((80, 80, 3), np.uint8),
+            {"photometric": "cielab"},
+            r"L\*a\*b.*: convert \S+ -colo.* rgb\.tif$",
         ),
-        (np.zeros((80, 80, 3), np.uint8), {"photometric": "cielab"}, r"L\*a\*b"),
-        (
-            np.zeros((80, 80), np.uint8),
-            {"photometric": "miniswhite"},
-            r"zero.*: tiff2rgba \S+ rgb\.tif$",
-        ),
-        (
-            np.zeros((80, 80), np.uint8),
-            {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)},
-            r"palette.*: gdal_translate -expand rgb \S+\.tif rgb\.tif$",
-        ),
-        (np.zeros((80, 80), bool), {"photometric": "minisblack", "tile": None}, "1-bit"),
     ],
 )
 def test_kinds_that_are_not_covered(tmp_path: Path, array: np.ndarray, options: dict, words: str):
@@ -297,21 +284,6 @@ def test_a_truncated_png_or_jpeg(tmp_path: Path, suffix: str, share: float):
     assert "cut." in refusal(path)
 
 
-@pytest.mark.parametrize(
-    ("mode", "suffix", "words"),
-    [
-        ("P", "png", "a colour palette.*-expand rgb"),
-        ("1", "png", "1 bit a pixel"),
-        ("I;16", "png", "16-bit PNG.*-ot Byte -scale"),
-        ("CMYK", "jpg", "CMYK"),
-    ],
-)
-def test_kinds_of_png_and_jpeg_not_covered(tmp_path: Path, mode: str, suffix: str, words: str):
-    Image.new(mode, (50, 40)).save(tmp_path / f"kind.{suffix}")
-    with pytest.raises(RasterError, match=words):
-        open_raster(tmp_path / f"kind.{suffix}")
-
-
 def test_a_png_whose_header_promises_the_absurd(tmp_path: Path):
     path = tmp_path / "absurd.png"
     Image.new("L", (50, 40)).save(path)
@@ -374,7 +346,7 @@ def save_zarr(path: Path, shape: tuple, dtype: str = "uint8") -> Path:
 @pytest.mark.parametrize(
     ("shape", "dtype", "words"),
     [
-        ((40, 40, 3), "uint16", "is uint16, only uint8"),
+        ((40, 40, 3), "uint64", "is uint64; 8 to 32-bit"),
         ((40, 40, 40), "uint8", r"has shape \(40, 40, 40\)"),
         ((2, 3, 40, 40), "uint8", "has shape"),
         ((40,), "uint8", "has shape"),

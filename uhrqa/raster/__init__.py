@@ -10,15 +10,17 @@ file contains, not by its name. Nothing heavier than numpy is imported before a 
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
+from uhrqa.raster.reading import Reading
 from uhrqa.registry import Registry
 
 Array = NDArray[np.uint8]
@@ -50,6 +52,10 @@ class ExtraBandsWarning(UserWarning):
     """The image has more bands than are shown."""
 
 
+class StretchWarning(UserWarning):
+    """Values are shown with a contrast that nobody asked for."""
+
+
 class OtherPagesWarning(UserWarning):
     """The file holds several full images, of which one is read."""
 
@@ -74,8 +80,8 @@ class Pixels:
 class Raster(Protocol):
     """An image that is read by window, at any scale. Reads may come from several threads.
 
-    One that knows how its coarse reads could become cheap may also have `overview_advice`, which
-    the function of that name gives.
+    One that knows how its coarse reads could become cheap may also have `overview_advice`, and one
+    that makes colours of samples may tell how, as `shown`; the functions of these names give them.
     """
 
     @property
@@ -117,21 +123,22 @@ class Raster(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_raster(source: str | Path | NDArray[np.uint8]) -> Raster:
+def open_raster(source: str | Path | NDArray[np.uint8], reading: Reading | None = None) -> Raster:
     """Open an image; works as a context manager.
 
     Args:
         source: path of a TIFF, Zarr, PNG or JPEG image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        reading: bands, contrast, limits; an array is shown as it is.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
     """
     if isinstance(source, np.ndarray):
-        return _opened("array", source)
+        return _opened("array", source, reading)
     if not isinstance(source, str | Path):
         raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
     path = str(source)
-    return _opened(format_of(path), path)
+    return _opened(format_of(path), path, reading)
 
 
 def overview_advice(raster: Raster) -> str | None:
@@ -142,6 +149,16 @@ def overview_advice(raster: Raster) -> str | None:
     """
     advice: str | None = getattr(raster, "overview_advice", None)
     return advice
+
+
+def shown(raster: Raster) -> dict[str, Any]:
+    """How the samples of a raster became colours, JSON-ready; empty where they were colours.
+
+    Keys: `bands` (from 1), `bands_stored`, `type`, `colour`, `alpha`, `nodata`, `stretch`, `limits`
+    (what is black and white in each band), `masked_tiles` (that could not be decoded).
+    """
+    tell: Callable[[], dict[str, Any]] | None = getattr(raster, "shown", None)
+    return tell() if tell is not None else {}
 
 
 def format_of(path: str) -> str:
@@ -190,6 +207,6 @@ def _directory_format(path: str) -> str:
     )
 
 
-def _opened(name: str, source: str | NDArray[np.uint8]) -> Raster:
-    raster: Raster = FORMATS.load(name)(source)
+def _opened(name: str, source: str | NDArray[np.uint8], reading: Reading | None) -> Raster:
+    raster: Raster = FORMATS.load(name)(source, reading or Reading())
     return raster

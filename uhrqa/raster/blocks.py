@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from uhrqa.geometry import Size
 
@@ -76,10 +76,10 @@ class BlockCache:
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
         self._bytes = 0
-        self._blocks: OrderedDict[tuple[int, int, int], Array] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int, int], NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[int, int, int], make: Callable[[], Array]) -> Array:
+    def get(self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The block of `key`, made if it is not at hand. Two threads may make the same one."""
         with self._lock:
             if key in self._blocks:
@@ -101,27 +101,50 @@ class BlockCache:
             self._bytes = 0
 
 
+class BadTiles:
+    """Counts tiles that could not be decoded and are masked instead, where that was asked for."""
+
+    def __init__(self, *, masked: bool) -> None:
+        self.masked = masked
+        self._seen: set[tuple[int, int, int]] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """Different tiles so far."""
+        return len(self._seen)
+
+    def forgives(self, level: int, row: int, col: int) -> bool:
+        """Note a bad tile; False where it must be an error."""
+        if self.masked:
+            with self._lock:
+                self._seen.add((level, row, col))
+        return self.masked
+
+
 class BlockLevel:
     """A level stored in a grid of blocks.
 
     Args:
         size: (h, w) of the level.
-        channels: 1, 3 or 4.
+        channels: 1, 3 or 4; of samples that are not painted yet, any number.
         block: (h, w) of a block; the last row and column of blocks may be smaller.
         fetch: gives block (row, col), at least as large as its part of the level.
         cache: shared by the levels of a raster.
         index: number of this level, part of the key in the cache.
+        dtype: of a sample.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - values that describe one grid
         self,
         size: Size,
         channels: int,
         *,
         block: Size,
-        fetch: Callable[[int, int], Array],
+        fetch: Callable[[int, int], NDArray[Any]],
         cache: BlockCache,
         index: int,
+        dtype: DTypeLike = np.uint8,
     ) -> None:
         self.size = size
         self.channels = channels
@@ -130,10 +153,11 @@ class BlockLevel:
         self._fetch = fetch
         self._cache = cache
         self._index = index
+        self._dtype = dtype
 
-    def window(self, window: Window) -> Array:
+    def window(self, window: Window) -> NDArray[Any]:
         """The pixels of a window, put together from its blocks."""
-        out = np.empty((*window.size, self.channels), np.uint8)
+        out = np.empty((*window.size, self.channels), self._dtype)
         bh, bw = self._block
         for row in range(window.y0 // bh, -(-window.y1 // bh)):
             for col in range(window.x0 // bw, -(-window.x1 // bw)):
@@ -146,11 +170,21 @@ class BlockLevel:
                 ]
         return out
 
-    def _get(self, row: int, col: int) -> Array:
+    def part(self, row: int, col: int) -> Window:
+        """The window that a block shows."""
+        top, left = row * self._block.h, col * self._block.w
+        return Window(
+            top,
+            min(self.size.h, top + self._block.h),
+            left,
+            min(self.size.w, left + self._block.w),
+        )
+
+    def _get(self, row: int, col: int) -> NDArray[Any]:
         return self._cache.get((self._index, row, col), lambda: self._fetch(row, col))
 
 
-def with_alpha(rgb: Array, alpha: Array) -> Array:
+def with_alpha(rgb: Array, alpha: NDArray[Any]) -> Array:
     """Colour and transparency as `[h, w, 4]`: black and 0 where fully transparent, else 255.
 
     Args:

@@ -1,14 +1,18 @@
-"""PNG and JPEG images, through Pillow. They have no random access: all of one is decoded, once.
+"""PNG and JPEG images. They have no random access: all of one is decoded, once.
 
-Covered: 8-bit grey and RGB, PNG with alpha. Refused: palettes, other depths, CMYK. Ignored: EXIF
-orientation, colour profiles. The file is decoded at the first read, so opening costs nothing.
+Covered: 1 to 16 bits a sample, grey, RGB, palettes, CMYK, alpha; EXIF orientation. Ignored: colour
+profiles, and the one transparent colour that a 16-bit PNG may name. The file is decoded at the
+first read, so opening costs nothing: through Pillow, but for PNG of 16 bits, of which Pillow keeps
+8. A truncated or damaged image is an error whatever is said of bad tiles: it has no tiles.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +22,37 @@ from PIL.PngImagePlugin import PngImageFile
 
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import Meter, Window, with_alpha
-from uhrqa.raster.guard import check_size, guarded
+from uhrqa.raster.blocks import Meter, Window
+from uhrqa.raster.guard import SMALL_PIXELS, check_packed, check_size, guarded
 from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.orientation import orientation_of
+from uhrqa.raster.painter import Painter
+from uhrqa.raster.reading import Reading
+from uhrqa.raster.samples import CMYK, GREY, RGB, Samples, choose
 
-Array = NDArray[np.uint8]
-MAX_IMAGE_PIXELS = 2**30  # 4 GiB decoded
+Values = NDArray[Any]
+Cut = Callable[[Window], Values]
+MAX_IMAGE_PIXELS = 2**30  # decoded to 4 bytes each
 WARN_PIXELS = 2**24
-CHANNELS = {"L": 1, "RGB": 3, "LA": 4, "RGBA": 4}
+PIXEL_BYTES = 4
+MODES = {  # samples, colour, index of alpha
+    "L": (1, GREY, None),
+    "LA": (2, GREY, 1),
+    "RGB": (3, RGB, None),
+    "RGBA": (4, RGB, 3),
+    "CMYK": (4, CMYK, None),
+}
+SHOWN_AS = {"1": "L", "P": "RGB"}
+PNG_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}  # by the header's colour type
 CONVERT = (
     "convert it once: gdal_translate -of COG {path} tiled.tif, or "
     "vips tiffsave {path} tiled.tif --tile --pyramid"
 )
-PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample
+PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample; the colour type follows
+JPEG_PIXELS_A_BYTE = 4096  # 64 pixels take a bit at least; some slack for arithmetic coding
 
 
-def open_png(path: str) -> LevelRaster:
+def open_png(path: str, reading: Reading) -> LevelRaster:
     """Open a PNG image.
 
     Raises:
@@ -41,17 +60,24 @@ def open_png(path: str) -> LevelRaster:
     """
     with guarded(f"{path}: not a readable PNG"):
         with Path(path).open("rb") as file:
-            depth = file.read(PNG_DEPTH_AT + 1)[PNG_DEPTH_AT]
-        if depth == 16:  # Pillow would show such colours as if they had 8 bits
-            raise RasterError(
-                f"{path}: 16-bit PNG, only 8-bit images are read; "
-                f"convert it: gdal_translate -ot Byte -scale {path} bytes.tif"
-            )
+            depth, colour = file.read(PNG_DEPTH_AT + 2)[PNG_DEPTH_AT:]
         image = PngImageFile(path)
-    return _raster(path, image)
+    mode, bits = (PNG_MODES[colour], 16) if depth == 16 else (_mode(path, image), 8)
+    samples = _samples(mode, bits)
+    per_pixel = max(PIXEL_BYTES, samples.count * bits // 8)
+
+    def check() -> None:
+        least = depth * (samples.count if colour in PNG_MODES else 1)
+        with guarded(f"{path}: the image is truncated or damaged"):
+            unpacked = image.height * image.width * least // 8
+            check_packed("deflate", Path(path).stat().st_size, unpacked)
+        _check_memory(path, image, per_pixel, reading)
+
+    cut = _DeepPng(path).cut if depth == 16 else _Pillow(image, mode).cut
+    return _raster(path, image, cut, samples, reading, check)
 
 
-def open_jpeg(path: str) -> LevelRaster:
+def open_jpeg(path: str, reading: Reading) -> LevelRaster:
     """Open a JPEG image.
 
     Raises:
@@ -59,90 +85,187 @@ def open_jpeg(path: str) -> LevelRaster:
     """
     with guarded(f"{path}: not a readable JPEG"):
         image = JpegImageFile(path)
-    return _raster(path, image)
+        length = Path(path).stat().st_size
+    mode = _mode(path, image)
+
+    def check() -> None:
+        if image.height * image.width > SMALL_PIXELS + JPEG_PIXELS_A_BYTE * length:
+            raise RasterError(
+                f"{path}: {image.width} x {image.height} px in {length} bytes; "
+                "the file is damaged or cut short, copy or export it again"
+            )
+        _check_memory(path, image, PIXEL_BYTES + _coefficient_bytes(image), reading)
+
+    cut = _Pillow(image, mode).cut
+    return _raster(path, image, cut, _samples(mode, 8), reading, check)
 
 
-def _raster(path: str, image: ImageFile) -> LevelRaster:
+def _raster(
+    path: str,
+    image: ImageFile,
+    cut: Cut,
+    samples: Samples,
+    reading: Reading,
+    check: Callable[[], None],
+) -> LevelRaster:
     try:
-        _check(path, image)
+        check_size(path, image.height, image.width, reading.max_pixels)
+        check()
+        painter = Painter(choose(path, samples, reading), reading)
     except RasterError:
         image.close()
         raise
     meter = Meter()
-    return LevelRaster(path, [ImageLevel(path, image, meter)], meter=meter, close=image.close)
+    level = ImageLevel(path, image, cut, painter, meter)
+    painter.source(level.size, lambda window: (level.samples(window), None))
+    return LevelRaster(
+        path, [level], meter=meter, close=image.close, painter=painter, reading=reading
+    )
 
 
-def _check(path: str, image: ImageFile) -> None:
-    """Refuse what is not covered; warn of what will be slow.
+def _mode(path: str, image: ImageFile) -> str:
+    """The mode in which pixels are shown.
+
+    Raises:
+        RasterError: none is known.
+    """
+    mode = SHOWN_AS.get(image.mode, image.mode)
+    if "transparency" in image.info:
+        mode = {"L": "LA", "RGB": "RGBA"}.get(mode, mode)
+    if mode not in MODES:
+        image.close()
+        raise RasterError(
+            f"{path}: pixels of kind {image.mode}, which are not read; "
+            f"convert it: gdal_translate {path} rgb.tif"
+        )
+    return mode
+
+
+def _samples(mode: str, bits: int) -> Samples:
+    count, colour, alpha = MODES[mode]
+    shown = tuple(index for index in range(count) if index != alpha)
+    dtype = np.dtype(np.uint16 if bits == 16 else np.uint8)
+    return Samples(count, dtype, bits, colour, shown, alpha)
+
+
+def _coefficient_bytes(image: JpegImageFile) -> int:
+    """Bytes a pixel of the coefficients that a progressive JPEG keeps until its last scan."""
+    if not image.info.get("progressive"):
+        return 0
+    layers = [(h * v) for _, h, v, _ in image.layer]
+    return -(-2 * sum(layers) // max(1, *layers))
+
+
+def _check_memory(path: str, image: ImageFile, pixel_bytes: int, reading: Reading) -> None:
+    """Refuse what would not fit; warn of what will be slow.
 
     Pillow's own guard against huge images acts in `Image.open`, which is not used here: its limit
     is global and too low for these images.
     """
-    check_size(path, image.height, image.width)
-    pixels = image.width * image.height
-    if image.mode not in CHANNELS:
-        kind = {"P": "a colour palette", "1": "1 bit a pixel", "CMYK": "CMYK colours"}
-        raise RasterError(
-            f"{path}: {kind.get(image.mode, f'pixels of kind {image.mode}')}, not 8-bit grey or "
-            f"RGB; convert it: gdal_translate {'-expand rgb ' if image.mode == 'P' else ''}{path} "
-            "rgb.tif"
+    pixels, limit = image.width * image.height, reading.max_pixels or MAX_IMAGE_PIXELS
+    needed = pixels * pixel_bytes
+    if needed > limit * PIXEL_BYTES:
+        kind = (
+            "is progressive"
+            if pixel_bytes > PIXEL_BYTES and image.format == "JPEG"
+            else ("has no random access")
         )
-    if pixels > MAX_IMAGE_PIXELS:
         raise RasterError(
-            f"{path}: {image.width} x {image.height} px has no random access and would take "
-            f"{pixels * 4 >> 30} GiB of memory (limit {MAX_IMAGE_PIXELS * 4 >> 30}); "
-            + CONVERT.format(path=path)
+            f"{path}: {image.width} x {image.height} px {kind} and would take "
+            f"{needed / 2**30:.1f} GiB of memory (limit {limit * PIXEL_BYTES / 2**30:.1f}); "
+            f"{CONVERT.format(path=path)}; or raise --max-pixels"
         )
     if pixels > WARN_PIXELS:
         warnings.warn(
             f"{path}: {image.width} x {image.height} px has no random access, all of it is decoded "
-            f"into {pixels * 4 >> 20} MiB; {CONVERT.format(path=path)}",
+            f"into {needed >> 20} MiB; {CONVERT.format(path=path)}",
             WholeImageWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
 class ImageLevel:
-    """The one resolution of a PNG or JPEG image, decoded when first needed."""
+    """The one resolution of a PNG or JPEG image, upright.
 
-    def __init__(self, path: str, image: ImageFile, meter: Meter) -> None:
-        self.size = Size(image.height, image.width)
-        self.channels = CHANNELS[image.mode]
-        self.band = max(1, min(512, WARN_PIXELS // image.width))
+    Args:
+        path: for messages.
+        image: its header.
+        cut: gives stored pixels of a stored window, `[h, w, S]`.
+        painter: makes colours of samples.
+        meter: the whole file is counted at the first read.
+    """
+
+    def __init__(
+        self, path: str, image: ImageFile, cut: Cut, painter: Painter, meter: Meter
+    ) -> None:
+        self._stored = Size(image.height, image.width)
+        self._upright = orientation_of(image)
+        self.size = self._upright.size(self._stored)
+        self.channels = painter.channels
+        self.band = max(1, min(512, WARN_PIXELS // self.size.w))
         self._path = path
-        self._image = image
+        self._cut = cut
+        self._painter = painter
         self._meter = meter
-        self._decoded = False
+        self._counted = False
         self._lock = threading.Lock()
 
-    def window(self, window: Window) -> Array:
+    def window(self, window: Window) -> NDArray[np.uint8]:
         """The pixels of a window.
 
         Raises:
             RasterError: the image is truncated or damaged.
         """
-        self._decode()
-        out = np.empty((*window.size, self.channels), np.uint8)
-        # In bands: Pillow guards crops, too, with its global limit.
-        for top in range(window.y0, window.y1, self.band):
-            bottom = min(window.y1, top + self.band)
-            part = np.asarray(self._image.crop((window.x0, top, window.x1, bottom)))
-            out[top - window.y0 : bottom - window.y0] = _channels(part, self._image.mode)
+        return self._painter.paint(self.samples(window))
+
+    def samples(self, window: Window) -> Values:
+        """The samples of a window that are shown, `[h, w, S]`."""
+        with self._lock, guarded(f"{self._path}: the image is truncated or damaged"):
+            values = self._cut(self._upright.stored_window(window, self._stored))
+            if not self._counted:
+                self._meter.add(Path(self._path).stat().st_size)
+                self._counted = True
+        chosen, upright = self._painter.samples.indices, self._upright.shown(values)
+        every = chosen == tuple(range(values.shape[2]))
+        return upright if every else upright[..., list(chosen)]
+
+
+class _Pillow:
+    """Pixels of an image that Pillow decodes at the first need."""
+
+    def __init__(self, image: ImageFile, mode: str) -> None:
+        self._image = image
+        self._mode = mode
+
+    def cut(self, window: Window) -> Values:
+        """`[h, w, S]`; in bands, as Pillow guards crops, too, with its global limit."""
+        self._image.load()
+        out = np.empty((*window.size, MODES[self._mode][0]), np.uint8)
+        band = max(1, min(512, WARN_PIXELS // window.size.w))
+        for top in range(window.y0, window.y1, band):
+            bottom = min(window.y1, top + band)
+            part = self._image.crop((window.x0, top, window.x1, bottom))
+            if part.mode != self._mode:
+                part = part.convert("RGBA" if self._mode == "LA" else self._mode)
+            values = np.asarray(part).reshape(*part.size[::-1], -1)
+            if self._mode == "LA" and values.shape[2] == 4:
+                values = values[..., [0, 3]]
+            out[top - window.y0 : bottom - window.y0] = values
         return out
 
-    def _decode(self) -> None:
-        with self._lock:
-            if self._decoded:
-                return
-            with guarded(f"{self._path}: the image is truncated or damaged"):
-                length = Path(self._path).stat().st_size
-                self._image.load()
-            self._meter.add(length)
-            self._decoded = True
 
+class _DeepPng:
+    """Pixels of a PNG with 16 bits a sample."""
 
-def _channels(part: Array, mode: str) -> Array:
-    """What Pillow gave, as `[h, w, C]`."""
-    if mode in ("LA", "RGBA"):
-        return with_alpha(part[..., :-1], part[..., -1])
-    return part[:, :, None] if mode == "L" else part
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._array: NDArray[np.uint16] | None = None
+
+    def cut(self, window: Window) -> Values:
+        """`[h, w, S]`."""
+        if self._array is None:
+            from imagecodecs import png_decode
+
+            self._array = png_decode(Path(self._path).read_bytes())
+        part = self._array[window.y0 : window.y1, window.x0 : window.x1]
+        return part[:, :, None] if part.ndim == 2 else part

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,15 +16,26 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter
+from uhrqa.raster.blocks import BadTiles, BlockCache, BlockLevel, Meter, Window
 from uhrqa.raster.guard import check_block, guarded
 from uhrqa.raster.packed import exceeds
+from uhrqa.raster.painter import Painter
 
-Array = NDArray[np.uint8]
+Values = NDArray[Any]
 Interval = tuple[int, int]
 READ_SIDE = 512  # small chunks are read together: each call costs a millisecond
 SLACK = 8  # a chunk may unpack to so many times its pixels: a filter may have widened them
 EMPTY_CHUNK = 2**64 - 1  # offset of a chunk that a shard does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class ZarrSource:
+    """What all levels of a store share."""
+
+    path: str
+    meter: Meter
+    painter: Painter
+    bad: BadTiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,6 @@ class Layout:
     size: Size
     bands: int
 
-    @property
-    def shown(self) -> int:
-        """Bands that are shown."""
-        return 3 if self.bands >= 3 else 1
-
 
 class ZarrChunks:
     """The chunks of one array.
@@ -49,50 +56,98 @@ class ZarrChunks:
     that is read. Metadata is not counted.
     """
 
-    def __init__(self, path: str, array: Any, layout: Layout, meter: Meter) -> None:  # noqa: ANN401
-        self._path = path
+    def __init__(self, source: ZarrSource, array: Any, layout: Layout, index: int) -> None:  # noqa: ANN401
+        self._source = source
+        self._path = source.path
         self._array = array
         self._layout = layout
-        self._meter = meter
+        self._index = index
+        self._itemsize = np.dtype(array.dtype).itemsize
         chunk = Size(array.chunks[layout.y], array.chunks[layout.x])
         if min(array.chunks) > 0:
-            check_block(path, "chunk", *chunk, math.prod(array.chunks) // chunk.area)
+            pixel = self._itemsize * math.prod(array.chunks) // chunk.area
+            check_block(source.path, "chunk", *chunk, pixel)
         else:
-            check_block(path, "chunk", 0, 0, 0)
-        self._block = Size(*(side * max(1, READ_SIDE // side) for side in chunk))
+            check_block(source.path, "chunk", 0, 0, 0)
+        together = 1 if source.bad.masked else READ_SIDE  # a bad chunk hides no good one
+        self._block = Size(*(side * max(1, together // side) for side in chunk))
         self._codec = _packing(array)
 
-    def level(self, cache: BlockCache, index: int) -> BlockLevel:
-        """These chunks as a level."""
+    def level(self, cache: BlockCache) -> BlockLevel:
+        """These chunks as a level; the first tells the painter where samples are."""
+        layout, painter = self._layout, self._source.painter
+        if self._index == 0:
+            painter.source(layout.size, self._samples)
+        return self._blocks(painter.channels, self._painted, cache, np.dtype(np.uint8))
+
+    def _blocks(
+        self,
+        channels: int,
+        fetch: Callable[[int, int], Values],
+        cache: BlockCache,
+        dtype: np.dtype[Any],
+    ) -> BlockLevel:
         return BlockLevel(
             self._layout.size,
-            self._layout.shown,
+            channels,
             block=self._block,
-            fetch=self._fetch,
+            fetch=fetch,
             cache=cache,
-            index=index,
+            index=self._index,
+            dtype=dtype,
         )
 
-    def _fetch(self, row: int, col: int) -> Array:
+    def _samples(self, window: Window) -> tuple[Values, None] | None:
+        samples = self._source.painter.samples
+        blocks = self._blocks(len(samples.indices), self._fetch, self._seen, samples.dtype)
+        try:
+            return blocks.window(window), None
+        except RasterError:
+            if not self._source.bad.masked:
+                raise
+            return None
+
+    @cached_property
+    def _seen(self) -> BlockCache:
+        """Blocks that were decoded for the contrast alone."""
+        return BlockCache()
+
+    def _painted(self, row: int, col: int) -> NDArray[np.uint8]:
+        source, size = self._source, self._layout.size
+        try:
+            return source.painter.paint(self._fetch(row, col))
+        except RasterError:
+            if not source.bad.forgives(self._index, row, col):
+                raise
+            h, w = self._block
+            return source.painter.blank(Size(min(h, size.h - row * h), min(w, size.w - col * w)))
+
+    def _fetch(self, row: int, col: int) -> Values:
+        """The samples of a block, `[h, w, S]`."""
         layout, size = self._layout, self._layout.size
+        indices = self._source.painter.samples.indices
         region: list[Interval] = [(0, 1)] * len(self._array.shape)
         region[layout.y] = row * self._block.h, min(size.h, (row + 1) * self._block.h)
         region[layout.x] = col * self._block.w, min(size.w, (col + 1) * self._block.w)
         if layout.band is not None:
-            region[layout.band] = 0, layout.shown
+            region[layout.band] = min(indices), max(indices) + 1
         where = (
             f"array '{self._array.path or '/'}', rows {region[layout.y]}, cols {region[layout.x]}"
         )
         with guarded(f"{self._path}: {where}: a chunk cannot be decoded"):
             self._refuse_bombs(where, region)
-            self._meter.add(self._encoded_bytes(region))
+            self._source.meter.add(self._encoded_bytes(region))
             values = np.asarray(self._array[tuple(slice(*interval) for interval in region)])
         axes = (layout.y, layout.x, *(() if layout.band is None else (layout.band,)))
         others = [axis for axis in range(values.ndim) if axis not in axes]
         pixels = values.transpose(*axes, *others).reshape(
             *(values.shape[axis] for axis in axes[:2]), -1
         )
-        return np.ascontiguousarray(pixels)
+        wanted = [index - min(indices) for index in indices]
+        if wanted != list(range(pixels.shape[2])):
+            pixels = pixels[..., wanted]
+        native = self._source.painter.samples.dtype
+        return np.ascontiguousarray(pixels, dtype=native)
 
     def _refuse_bombs(self, where: str, region: Sequence[Interval]) -> None:
         """Look at the chunks of a region before they fill the memory.
@@ -102,7 +157,7 @@ class ZarrChunks:
         """
         if self._codec is None:
             return
-        pixels = math.prod(self._array.chunks)
+        pixels = math.prod(self._array.chunks) * self._itemsize
         for place, file in self._files(region):
             packed = (
                 self._inside_shard(file, place, region)
