@@ -86,14 +86,14 @@ class Painter:
     def valid(self, values: Values, valid: Mask | None) -> Mask | None:
         """Where samples are image; None: everywhere."""
         samples = self.samples
-        colour = values[..., : len(samples.shown)]
+        bands = [values[..., band] for band in range(len(samples.shown))]
         masks: list[Mask] = [] if valid is None else [valid]
         if samples.alpha is not None:
             masks.append(values[..., -1] > 0)
         if samples.dtype.name in FLOATS:
-            masks.append(np.all(np.isfinite(colour), axis=2))
+            masks.extend(map(np.isfinite, bands))
         if self._nodata is not None:
-            masks.append(np.any(colour != self._nodata, axis=2))
+            masks.append(functools.reduce(np.logical_or, (band != self._nodata for band in bands)))
         return functools.reduce(np.logical_and, masks) if masks else None
 
     def describe(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Painter:
     def _colour(self, values: Values) -> Array:
         colour = self.samples.colour
         if colour == PALETTE and self.samples.palette is not None:
-            return self.samples.palette[values[..., 0].astype(np.intp)]
+            return self.samples.palette.take(values[..., 0], axis=0, mode="clip")
         if colour == CMYK:
             return cmyk_to_rgb(values if self.samples.dtype == np.uint8 else self._tones()(values))
         if colour == YCBCR:
@@ -160,9 +160,14 @@ class Painter:
 
 def cmyk_to_rgb(values: Array) -> Array:
     """`[h, w, 4]` of inks as `[h, w, 3]`, without a colour profile: (1 - ink) (1 - black)."""
-    light = 255 - values.astype(np.uint16)
-    product = light[..., :3] * light[..., 3:] + 127
-    return (product // 255).astype(np.uint8)
+    light = 255 - values
+    out = np.empty((*values.shape[:2], 3), np.uint8)
+    for band in range(3):
+        product = np.multiply(light[..., band], light[..., 3], dtype=np.uint16)
+        product += 128  # what follows divides by 255 and rounds, exactly
+        product += product >> 8
+        out[..., band] = product >> 8
+    return out
 
 
 def _percentiles(samples: Samples, reading: Reading) -> tuple[float, float] | None:

@@ -119,7 +119,8 @@ class Tones:
             if self._tables is None:
                 out[..., band] = self._scaled(one, line)
             else:
-                out[..., band] = self._tables[band][one.view(self._unsigned)]
+                table = self._tables[band]  # as long as the type: nothing is ever clipped
+                table.take(one.view(self._unsigned), out=out[..., band], mode="clip")
         return out
 
     def _scaled(self, values: Values, line: tuple[float, float]) -> Array:
@@ -129,9 +130,10 @@ class Tones:
         with np.errstate(invalid="ignore", over="ignore"):
             scaled -= kind(low)
             scaled *= kind(factor)
-            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
-            np.clip(scaled, 0, 255, out=scaled)
-        grey = (scaled + kind(0.5)).astype(np.uint8)
+            np.fmax(scaled, kind(0), out=scaled)  # what is no number becomes 0
+        np.minimum(scaled, kind(255), out=scaled)
+        scaled += kind(0.5)
+        grey = scaled.astype(np.uint8)
         return 255 - grey if self._inverted else grey
 
 
