@@ -21,7 +21,7 @@ from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import RelevancePass
-from uhrqa.raster import Array, Raster, open_raster
+from uhrqa.raster import Array, Raster, open_raster, shown
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -77,6 +77,7 @@ class Answer:
         evidence: the kept tokens, in the order of the prompt, separators left out.
         steps: the strategy's decisions, a line each.
         notes: what the user should know, such as a lowered budget.
+        shown: bands, contrast and masked tiles of the image, as `uhrqa.raster.shown` tells them.
     """
 
     text: str
@@ -100,6 +101,7 @@ class Answer:
     evidence: tuple[Evidence, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with a schema version and the versions of the packages that matter."""
@@ -113,7 +115,8 @@ class Answer:
             "schema": SCHEMA,
             "answer": self.text,
             "question": self.question,
-            "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
+            "image": {"path": self.image, "width": self.size.w, "height": self.size.h}
+            | ({"shown": dict(self.shown)} if self.shown else {}),
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},
             "relevance": [_pass_dict(entry) for entry in self.relevance],
@@ -182,6 +185,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         selection, cap, notes = select_within_context(chosen, scene, cap, max_new_tokens)
         sequence = loaded.assemble(scene.prompt, selection.tokens)
         written = loaded.generate(sequence, max_new_tokens)
+        look = shown(source)
     seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
     seconds |= {"prefill": written.prefill_seconds, "decode": written.decode_seconds}
     return Answer(
@@ -205,8 +209,15 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         device_memory=torch.cuda.max_memory_allocated(loaded.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
-        notes=notes,
+        notes=(*notes, *_hole_notes(look)),
+        shown=look,
     )
+
+
+def _hole_notes(look: Mapping[str, Any]) -> tuple[str, ...]:
+    count = look.get("masked_tiles", 0)
+    tiles = "1 tile" if count == 1 else f"{count} tiles"
+    return (f"masked in the image, as they cannot be decoded: {tiles}",) if count else ()
 
 
 def _strategy(

@@ -58,4 +58,6 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
+    if getattr(one, "reading", None) != getattr(other, "reading", None):
+        return False  # one file in other bands or another contrast
     return same_name and Path(one.path).exists()

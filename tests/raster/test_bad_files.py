@@ -23,7 +23,7 @@ from PIL import Image
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import image, open_raster
+from uhrqa.raster import image, image_pixels, open_raster
 
 
 def read_all(source: Any) -> None:
@@ -323,7 +323,8 @@ def test_images_above_pillows_global_limit_are_read_and_the_limit_is_left_alone(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(Image.DecompressionBombError):
         Image.open(tmp_path / "a.png")
-    monkeypatch.setattr(image, "WARN_PIXELS", 1000)  # rows are taken out in bands of this size
+    monkeypatch.setattr(image, "WARN_PIXELS", 1000)
+    monkeypatch.setattr(image_pixels, "CUT_PIXELS", 1000)  # bands of this size are taken out
     with pytest.warns(WholeImageWarning):
         raster = open_raster(tmp_path / "a.png")
     with raster:

@@ -70,12 +70,12 @@ def test_every_depth_is_stretched_by_its_values(tmp_path: Path, dtype: str, cont
         path = tmp_path / "a.zarr"
         zarr.create_array(store=str(path), data=array, chunks=(64, 64, 3))
     else:
-        options: dict = {
+        kinds: dict[str, dict] = {
             "tiff-tiles": {"tile": (64, 64), "compression": "zstd"},
             "tiff-strips": {"rowsperstrip": 40},
             "tiff-big-endian": {"tile": (64, 64), "byteorder": ">"},
-        }[container]
-        path = save(tmp_path / "a.tif", array, photometric="rgb", **options)
+        }
+        path = save(tmp_path / "a.tif", array, photometric="rgb", **kinds[container])
     pixels = read(path, QUIET)
     apart = np.abs(pixels.array.astype(int) - stretched(array))
     assert apart.max() <= 1  # halves may round either way
@@ -131,7 +131,7 @@ def test_a_flat_band_is_grey_not_black(tmp_path: Path):
 def test_fewer_than_eight_bits_span_black_to_white(tmp_path: Path, bits: int):
     values = np.arange(70 * 64, dtype=np.uint8).reshape(70, 64) % 2**bits
     stored = values.astype(bool) if bits == 1 else values
-    options = {} if bits == 1 else {"bitspersample": bits}
+    options: dict = {} if bits == 1 else {"bitspersample": bits}
     path = save(tmp_path / "a.tif", stored, photometric="minisblack", **options)
     assert np.array_equal(read(path).array[..., 0], values * (255 // (2**bits - 1)))
 
@@ -153,7 +153,8 @@ def test_large_images_are_sampled_alike_whatever_their_tiles(tmp_path: Path):
     array = rng.gamma(2, 300, (2500, 2100)).astype(np.uint16)
     array[:1250] += 2000
     found = []
-    for name, options in {"t": {"tile": (512, 512)}, "s": {"rowsperstrip": 100}}.items():
+    kinds: dict[str, dict] = {"t": {"tile": (512, 512)}, "s": {"rowsperstrip": 100}}
+    for name, options in kinds.items():
         path = save(tmp_path / f"{name}.tif", array, compression="zlib", **options)
         with open_raster(path, QUIET) as raster:
             found.append(shown(raster)["limits"])
@@ -394,7 +395,7 @@ def test_words_for_bands_and_contrast():
 
 @pytest.mark.parametrize("text", ["", "1,2", "0", "a,b,c", "1,2,3,4", "-1", "1.5", "٣"])
 def test_words_that_are_no_bands(text: str):
-    with pytest.raises(ConfigError, match="4,3,2|three"):
+    with pytest.raises(ConfigError, match=r"4,3,2|three"):
         parse_bands(text)
 
 

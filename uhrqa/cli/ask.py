@@ -24,7 +24,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.READING, *opt.PRINTING)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
@@ -54,7 +54,7 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
     choice = choose(settings, given.options, rfm=given.rfm)
     from uhrqa.raster import open_raster
 
-    with open_raster(image) as raster:
+    with open_raster(image, given.reading) as raster:
         begin = time.perf_counter()
         vlm = load(given)
         from uhrqa.answer import ask as ask_model

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,7 @@ from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError, QuestionError, UhrqaError
+from uhrqa.raster.reading import Reading
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel
@@ -48,7 +50,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -89,8 +91,11 @@ def batch(
     output = _read_output(outputs)
     choice = choose(settings, opt.read_pairs(option), rfm=rfm)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
-    images = _Images(settings, choice, evidence)
+    decides = identity(settings, choice, rfm=rfm, evidence=evidence)
+    if given.reading != Reading():  # so that what earlier versions wrote is continued
+        decides["reading"] = asdict(given.reading)
+    run = fingerprint(decides)
+    images = _Images(settings, choice, evidence, given.reading)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
@@ -119,7 +124,10 @@ class _Stdout:
 class _Images:
     """Opens images for a batch, once it has the model."""
 
-    def __init__(self, settings: Settings, choice: Choice, evidence: bool) -> None:
+    def __init__(
+        self, settings: Settings, choice: Choice, evidence: bool, reading: Reading
+    ) -> None:
+        self.reading = reading
         self.settings = settings
         self.choice = choice
         self.evidence = evidence
@@ -136,7 +144,7 @@ class _Images:
         if model is None:
             raise RuntimeError("no model yet")
         features = FeatureCache()
-        with _memory_told(), open_raster(path) as raster:
+        with _memory_told(), open_raster(path, self.reading) as raster:
 
             @_memory_told()
             def answer(question: str) -> Record:
@@ -153,6 +161,7 @@ class _Images:
                 )
                 record = found.to_dict()
                 record |= {"width": found.size.w, "height": found.size.h}
+                record |= {"shown": dict(found.shown)} if found.shown else {}
                 for name in ("image", "question") if self.evidence else LEFT_OUT:
                     record.pop(name)
                 return record

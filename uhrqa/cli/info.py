@@ -23,11 +23,12 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
 SCHEMA = "uhrqa.info/1"
+PLAIN = (("uint8", "none", [1]), ("uint8", "none", [1, 2, 3]))  # nothing to tell
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", *opt.PRINTING)
+@opt.share("model", *opt.READING, *opt.PRINTING)
 def info(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -47,7 +48,7 @@ def info(
 
     card = choose_card(given.settings)
     budgets = opt.read_budgets(opt.split_words(budget)) or _budgets(given.settings, card)
-    with open_raster(image) as raster:
+    with open_raster(image, given.reading) as raster:
         if advice := overview_advice(raster):
             warnings.warn(advice, NoOverviewWarning, stacklevel=1)
         found = _describe(raster, card, sorted(set(budgets)))
@@ -65,6 +66,7 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
     from uhrqa.pyramid import Pyramid
+    from uhrqa.raster import shown
 
     pyramid = Pyramid.build(
         raster.size, card.tile, card.level_one_side, stretch=card.stretch_thumbnail
@@ -76,6 +78,7 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
         "width": raster.size.w,
         "height": raster.size.h,
         "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
+        "shown": shown(raster),
         "model": card.name,
         "tile": card.tile,
         "tokens_per_tile": card.tokens_per_tile,
@@ -107,6 +110,20 @@ def _describe_level(level: Level, card: Card) -> dict[str, Any]:
     }
 
 
+def _shown_line(look: dict[str, Any]) -> str:
+    """One line on bands and contrast; none for plain colours of 8 bits."""
+    if not look or (look["type"], look["stretch"], look["bands"]) in PLAIN:
+        return ""
+    bands = ",".join(map(str, look["bands"]))
+    line = f"bands {bands} of {look['bands_stored']}, {look['type']} {look['colour']}"
+    if "limits" in look:
+        limits = ", ".join(f"{low:g}...{high:g}" for low, high in look["limits"])
+        line += f", stretch {look['stretch']}: {limits}"
+    if look["nodata"] is not None:
+        line += f", no data {look['nodata']}"
+    return line + "\n"
+
+
 def _print(found: dict[str, Any]) -> None:
     from uhrqa.cli.report import make_table
 
@@ -114,6 +131,7 @@ def _print(found: dict[str, Any]) -> None:
     print_result(
         f"{found['image']}: {found['width']} x {found['height']} px\n"
         f"stored levels: {stored}\n"
+        f"{_shown_line(found['shown'])}"
         f"model {found['model']}: tiles of {found['tile']} px, "
         f"{found['tokens_per_tile']} tokens a tile"
     )

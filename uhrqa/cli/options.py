@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from uhrqa.budget import parse_tokens
+from uhrqa.cli import reading
 from uhrqa.cli.complete import among, complete_model, complete_option, complete_strategy
 from uhrqa.cli.console import prepare_messages
 from uhrqa.config import (
@@ -30,6 +31,7 @@ from uhrqa.config import (
     Settings,
     load_settings,
 )
+from uhrqa.raster.reading import Reading
 
 IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
 DEVICES = ("auto", "cpu", "cuda")
@@ -162,6 +164,7 @@ Verbose = Annotated[
 MESSAGES = ("quiet", "verbose")
 PRINTING = ("format", "as_json", *MESSAGES)
 LOADING = ("model", "device", "dtype", "attention", "device_map", "quantize", "allow_pickle")
+READING = reading.READING
 ANSWERING = (
     "model",
     "strategy",
@@ -192,6 +195,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "as_json": (Json, False),
     "quiet": (Quiet, False),
     "verbose": (Verbose, 0),
+    **reading.SHARED,
 }
 
 
@@ -204,6 +208,7 @@ class Given:
         options: the strategy's own, as given.
         rfm: file of a Region Focus Module, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
+        reading: how images are read.
     """
 
     settings: Settings
@@ -212,6 +217,7 @@ class Given:
     quiet: bool = False
     verbose: int = 0
     allow_pickle: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -247,9 +253,10 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     rfm = words.pop("rfm", None)
     pickle = words.pop("allow_pickle", False)
+    look = reading.take_reading(words)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
-    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle)
+    return Given(settings, read_pairs(options), rfm, quiet, verbose, pickle, look)
 
 
 def resolve(

@@ -25,7 +25,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.READING, *opt.PRINTING)
 def profile(
     image: Annotated[str | None, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)] = None,
     question: Annotated[
@@ -120,14 +120,15 @@ def _plan(size: Size, choices: list[Choice], settings: Settings) -> Table:
 def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> Table:
     from uhrqa.raster import open_raster
 
-    open_raster(image).close()  # a bad image is told before the model is loaded
+    open_raster(image, given.reading).close()  # a bad image is told before the model is loaded
     settings = given.settings
     vlm = load(given)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
         reset_peak_memory()
-        with open_raster(image) as raster:  # anew: no row profits from what another has read
+        # Opened anew: no row profits from what another has read.
+        with open_raster(image, given.reading) as raster:
             answer = ask(
                 raster,
                 question,

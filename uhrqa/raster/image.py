@@ -24,6 +24,7 @@ from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Size
 from uhrqa.raster.blocks import Meter, Window
 from uhrqa.raster.guard import SMALL_PIXELS, check_packed, check_size, guarded
+from uhrqa.raster.image_pixels import COUNTS, DeepPngPixels, PillowPixels
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.orientation import orientation_of
 from uhrqa.raster.painter import Painter
@@ -35,12 +36,12 @@ Cut = Callable[[Window], Values]
 MAX_IMAGE_PIXELS = 2**30  # decoded to 4 bytes each
 WARN_PIXELS = 2**24
 PIXEL_BYTES = 4
-MODES = {  # samples, colour, index of alpha
-    "L": (1, GREY, None),
-    "LA": (2, GREY, 1),
-    "RGB": (3, RGB, None),
-    "RGBA": (4, RGB, 3),
-    "CMYK": (4, CMYK, None),
+MODES = {  # colour, index of alpha
+    "L": (GREY, None),
+    "LA": (GREY, 1),
+    "RGB": (RGB, None),
+    "RGBA": (RGB, 3),
+    "CMYK": (CMYK, None),
 }
 SHOWN_AS = {"1": "L", "P": "RGB"}
 PNG_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}  # by the header's colour type
@@ -73,7 +74,7 @@ def open_png(path: str, reading: Reading) -> LevelRaster:
             check_packed("deflate", Path(path).stat().st_size, unpacked)
         _check_memory(path, image, per_pixel, reading)
 
-    cut = _DeepPng(path).cut if depth == 16 else _Pillow(image, mode).cut
+    cut = DeepPngPixels(path).cut if depth == 16 else PillowPixels(image, mode).cut
     return _raster(path, image, cut, samples, reading, check)
 
 
@@ -96,7 +97,7 @@ def open_jpeg(path: str, reading: Reading) -> LevelRaster:
             )
         _check_memory(path, image, PIXEL_BYTES + _coefficient_bytes(image), reading)
 
-    cut = _Pillow(image, mode).cut
+    cut = PillowPixels(image, mode).cut
     return _raster(path, image, cut, _samples(mode, 8), reading, check)
 
 
@@ -142,7 +143,7 @@ def _mode(path: str, image: ImageFile) -> str:
 
 
 def _samples(mode: str, bits: int) -> Samples:
-    count, colour, alpha = MODES[mode]
+    count, (colour, alpha) = COUNTS[mode], MODES[mode]
     shown = tuple(index for index in range(count) if index != alpha)
     dtype = np.dtype(np.uint16 if bits == 16 else np.uint8)
     return Samples(count, dtype, bits, colour, shown, alpha)
@@ -228,44 +229,3 @@ class ImageLevel:
         chosen, upright = self._painter.samples.indices, self._upright.shown(values)
         every = chosen == tuple(range(values.shape[2]))
         return upright if every else upright[..., list(chosen)]
-
-
-class _Pillow:
-    """Pixels of an image that Pillow decodes at the first need."""
-
-    def __init__(self, image: ImageFile, mode: str) -> None:
-        self._image = image
-        self._mode = mode
-
-    def cut(self, window: Window) -> Values:
-        """`[h, w, S]`; in bands, as Pillow guards crops, too, with its global limit."""
-        self._image.load()
-        out = np.empty((*window.size, MODES[self._mode][0]), np.uint8)
-        band = max(1, min(512, WARN_PIXELS // window.size.w))
-        for top in range(window.y0, window.y1, band):
-            bottom = min(window.y1, top + band)
-            part = self._image.crop((window.x0, top, window.x1, bottom))
-            if part.mode != self._mode:
-                part = part.convert("RGBA" if self._mode == "LA" else self._mode)
-            values = np.asarray(part).reshape(*part.size[::-1], -1)
-            if self._mode == "LA" and values.shape[2] == 4:
-                values = values[..., [0, 3]]
-            out[top - window.y0 : bottom - window.y0] = values
-        return out
-
-
-class _DeepPng:
-    """Pixels of a PNG with 16 bits a sample."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._array: NDArray[np.uint16] | None = None
-
-    def cut(self, window: Window) -> Values:
-        """`[h, w, S]`."""
-        if self._array is None:
-            from imagecodecs import png_decode
-
-            self._array = png_decode(Path(self._path).read_bytes())
-        part = self._array[window.y0 : window.y1, window.x0 : window.x1]
-        return part[:, :, None] if part.ndim == 2 else part
