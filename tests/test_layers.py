@@ -18,6 +18,7 @@ GROUND = (
     "budget",
     "config",
     "dims",
+    "reading",
 )  # each may import those before it
 FLOORS = (
     GROUND,

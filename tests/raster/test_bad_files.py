@@ -275,6 +275,23 @@ def test_no_damage_to_a_header_raises_anything_else(tmp_path: Path, data: st.Dat
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_damaged_image_stays_one_however_often_it_is_read(tmp_path: Path, suffix: str):
+    path = tmp_path / f"cut.{suffix}"
+    Image.fromarray(noise_raster(100, 100)).save(path)
+    path.write_bytes(path.read_bytes()[:-3000])
+    with open_raster(path) as raster:
+        for _ in range(3):
+            with pytest.raises(RasterError, match="truncated or damaged"):
+                raster.read(Box.whole(raster.size), raster.size)
+
+
+def test_opening_an_image_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(noise_raster(100, 100)).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda _: pytest.fail("decoded"))
+    open_raster(tmp_path / "a.png").close()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("share", [0.002, 0.5, 0.9])
 def test_a_truncated_png_or_jpeg(tmp_path: Path, suffix: str, share: float):
     path = tmp_path / f"cut.{suffix}"
@@ -426,7 +443,15 @@ def test_a_zarr_chunk_that_unpacks_to_far_more_than_its_pixels(tmp_path: Path, n
 
 @pytest.mark.parametrize(
     "codec",
-    [numcodecs.Zstd(), numcodecs.Blosc(), numcodecs.GZip(), numcodecs.Zlib(), numcodecs.LZ4()],
+    [
+        numcodecs.Zstd(),
+        numcodecs.Blosc(),
+        numcodecs.GZip(),
+        numcodecs.Zlib(),
+        numcodecs.LZ4(),
+        numcodecs.BZ2(),
+        numcodecs.LZMA(),
+    ],
 )
 def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, codec: Any):
     path = tmp_path / "a.zarr"

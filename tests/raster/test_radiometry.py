@@ -17,7 +17,7 @@ from uhrqa.errors import ConfigError, RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import ExtraBandsWarning, Pixels, StretchWarning, open_raster, shown
 from uhrqa.raster.painter import cmyk_to_rgb
-from uhrqa.raster.reading import MINMAX, Reading, parse_bands, parse_stretch
+from uhrqa.reading import MINMAX, Reading, parse_bands, parse_stretch
 
 SIZE = Size(150, 210)
 PLAIN = Reading(stretch="none")

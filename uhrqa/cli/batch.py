@@ -33,7 +33,7 @@ from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError, QuestionError, UhrqaError
-from uhrqa.raster.reading import Reading
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel

@@ -31,7 +31,7 @@ from uhrqa.config import (
     Settings,
     load_settings,
 )
-from uhrqa.raster.reading import Reading
+from uhrqa.reading import Reading
 
 IMAGE_HELP = "TIFF, Zarr, PNG or JPEG."
 DEVICES = ("auto", "cpu", "cuda")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from uhrqa.cli.complete import among
-from uhrqa.raster.reading import BAD_TILES, STRETCHES, Reading, parse_bands, parse_stretch
+from uhrqa.reading import BAD_TILES, STRETCHES, Reading, parse_bands, parse_stretch
 
 Bands = Annotated[
     str | None,

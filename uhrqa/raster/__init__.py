@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster.reading import Reading
+from uhrqa.reading import Reading
 from uhrqa.registry import Registry
 
 Array = NDArray[np.uint8]

@@ -9,7 +9,7 @@ from uhrqa.errors import RasterError
 from uhrqa.raster import IN_MEMORY
 from uhrqa.raster.guard import check_size
 from uhrqa.raster.levels import ArrayLevel, LevelRaster
-from uhrqa.raster.reading import Reading
+from uhrqa.reading import Reading
 
 
 def open_array(array: NDArray[np.uint8], reading: Reading | None = None) -> LevelRaster:

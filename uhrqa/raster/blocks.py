@@ -14,6 +14,7 @@ from uhrqa.geometry import Size
 
 Array = NDArray[np.uint8]
 CACHE_BYTES = 64 * 2**20
+LONE_BAND = 512
 
 
 class Window(NamedTuple):
@@ -148,7 +149,8 @@ class BlockLevel:
     ) -> None:
         self.size = size
         self.channels = channels
-        self.band = block.h
+        # Of blocks as wide as the level, the newest is kept, so any few rows are cheap.
+        self.band = block.h if block.w < size.w else min(block.h, LONE_BAND)
         self._block = block
         self._fetch = fetch
         self._cache = cache

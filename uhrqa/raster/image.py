@@ -28,8 +28,8 @@ from uhrqa.raster.image_pixels import COUNTS, DeepPngPixels, PillowPixels
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.orientation import orientation_of
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.reading import Reading
 from uhrqa.raster.samples import CMYK, GREY, RGB, Samples, choose
+from uhrqa.reading import Reading
 
 Values = NDArray[Any]
 Cut = Callable[[Window], Values]
@@ -133,10 +133,12 @@ def _mode(path: str, image: ImageFile) -> str:
     mode = SHOWN_AS.get(image.mode, image.mode)
     if "transparency" in image.info:
         mode = {"L": "LA", "RGB": "RGBA"}.get(mode, mode)
+    if image.mode == "P" and image.palette is None:
+        mode = "palette without colours"
     if mode not in MODES:
         image.close()
         raise RasterError(
-            f"{path}: pixels of kind {image.mode}, which are not read; "
+            f"{path}: pixels of kind {mode}, which are not read; "
             f"convert it: gdal_translate {path} rgb.tif"
         )
     return mode

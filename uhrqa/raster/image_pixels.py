@@ -21,11 +21,17 @@ class PillowPixels:
 
     def __init__(self, image: ImageFile, mode: str) -> None:
         self._image = image
+        self._tried = self._loaded = False
         self._mode = mode
 
     def cut(self, window: Window) -> Values:
         """`[h, w, S]`; in bands, as Pillow guards crops, too, with its global limit."""
-        self._image.load()
+        if not self._loaded:
+            if self._tried:  # Pillow would give what it has, black where it has nothing
+                raise ValueError("it could not be decoded before")
+            self._tried = True
+            self._image.load()
+            self._loaded = True
         out = np.empty((*window.size, COUNTS[self._mode]), np.uint8)
         band = max(1, min(512, CUT_PIXELS // window.size.w))
         for top in range(window.y0, window.y1, band):

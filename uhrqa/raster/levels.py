@@ -21,9 +21,9 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
 from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel, Window
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.reading import Reading
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
+from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
+from PIL.Image import Exif
 from PIL.ImageFile import ImageFile
 
 from uhrqa.errors import RasterError
@@ -59,9 +60,16 @@ ORIENTATIONS = {
 
 
 def orientation_of(image: ImageFile) -> Orientation:
-    """What the image's EXIF says; as stored where it says nothing or is damaged."""
+    """What the image's EXIF says; as stored where it says nothing or is damaged.
+
+    Only what lies before the pixels is looked at: Pillow's `getexif` would decode them.
+    """
+    data, exif = image.info.get("exif"), Exif()
+    if not isinstance(data, bytes):
+        return Orientation()
     try:
         with guarded("EXIF"):
-            return ORIENTATIONS.get(image.getexif().get(EXIF_TAG, 1), Orientation())
+            exif.load(data)
+            return ORIENTATIONS.get(exif.get(EXIF_TAG, 1), Orientation())
     except RasterError:
         return Orientation()

@@ -13,9 +13,9 @@ from PIL import Image
 
 from uhrqa.geometry import Size
 from uhrqa.raster.blocks import Window, with_alpha
-from uhrqa.raster.reading import DEFAULT_PERCENTILES, Reading
 from uhrqa.raster.samples import CMYK, CONVERTED, FLOATS, PALETTE, WHITE_ZERO, YCBCR, Samples
 from uhrqa.raster.stretch import Tones, limits_of, sample
+from uhrqa.reading import DEFAULT_PERCENTILES, Reading
 
 Array = NDArray[np.uint8]
 Values = NDArray[Any]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.raster import ExtraBandsWarning, StretchWarning, first_bands
-from uhrqa.raster.reading import DEFAULT_PERCENTILES, Reading
+from uhrqa.reading import DEFAULT_PERCENTILES, Reading
 
 GREY, WHITE_ZERO, RGB, PALETTE, CMYK, YCBCR = (
     "grey", "white-is-zero grey", "rgb", "palette", "cmyk", "ycbcr",

@@ -25,11 +25,11 @@ from uhrqa.raster.blocks import BadTiles, BlockCache, Meter, StoredLevel
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.reading import Reading
 from uhrqa.raster.samples import choose
 from uhrqa.raster.tiff_kinds import samples_of
 from uhrqa.raster.tiff_level import tiff_level
 from uhrqa.raster.tiff_tiles import TiffSource
+from uhrqa.reading import Reading
 
 # What tifffile logs about odd headers either raises here or does not matter.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)

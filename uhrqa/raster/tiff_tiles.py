@@ -108,6 +108,8 @@ class TiffTiles:
                 f"{path}: {self.label} needs {needed} {self.name}s, the header lists "
                 f"{min(len(self.offsets), len(self.counts))}; the file is damaged, export it again"
             )
+        if is_raw(self.page):
+            self._check_raw()
         beyond = self.counts > self.source.length - np.minimum(self.offsets, self.source.length)
         if beyond.any() and not self.source.bad.masked:
             first = int(np.flatnonzero(beyond)[0])
@@ -118,6 +120,20 @@ class TiffTiles:
                 "the file is cut short, copy or download it again, or show the rest of it: "
                 "--on-bad-tile mask"
             )
+
+    def _check_raw(self) -> None:
+        """Where nothing is packed, a tile or strip has as many bytes as its pixels."""
+        last, (rows, cols) = len(self.counts) - 1, self.grid
+        h, w = self.block_size
+        for segment in {0, max(0, min(last, rows * cols - 2))}:  # the very last may be shorter
+            here = h if self.page.is_tiled or segment // cols < rows - 1 else self.size.h % h or h
+            needed = here * w * self._samples * self.dtype.itemsize
+            if 0 < self.counts[segment] < needed:
+                raise RasterError(
+                    f"{self.source.path}: {self.label}: {self.name} {segment} has "
+                    f"{self.counts[segment]} bytes, its {w} x {here} px need {needed}; the file "
+                    "is damaged, export it again"
+                )
 
     def block(self, row: int, col: int) -> Values:
         """Decode the samples of one tile or strip: `[h, w, S]`, as far as it lies on the image.

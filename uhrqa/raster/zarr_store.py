@@ -23,9 +23,9 @@ from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.reading import Reading
 from uhrqa.raster.samples import GREY, KINDS, RGB, Samples, choose
 from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource
+from uhrqa.reading import Reading
 
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
 LEAST_RATIO = 1.2  # between the sides of neighbouring levels of a group without metadata
@@ -49,7 +49,9 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
     levels = _reductions(found) if named else _plain_levels(path, found)
     array, main = levels[0]
     check_size(path, *main.size, reading.max_pixels)
-    painter = Painter(choose(path, _samples(array, main.bands), reading), reading)
+    with guarded(f"{path}: the Zarr metadata cannot be read"):
+        samples = _samples(array, main.bands)
+    painter = Painter(choose(path, samples, reading), reading)
     bad, cache = BadTiles(masked=reading.masks_bad_tiles), BlockCache()
     source = ZarrSource(path, Meter(), painter, bad)
     stored = [
@@ -70,7 +72,8 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
 
 def _samples(array: Any, bands: int) -> Samples:  # noqa: ANN401 - zarr's type has free parameters
     dtype = np.dtype(array.dtype).newbyteorder("=")
-    nodata = array.attrs.get("_FillValue")  # as xarray and GDAL write it; a chunk's fill is none
+    attributes = array.attrs.asdict()  # `_FillValue` as xarray writes it; a chunk's fill is none
+    nodata = attributes.get("_FillValue") if isinstance(attributes, dict) else None
     return Samples(
         count=bands,
         dtype=dtype,
