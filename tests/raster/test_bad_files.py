@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numcodecs
 import numpy as np
 import pytest
@@ -243,6 +244,22 @@ def test_a_jpeg_tile_that_announces_more_than_a_tile(tmp_path: Path):
         metadata=None,
     )
     assert "it announces 3000 x 3000 px" in refusal(path)
+
+
+def test_a_jpeg_2000_tile_that_announces_more_than_a_tile(tmp_path: Path):
+    stream = imagecodecs.jpeg2k_encode(np.zeros((2000, 3000), np.uint8), level=1)
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(
+        path,
+        iter([bytes(stream)]),
+        shape=(64, 64),
+        dtype="uint8",
+        photometric="minisblack",
+        tile=(64, 64),
+        compression="jpeg2000",
+        metadata=None,
+    )
+    assert "it announces 3000 x 2000 px" in refusal(path)
 
 
 @settings(

@@ -201,6 +201,35 @@ def test_what_is_shown_can_be_told(tmp_path: Path):
     assert told["masked_tiles"] == 0
 
 
+def roles_tag(*roles: str) -> list:
+    items = [
+        f'<Item name="COLORINTERP" sample="{sample}" role="colorinterp">{role}</Item>'
+        for sample, role in enumerate(roles)
+    ]
+    return [(42112, "s", 0, "<GDALMetadata>" + "\n".join(items) + "</GDALMetadata>", True)]
+
+
+def test_infrared_that_is_tagged_as_alpha_hides_nothing(tmp_path: Path):
+    array = np.dstack([coordinate_raster(60, 70), np.zeros((60, 70), np.uint8)])
+    options: dict = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+    said = roles_tag("Gray", "Undefined", "Undefined", "Undefined")
+    path = save(tmp_path / "a.tif", array, extratags=said, **options)
+    with pytest.warns(ExtraBandsWarning):
+        pixels = read(path)
+    assert pixels.mask.all()
+    assert np.array_equal(pixels.array, array[..., :3])
+    said = roles_tag("Red", "Green", "Blue", "Alpha")
+    assert not read(save(tmp_path / "b.tif", array, extratags=said, **options)).mask.any()
+
+
+def test_colours_that_gdal_names_are_shown_as_they_are_named(tmp_path: Path):
+    array = noise_raster(60, 70)
+    options: dict = {"photometric": "minisblack", "planarconfig": "contig"}
+    said = roles_tag("Blue", "Green", "Red")
+    path = save(tmp_path / "a.tif", array, extratags=said, **options)
+    assert np.array_equal(read(path).array, array[..., ::-1])
+
+
 # ------------------------------------------------------------------ colour models
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -111,6 +112,22 @@ def check_block(path: str, what: str, h: int, w: int, pixel: int) -> None:
             f"{MAX_BLOCK_BYTES >> 20}); store it in small tiles: "
             f"gdal_translate -of COG {path} tiled.tif"
         )
+
+
+def check_jpeg2000(data: bytes, limit: int) -> None:
+    """Refuse a JPEG 2000 stream that announces more than `limit` pixels; see `check_jpeg`.
+
+    Source: ISO/IEC 15444-1, A.5.1: SOC, SIZ, its length and profile, then the grid's size and
+    offset.
+
+    Raises:
+        ValueError: it announces more; meant to be called inside `guarded`.
+    """
+    at = data.find(b"\xff\x4f\xff\x51")
+    if at >= 0 and at + 24 <= len(data):
+        x1, y1, x0, y0 = struct.unpack_from(">4I", data, at + 8)
+        if max(0, x1 - x0) * max(0, y1 - y0) > limit:
+            raise ValueError(f"it announces {x1 - x0} x {y1 - y0} px")
 
 
 def check_jpeg(data: bytes, limit: int) -> None:

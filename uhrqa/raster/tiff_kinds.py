@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from uhrqa.raster.samples import CMYK, GREY, PALETTE, RGB, WHITE_ZERO, YCBCR, Sa
 
 JPEG = 7
 DECODED_TO_RGB = (6, 7, 33003, 33005, 34712, 50001, 50002, 52546)  # JPEG, JPEG 2000, WebP, JPEG XL
-NODATA_TAG = 42113
+METADATA_TAG, NODATA_TAG = 42112, 42113  # GDAL's
+ROLE = re.compile(r'<Item [^>]*sample="(\d{1,5})"[^>]*role="colorinterp"[^>]*>(\w+)<')
+COLOURS = ("red", "green", "blue")
+ALPHAS = (1, 2)  # of ExtraSamples: with colours multiplied by it, and not
 PHOTOMETRICS = {0: WHITE_ZERO, 1: GREY, 2: RGB, 3: PALETTE, 4: GREY, 5: CMYK, 6: YCBCR}
 LEAST_SAMPLES = {RGB: 3, YCBCR: 3, CMYK: 4}
 REMEDY = "convert it: convert {path} -colorspace sRGB rgb.tif"
@@ -42,20 +45,43 @@ def samples_of(path: str, page: TiffPage, *, masked: bool = False) -> Samples:
             f"{path}: {colour.upper()} with {count} bands, {LEAST_SAMPLES[colour]} needed; "
             "export it again"
         )
-    extra: Sequence[Any] = page.extrasamples or ()
-    alphas = [count - len(extra) + i for i, kind in enumerate(extra) if int(kind) in (1, 2)]
+    roles = _roles(page)
+    alphas = _alphas(page, roles)
     shown = _shown(colour, count - len(alphas))
+    named = [[band for band, role in roles.items() if role == name] for name in COLOURS]
+    in_order = all(named) and colour == GREY and shown == 3 and count > max(named)[0]
     return Samples(
         count=count,
         dtype=np.dtype(page.dtype).newbyteorder("="),
         bits=int(page.bitspersample),
         colour=RGB if colour == GREY and shown == 3 else colour,
-        shown=tuple(range(shown)),
+        shown=tuple(bands[0] for bands in named) if in_order else tuple(range(shown)),
         alpha=alphas[0] if alphas and alphas[0] >= shown else None,
         nodata=nodata_of(page),
         palette=_palette(path, page) if colour == PALETTE else None,
         masked=masked,
     )
+
+
+def _roles(page: TiffPage) -> dict[int, str]:
+    """What GDAL's metadata says of samples: index to `red`, `alpha`, `undefined` ..."""
+    tag = page.tags.get(METADATA_TAG)
+    found = ROLE.findall(str(tag.value)) if tag is not None else []
+    return {int(sample): role.lower() for sample, role in found}
+
+
+def _alphas(page: TiffPage, roles: dict[int, str]) -> list[int]:
+    """Samples that are 0 where there is no image.
+
+    A fourth band of infrared is often tagged as alpha, and GDAL's metadata tell better.
+    """
+    count, extra = page.samplesperpixel, page.extrasamples or ()
+    kinds: dict[int, Any] = dict(enumerate(extra, start=count - len(extra)))
+    return [
+        sample
+        for sample, kind in kinds.items()
+        if (roles[sample] == "alpha" if sample in roles else int(kind) in ALPHAS)
+    ]
 
 
 def nodata_of(page: TiffPage) -> float | None:

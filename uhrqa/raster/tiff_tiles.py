@@ -18,12 +18,13 @@ from tifffile import TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
-from uhrqa.raster.guard import check_block, check_jpeg, check_packed, guarded
+from uhrqa.raster.guard import check_block, check_jpeg, check_jpeg2000, check_packed, guarded
 from uhrqa.raster.tiff_kinds import JPEG, nodata_of
 
 Values = NDArray[Any]
 TAG_BYTES = 20
 OFFSET_BYTES = 16  # offset and byte count of one tile or strip
+JPEG2000 = (33003, 33004, 33005, 34712)
 PACKERS = {5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate"}
 
 
@@ -170,7 +171,11 @@ class TiffTiles:
             "copy or export the file again, or leave such tiles out: --on-bad-tile mask",
         ):
             self._look_at(data)
-            decoded = self._decode(data, segment, **self._tables)[0]
+            decoded: Values | None
+            if self.separate and self.page.compression == JPEG:
+                decoded = _decode_plane(data, self.page.jpegtables)
+            else:
+                decoded = self._decode(data, segment, **self._tables)[0]
             if decoded is None or decoded.dtype != self.dtype:
                 kind = "nothing" if decoded is None else decoded.dtype
                 raise ValueError(f"it decodes to {kind}, not {self.dtype}")
@@ -183,6 +188,8 @@ class TiffTiles:
         """Refuse what would become another size than it should, before memory is taken for it."""
         if self.page.compression == JPEG:
             check_jpeg(data, 4 * self.block_size.area)
+        if self.page.compression in JPEG2000:
+            check_jpeg2000(data, 4 * self.block_size.area)
         packer = PACKERS.get(int(self.page.compression))
         if packer is not None:
             bits = self.block_size.area * self._samples * int(self.page.bitspersample)
@@ -192,6 +199,14 @@ class TiffTiles:
         """(h, w, samples) of the part of a tile or strip that lies on the image."""
         (h, w), (whole_h, whole_w) = self.block_size, self.size
         return min(h, whole_h - row * h), min(w, whole_w - col * w), self._samples
+
+
+def _decode_plane(data: bytes, tables: bytes | None) -> Values:
+    """A JPEG that holds one band, `[1, h, w, 1]`: tifffile would take it for all colours."""
+    from imagecodecs import jpeg8_decode
+
+    plane: Values = jpeg8_decode(data, tables=tables)
+    return plane[None, :, :, None] if plane.ndim == 2 else plane[None]
 
 
 def is_raw(page: TiffPage) -> bool:
