@@ -82,6 +82,7 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    if getattr(one, "roi", None) != getattr(other, "roi", None):
-        return False
+    for what in ("roi", "reading"):  # one file in other parts, other bands or another contrast
+        if getattr(one, what, None) != getattr(other, what, None):
+            return False
     return same_name and (is_remote(one.path) or Path(one.path).exists())

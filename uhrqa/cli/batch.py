@@ -47,7 +47,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -88,7 +88,16 @@ def batch(
     output = _read_output(outputs)
     choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing))
+    run = fingerprint(
+        identity(
+            settings,
+            choice,
+            rfm=rfm,
+            evidence=evidence,
+            placing=given.placing,
+            reading=given.reading,
+        )
+    )
     images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
@@ -121,6 +130,7 @@ class _Images:
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
         self.settings = given.settings
         self.placing = given.placing
+        self.reading = given.reading
         self.choice = choice
         self.evidence = evidence
         self.model: VisionLanguageModel | None = None
@@ -136,7 +146,8 @@ class _Images:
         if model is None:
             raise RuntimeError("no model yet")
         features = FeatureCache()
-        with memory_told(), open_raster(path, roi=self.placing.roi) as raster:
+        roi = self.placing.roi
+        with memory_told(), open_raster(path, self.reading, roi=roi) as raster:
 
             @memory_told()
             def answer(question: str) -> Record:
@@ -150,6 +161,7 @@ class _Images:
                 )
                 record = found.to_dict()
                 record |= {"width": found.size.w, "height": found.size.h}
+                record |= {"shown": dict(found.shown)} if found.shown else {}
                 for name in ("image", "question") if self.evidence else LEFT_OUT:
                     record.pop(name)
                 return record

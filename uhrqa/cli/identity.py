@@ -14,6 +14,7 @@ from uhrqa.cli.choice import Choice
 from uhrqa.cli.placing import Placing
 from uhrqa.config import Settings
 from uhrqa.errors import CheckpointError
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from uhrqa.vlm.card import Card
@@ -38,6 +39,7 @@ def identity(
     rfm: str | None,
     evidence: bool,
     placing: Placing | None = None,
+    reading: Reading | None = None,
 ) -> dict[str, object]:
     """Everything that decides what a line of the output says, JSON-ready.
 
@@ -47,6 +49,7 @@ def identity(
         rfm: file of a Region Focus Module, instead of the card's.
         evidence: whether a line holds the boxes.
         placing: the region, and what the model is told of the image's place.
+        reading: bands, contrast, limits, and what becomes of bad tiles.
 
     Raises:
         CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
@@ -70,6 +73,7 @@ def identity(
         "attention": settings.attention,
         "evidence": evidence,
         **({} if placing in (None, Placing()) else {"placing": _placing(placing)}),
+        **({} if reading in (None, Reading()) else {"reading": asdict(reading)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
 

@@ -10,16 +10,17 @@ file contains, not by its name. Nothing heavier than numpy is imported before a 
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
+from uhrqa.reading import Reading
 from uhrqa.registry import Registry
 
 Array = NDArray[np.uint8]
@@ -51,6 +52,10 @@ class ExtraBandsWarning(UserWarning):
     """The image has more bands than are shown."""
 
 
+class StretchWarning(UserWarning):
+    """Values are shown with a contrast that nobody asked for."""
+
+
 class OtherPagesWarning(UserWarning):
     """The file holds several full images, of which one is read."""
 
@@ -76,8 +81,8 @@ class Raster(Protocol):
     """An image that is read by window, at any scale. Reads may come from several threads.
 
     One that knows how its coarse reads could become cheap may also have `overview_advice`, one that
-    knows whether it has places without image `has_mask`, one on a server `requests` and `expect`;
-    the functions of these names stand below.
+    knows whether it has places without image `has_mask`, one that makes colours of samples `shown`,
+    one on a server `requests` and `expect`; the functions of these names stand below.
     """
 
     @property
@@ -119,19 +124,25 @@ class Raster(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_raster(source: str | Path | NDArray[np.uint8], *, roi: str | None = None) -> Raster:
+def open_raster(
+    source: str | Path | NDArray[np.uint8],
+    reading: Reading | None = None,
+    *,
+    roi: str | None = None,
+) -> Raster:
     """Open an image; works as a context manager.
 
     Args:
         source: path or address (`https://`, `s3://`, `gs://`, `az://`) of a TIFF, Zarr, PNG or JPEG
             image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        reading: bands, contrast, limits; an array is shown as it is.
         roi: the region that is seen, as `uhrqa.raster.roi` reads it; all by default.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
         ConfigError: the region is written wrongly, or lies outside the image.
     """
-    raster = _open_whole(source)
+    raster = _open_whole(source, reading or Reading())
     if roi is None:
         return raster
     from uhrqa.raster.clip import clip
@@ -156,17 +167,17 @@ def whole_of(raster: Raster) -> Raster:
     return whole
 
 
-def _open_whole(source: str | Path | NDArray[np.uint8]) -> Raster:
+def _open_whole(source: str | Path | NDArray[np.uint8], reading: Reading) -> Raster:
     if isinstance(source, np.ndarray):
-        return _opened("array", source)
+        return _opened("array", source, reading)
     if not isinstance(source, str | Path):
         raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
     path = str(source)
     if is_remote(path):
         from uhrqa.raster.remote import open_remote
 
-        return open_remote(path)
-    return _opened(format_of(path), path)
+        return open_remote(path, reading)
+    return _opened(format_of(path), path, reading)
 
 
 def is_remote(path: str) -> bool:
@@ -208,6 +219,16 @@ def has_mask(raster: Raster) -> bool:
     """Whether there may be places without image inside a raster; one that does not say so, may."""
     masked: bool = getattr(raster, "has_mask", True)
     return masked
+
+
+def shown(raster: Raster) -> dict[str, Any]:
+    """How the samples of a raster became colours, JSON-ready; empty where they were colours.
+
+    Keys: `bands` (from 1), `bands_stored`, `type`, `colour`, `alpha`, `nodata`, `stretch`, `limits`
+    (what is black and white in each band), `masked_tiles` (that could not be decoded).
+    """
+    tell: Callable[[], dict[str, Any]] | None = getattr(raster, "shown", None)
+    return tell() if tell is not None else {}
 
 
 def format_of(path: str) -> str:
@@ -257,6 +278,6 @@ def _directory_format(path: str) -> str:
     )
 
 
-def _opened(name: str, source: str | NDArray[np.uint8]) -> Raster:
-    raster: Raster = FORMATS.load(name)(source)
+def _opened(name: str, source: str | NDArray[np.uint8], reading: Reading) -> Raster:
+    raster: Raster = FORMATS.load(name)(source, reading)
     return raster

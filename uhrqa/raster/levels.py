@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
 from uhrqa.raster.ground import Ground, NoGround
+from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
+from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
@@ -94,9 +96,12 @@ class LevelRaster:
         close: releases the file.
         remedy: how to add overviews to such a file; None when no warning is due.
         ground: where the image lies on the Earth, or why that is not known.
+        painter: what made colours of samples.
+        bad: tiles that could not be decoded.
+        reading: what was asked for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
         self,
         path: str,
         levels: Sequence[StoredLevel],
@@ -105,6 +110,9 @@ class LevelRaster:
         close: Callable[[], None] | None = None,
         remedy: str | None = None,
         ground: Ground | NoGround | None = None,
+        painter: Painter | None = None,
+        bad: BadTiles | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -113,6 +121,9 @@ class LevelRaster:
         self._meter = meter or Meter()
         self._close = close
         self._remedy = remedy
+        self._painter = painter
+        self._bad = bad
+        self.reading = reading or Reading()
         h, w = self.size
         self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
         self._smaller = _reduced_sizes(levels[-1].size)
@@ -146,6 +157,13 @@ class LevelRaster:
             f"all of it once for the coarse views; {self._remedy}"
         )
 
+    def shown(self) -> dict[str, Any]:
+        """See `uhrqa.raster.shown`."""
+        if self._painter is None:
+            return {}
+        masked = self._bad.count if self._bad is not None else 0
+        return {**self._painter.describe(), "masked_tiles": masked}
+
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
@@ -153,10 +171,11 @@ class LevelRaster:
         mask = np.zeros(out, np.bool_)
         if rows.count and cols.count:
             samples = _sampled(level, rows, cols)
-            shown = samples[..., 3] >= 128 if samples.shape[2] == 4 else np.True_
             place = slice(*rows.out), slice(*cols.out)
-            mask[place] = shown
-            array[place] = samples[..., :3] * mask[place][:, :, None]
+            if samples.shape[2] == 4:
+                array[place], mask[place] = _without_rim(samples)
+            else:
+                array[place], mask[place] = samples, True
         return Pixels(array, mask, box)
 
     def expect(self, reads: Sequence[tuple[Box, Size]]) -> None:
@@ -186,7 +205,9 @@ class LevelRaster:
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
         level = CroppedLevel(self._stored[0].level, window)
-        return LevelRaster(self.path, [level], meter=self._meter, remedy=self._remedy)
+        return LevelRaster(
+            self.path, [level], meter=self._meter, remedy=self._remedy, reading=self.reading
+        )
 
     def close(self) -> None:
         """Release the file; again does nothing."""
@@ -237,6 +258,23 @@ def is_reduction(size: Size, whole: Size) -> bool:
     low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
     high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
     return low < high and size.area <= LARGEST_OVERVIEW * whole.area
+
+
+def _without_rim(samples: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Colour and mask of `[h, w, 4]`, whose colours are dark where part of a pixel is no image.
+
+    Hidden pixels are black, so what resampling mixed of colour and nothing is brightened again by
+    the share of image in it: the rim of an image is no darker than the rest of it.
+    """
+    alpha = samples[..., 3]
+    mask = alpha >= 128
+    colour = samples[..., :3] * mask[:, :, None]
+    rim = mask & (alpha < 255)
+    if rim.any():
+        share = alpha[rim].astype(np.uint16)[:, None]
+        bright = (colour[rim].astype(np.uint16) * 255 + share // 2) // share
+        colour[rim] = np.minimum(bright, 255).astype(np.uint8)
+    return colour, mask
 
 
 def _enough(has: float, asked: float) -> bool:

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
-from uhrqa.errors import RasterError
+from uhrqa.errors import RasterError, StorageError
 from uhrqa.raster import FORMATS, MAGIC, ZARR_FILES, Raster
 from uhrqa.raster.blocks import Meter
 from uhrqa.raster.files import Range, merged
 from uhrqa.raster.guard import MAX_BLOCK_BYTES
 from uhrqa.raster.stores import open_store, shown, told
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -31,8 +32,12 @@ HELD_BYTES = 2**26  # fetched ahead and not yet read
 MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 
 
-def open_remote(url: str) -> Raster:
+def open_remote(url: str, reading: Reading) -> Raster:
     """Open an image on a server.
+
+    Args:
+        url: its address.
+        reading: bands, contrast, limits.
 
     Raises:
         RasterError: nothing is there, or nothing that can be read by parts.
@@ -41,14 +46,14 @@ def open_remote(url: str) -> Raster:
         file = RemoteFile(url)
     except RasterError:
         if has_zarr(url):
-            return _opened("zarr", url)
+            return _opened("zarr", url, reading)
         raise
     for magic, name in MAGIC.items():
         if file.head.startswith(magic):
-            return _opened(name, file)
+            return _opened(name, file, reading)
     file.close()
     if has_zarr(url):
-        return _opened("zarr", url)
+        return _opened("zarr", url, reading)
     raise RasterError(
         f"{file.path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {file.head[:8]!r}); "
         "check the address"
@@ -82,9 +87,9 @@ def stamp(url: str) -> str:
         return repr(_version(obstore.head(open_store(url), "")))
 
 
-def _opened(name: str, source: str | RemoteFile) -> Raster:
+def _opened(name: str, source: str | RemoteFile, reading: Reading) -> Raster:
     try:
-        raster: Raster = FORMATS.load(name)(source)
+        raster: Raster = FORMATS.load(name)(source, reading)
     except BaseException:
         if isinstance(source, RemoteFile):
             source.close()
@@ -195,7 +200,7 @@ class RemoteFile:
         if self._first is None:
             self._first, self.length = version, meta["size"]
         if version != self._first:
-            raise RasterError(
+            raise StorageError(
                 f"{self.path}: the file on the server was replaced while it was read "
                 f"(ETag {self._first[0]}, now {version[0]}); ask again"
             )
