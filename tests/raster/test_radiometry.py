@@ -411,7 +411,7 @@ def test_the_rim_of_an_image_is_as_bright_as_the_rest(tmp_path: Path):
     assert 0.5 < pixels.mask.mean() < 0.9
     assert (
         np.abs(pixels.array[pixels.mask].astype(int) - 200).max() <= 10
-    )  # bicubic overshoots; darkened, it would be 100
+    )  # not 100: bicubic overshoots
 
 
 # ------------------------------------------------------------------ words
