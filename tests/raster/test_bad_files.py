@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
+from tests.raster.hostile_files import CORPUS
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import image, image_pixels, open_raster
@@ -293,9 +294,12 @@ def test_no_damage_to_a_header_raises_anything_else(tmp_path: Path, data: st.Dat
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_a_damaged_image_stays_one_however_often_it_is_read(tmp_path: Path, suffix: str):
-    path = tmp_path / f"cut.{suffix}"
-    Image.fromarray(noise_raster(100, 100)).save(path)
-    path.write_bytes(path.read_bytes()[:-3000])
+    path = tmp_path / f"bad.{suffix}"
+    if suffix == "png":
+        CORPUS["noise-for-pixels.png"](path)
+    else:
+        Image.fromarray(noise_raster(100, 100)).save(path)
+        path.write_bytes(path.read_bytes()[:-3000])
     with open_raster(path) as raster:
         for _ in range(3):
             with pytest.raises(RasterError, match="truncated or damaged"):

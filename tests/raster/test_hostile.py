@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,17 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path):
     assert wrong(results) == []
     refused = sum(one["outcome"].startswith("refused") for one in results)
     assert 0.2 < refused / MUTATIONS < 0.9  # else nothing is damaged, or all of it is
+
+
+@pytest.mark.filterwarnings("ignore::uhrqa.errors.NoOverviewWarning")
+@pytest.mark.parametrize("packer", ["deflate", "lzw", "packbits"])
+def test_bytes_that_cannot_become_a_tile_are_told_before_it_is_made(tmp_path: Path, packer: str):
+    from tests.raster.hostile import look
+    from uhrqa.reading import Reading
+
+    path = tmp_path / f"{packer}-for-a-huge-tile.tif"
+    CORPUS[path.name](path)
+    assert re.search(rf"\d+ bytes of {packer} become \d+ at most", look(path, Reading()))
 
 
 @pytest.mark.parametrize("name", ["tile-of-a-gigapixel.tif", "bomb-gzip.zarr"])

@@ -403,12 +403,15 @@ def test_a_mask_image_hides_pixels_at_every_level(tmp_path: Path, raw: bool):
 
 def test_the_rim_of_an_image_is_as_bright_as_the_rest(tmp_path: Path):
     array = np.full((400, 400), 200, np.uint8)
-    array[:, :203] = 0
+    y, x = np.mgrid[:400, :400]
+    array[y < 0.37 * x + 50] = 0  # so that pixels show any share of image
     path = save(tmp_path / "a.tif", array, extratags=nodata_tag("0"))
     with open_raster(path) as raster:
         pixels = raster.read(Box.whole(raster.size), Size(37, 37))
-    assert 10 < pixels.mask[5].sum() < 30
-    assert np.abs(pixels.array[pixels.mask].astype(int) - 200).max() <= 2
+    assert 0.5 < pixels.mask.mean() < 0.9
+    assert (
+        np.abs(pixels.array[pixels.mask].astype(int) - 200).max() <= 10
+    )  # not 100: bicubic overshoots
 
 
 # ------------------------------------------------------------------ words
