@@ -10,7 +10,8 @@ from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
-from uhrqa.raster import IN_MEMORY, Raster, is_remote
+from uhrqa.raster import IN_MEMORY, Raster
+from uhrqa.raster.formats import is_remote
 
 FEATURE_BYTES = 2 * 2**30
 PAIRED = 0  # in the place of a key's pooling: features of paired towers

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.raster import IN_MEMORY
+from uhrqa.raster.derived_levels import ArrayLevel
 from uhrqa.raster.guard import check_size
-from uhrqa.raster.levels import ArrayLevel, LevelRaster
+from uhrqa.raster.levels import LevelRaster
 from uhrqa.reading import Reading
 
 

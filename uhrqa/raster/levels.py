@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -20,10 +20,11 @@ from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
 from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.derived_levels import ArrayLevel, CroppedLevel
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half, reduced_levels
-from uhrqa.raster.resample import Span, resample, span
+from uhrqa.raster.resample import Span, resample, span, without_rim
 from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
@@ -31,46 +32,6 @@ WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
 LEAST_SIDE = 256  # levels are not reduced below this
 SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
 LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
-
-
-class ArrayLevel:
-    """A level in memory, `[h, w, C]` uint8."""
-
-    band = 512
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-        self.size = Size(*array.shape[:2])
-        self.channels = array.shape[2]
-
-    def window(self, window: Window) -> Array:
-        """A view of the window."""
-        return self._array[window.y0 : window.y1, window.x0 : window.x1]
-
-
-class CroppedLevel:
-    """A window of another level."""
-
-    def __init__(self, level: StoredLevel, window: Window) -> None:
-        self.size = window.size
-        self.channels = level.channels
-        self.band = level.band
-        self.is_far = bool(getattr(level, "is_far", False))
-        self._level = level
-        self._window = window
-
-    def window(self, window: Window) -> Array:
-        """The pixels of a window of this one."""
-        return self._level.window(self._moved(window))
-
-    def expect(self, windows: Iterable[Window]) -> None:
-        """See `BlockLevel.expect`."""
-        if isinstance(self._level, BlockLevel):
-            self._level.expect([self._moved(window) for window in windows])
-
-    def _moved(self, window: Window) -> Window:
-        y, x = self._window.y0, self._window.x0
-        return Window(window.y0 + y, window.y1 + y, window.x0 + x, window.x1 + x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +134,7 @@ class LevelRaster:
             samples = _sampled(level, rows, cols)
             place = slice(*rows.out), slice(*cols.out)
             if samples.shape[2] == 4:
-                array[place], mask[place] = _without_rim(samples)
+                array[place], mask[place] = without_rim(samples)
             else:
                 array[place], mask[place] = samples, True
         return Pixels(array, mask, box)
@@ -258,23 +219,6 @@ def is_reduction(size: Size, whole: Size) -> bool:
     low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
     high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
     return low < high and size.area <= LARGEST_OVERVIEW * whole.area
-
-
-def _without_rim(samples: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Colour and mask of `[h, w, 4]`, whose colours are dark where part of a pixel is no image.
-
-    Hidden pixels are black, so what resampling mixed of colour and nothing is brightened again by
-    the share of image in it: the rim of an image is no darker than the rest of it.
-    """
-    alpha = samples[..., 3]
-    mask = alpha >= 128
-    colour = samples[..., :3] * mask[:, :, None]
-    rim = mask & (alpha < 255)
-    if rim.any():
-        share = alpha[rim].astype(np.uint16)[:, None]
-        bright = (colour[rim].astype(np.uint16) * 255 + share // 2) // share
-        colour[rim] = np.minimum(bright, 255).astype(np.uint8)
-    return colour, mask
 
 
 def _enough(has: float, asked: float) -> bool:

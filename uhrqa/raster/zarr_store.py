@@ -19,16 +19,16 @@ import zarr
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import is_remote
 from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
+from uhrqa.raster.formats import is_remote
 from uhrqa.raster.georeference import zarr_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.samples import GREY, KINDS, RGB, Samples, choose
+from uhrqa.raster.samples import KINDS, choose
 from uhrqa.raster.stores import shown
-from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource
+from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource, samples_of
 from uhrqa.reading import Reading
 
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
@@ -60,7 +60,7 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
     array, main = levels[0]
     check_size(path, *main.size, reading.max_pixels)
     with guarded(f"{path}: the Zarr metadata cannot be read"):
-        samples = _samples(array, main.bands)
+        samples = samples_of(array, main)
     painter = Painter(choose(path, samples, reading), reading)
     bad = BadTiles(masked=reading.masks_bad_tiles)
     source = ZarrSource(path, meter, painter, bad, remote)
@@ -78,20 +78,6 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=bad,
         reading=reading,
-    )
-
-
-def _samples(array: Any, bands: int) -> Samples:  # noqa: ANN401 - zarr's type has free parameters
-    dtype = np.dtype(array.dtype).newbyteorder("=")
-    attributes = array.attrs.asdict()  # `_FillValue` as xarray writes it; a chunk's fill is none
-    nodata = attributes.get("_FillValue") if isinstance(attributes, dict) else None
-    return Samples(
-        count=bands,
-        dtype=dtype,
-        bits=8 * dtype.itemsize if dtype.kind != "b" else 1,
-        colour=RGB if bands >= 3 else GREY,
-        shown=(0, 1, 2) if bands >= 3 else (0,),
-        nodata=float(nodata) if isinstance(nodata, int | float) else None,
     )
 
 
