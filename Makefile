@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu bench-gpu clean
+.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: setup ## write an 8192 x 8192 scene and ask the embedded model three quest
 
 test: setup ## the default test suite
 	$(PYTEST)
+
+fuzz: setup ## 50,000 damaged images in turn; prints what is wrong
+	UHRQA_MUTATIONS=50000 $(PYTEST) tests/raster/test_hostile.py -k damaged
 
 check: lint type test ## what CI runs
 

@@ -20,6 +20,7 @@ GROUND = (
     "dims",
     "machine",
     "drops",
+    "reading",
 )  # each may import those before it
 FLOORS = (
     GROUND,

@@ -2,6 +2,7 @@
 
 UhrqaError
 ├── RasterError            a raster cannot be opened or read
+│   └── StorageError       its disk or server fails, whatever the image holds
 ├── CheckpointError        weights, configuration or tokenizer cannot be used
 ├── CardError              a model card in `models/` is not valid
 ├── BudgetError            a budget cannot be met
@@ -27,6 +28,10 @@ class RasterError(UhrqaError):
     """A raster cannot be opened or read."""
 
     exit_code = 3
+
+
+class StorageError(RasterError):
+    """A disk or a server fails, whatever the image holds: no damage that may be left out."""
 
 
 class QuestionError(UhrqaError):
