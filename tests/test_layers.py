@@ -22,7 +22,7 @@ GROUND = (
 FLOORS = (
     GROUND,
     ("raster", "pyramid", "tokens", "cost", "relevance", "rfm", "regions", "diversity"),
-    ("vlm", "features", "ledger"),
+    ("vlm", "features", "ledger", "outline", "segments"),
     ("relevance_pass",),
     ("scene",),
     ("selection",),

@@ -13,7 +13,8 @@ from uhrqa.raster import IN_MEMORY, Raster
 
 FEATURE_BYTES = 2 * 2**30
 
-TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
+# level size and origin, tile side, pooling, place in the grid
+TileKey = tuple[Size, tuple[int, int], int, int, Tile]
 
 
 class FeatureCache:

@@ -7,6 +7,7 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -18,12 +19,16 @@ from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
+from uhrqa.outline import outline
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
+from uhrqa.raster.labels import Labels, read_labels
 from uhrqa.relevance_pass import RelevanceReader
+from uhrqa.segments import as_regions, superpixels, vote
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
+PIXELS_A_TOKEN = 4  # along a side, where superpixels are made
 READ_BATCH = 64  # tiles whose pixels are in memory at once
 
 
@@ -133,10 +138,18 @@ class Scene:
         rows, cols = self.token_grid(level)
         return rows * cols
 
-    def tokens(self, level: Level, tiles: Iterable[Tile] | None = None) -> VisualTokens:
+    def tokens(
+        self, level: Level, tiles: Iterable[Tile] | None = None, *, placed: int = 1
+    ) -> VisualTokens:
         """Visual tokens of some tiles of a level (all by default), in raster order.
 
         Tokens that show only padding are left out. Encodes what is not cached.
+
+        Args:
+            level: the level.
+            tiles: some of its tiles.
+            placed: how often the checkpoint's tables of place and scale are added, where it has
+                any.
 
         Raises:
             BudgetError: more tiles than `max_tiles` would have to be encoded.
@@ -144,10 +157,18 @@ class Scene:
         """
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         features = self._encode(level, wanted)
-        tokens = self._lay_out(level, wanted, features)
+        bare, order = self._outline(level, wanted)
+        embed = torch.cat([features[tile].flatten(0, 1) for tile in wanted])
+        tokens = replace(bare, embed=embed[order.to(embed.device)])
         self.ledger.seen[level] += len(tokens)
-        placement = self.model.placement
-        return tokens if placement is None else placement.place(tokens, self.size)
+        return self.placed(tokens, placed)
+
+    def placed(self, tokens: VisualTokens, times: int = 1) -> VisualTokens:
+        """Tokens with the checkpoint's tables of place and scale added, where it has any."""
+        if self.model.placement is not None:
+            for _ in range(times):
+                tokens = self.model.placement.place(tokens, self.size)
+        return tokens
 
     def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
         fresh = [tile for tile in tiles if (level, tile) not in self._used]
@@ -186,7 +207,7 @@ class Scene:
             )
 
     def _key(self, level: Level, tile: Tile) -> TileKey:
-        return level.size, level.tile, self._pool(level), tile
+        return level.size, level.origin, level.tile, self._pool(level), tile
 
     def _read(self, level: Level, tiles: list[Tile]) -> Tensor:
         before = self.raster.bytes_read
@@ -198,34 +219,60 @@ class Scene:
         self.ledger.bytes_read += self.raster.bytes_read - before
         return torch.from_numpy(batch).permute(0, 3, 1, 2)
 
-    def _lay_out(
-        self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
-    ) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid."""
-        cell = float(self.cell(level))
+    def outline(self, level: Level) -> VisualTokens:
+        """All tokens of a level in raster order, without embeddings; encodes nothing."""
+        return self._outline(level, list(level.tiles()))[0]
+
+    def read_labels(self, path: str) -> Labels:
+        """A segmenter's raster over this image.
+
+        Raises:
+            RasterError: nothing is there, it is no raster of integers, or it has another shape.
+        """
+        return read_labels(path, self.size)
+
+    def label_regions(self, level: Level, labels: Labels, *, singles: bool = False) -> Tensor:
+        """Regions of all tokens of a level as a raster of labels over the image says.
+
+        Args:
+            level: the level; nothing of it is encoded.
+            labels: `[h, w]` over the image's extent.
+            singles: tokens of label 0, and those beyond the image, are each a region of their own.
+
+        Returns:
+            `[N]` int64 in raster order, dense from 0.
+
+        Source: Dang et al. 2026, Eq. 15.
+        """
+        cells = max(1, round(self.cell(level)))
+        voted = vote(labels, self.outline(level).box, self.size, cells)
+        return as_regions(voted, singles=singles)
+
+    def pixel_regions(self, level: Level, count: int) -> Tensor:
+        """Regions of all tokens of a level from superpixels of the image, read a bit finer.
+
+        Args:
+            level: the level; nothing of it is encoded.
+            count: superpixels wanted.
+
+        Returns:
+            `[N]` int64 in raster order, dense from 0.
+
+        Raises:
+            ConfigError: scikit-image is not installed.
+            RasterError: the image cannot be read.
+        """
+        longer = PIXELS_A_TOKEN * max(self.token_grid(level)) / max(self.size)
+        h, w = (max(1, round(side * longer)) for side in self.size)
+        before = self.raster.bytes_read
+        with self.ledger.stage("read"):
+            pixels = self.raster.read(Box.whole(self.size), Size(h, w))
+        self.ledger.bytes_read += self.raster.bytes_read - before
+        return self.label_regions(level, superpixels(pixels.array, count))
+
+    def _outline(self, level: Level, tiles: list[Tile]) -> tuple[VisualTokens, Tensor]:
         side = self.model.card.dims.vision.side // self._pool(level)
-        corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
-        offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
-        place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
-        rows, cols = self.token_grid(level)
-        shown = (place[:, 0] < rows) & (place[:, 1] < cols)
-        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
-        order = order[shown[order]]
-        place = place[order]
-        sy, sx = level.scale
-        x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
-        box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
-        embed = torch.cat([features[tile].flatten(0, 1) for tile in tiles])
-        count = len(place)
-        return VisualTokens(
-            embed[order.to(embed.device)],
-            box,
-            torch.full((count,), level.index, dtype=torch.int64),
-            place[:, 0],
-            place[:, 1],
-            torch.tensor([[rows, cols]]).expand(count, -1),
-            torch.ones(count, dtype=torch.int64),
-        )
+        return outline(level, tiles, self.cell(level), side)
 
     def features_of(self, tokens: VisualTokens) -> Tensor:
         """`[N, D]` what enters the decoder, without what its inner layers add."""
@@ -286,6 +333,21 @@ class Scene:
             ConfigError: the model has no Region Focus Module.
         """
         return self._reader.read_grid(tokens, context, blank)
+
+    def whole_relevance(self, tokens: VisualTokens, *, layer: int) -> Tensor:
+        """Relevance as the released UHR-BAT reads it: a softmax over the whole sequence, text too.
+
+        Args:
+            tokens: N tokens in raster order; no row ends are added.
+            layer: decoder layer, negative from the last one.
+
+        Returns:
+            `[N]` float32, last text token, mean over heads; their sum is below 1.
+
+        Raises:
+            ConfigError: the decoder has no such layer.
+        """
+        return self._reader.read_whole(tokens, layer)
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""

@@ -12,13 +12,8 @@ from uhrqa.pyramid import Level
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.selection import select
-from uhrqa.strategies.region_merge import (
-    RegionMerge,
-    allot,
-    group_by_region,
-    preserve_and_merge,
-    transfer,
-)
+from uhrqa.strategies.preserving import allot, group_by_region, preserve_and_merge, transfer
+from uhrqa.strategies.region_merge import RegionMerge
 from uhrqa.tokens import VisualTokens
 
 
@@ -91,15 +86,15 @@ def image() -> np.ndarray:
 
 def test_every_region_keeps_a_token_and_every_token_is_accounted_for(vlm, image) -> None:
     scene = Scene(open_raster(image), vlm, "how many?")
-    selection = select(RegionMerge(regions=10), scene, Budget(100))
+    selection = select(RegionMerge(regions=10, coverage="all"), scene, Budget(100))
     weights = selection.tokens.weight
     for level, seen in scene.ledger.seen.items():
         assert int(weights[selection.tokens.level == level.index].sum()) == seen
 
 
-def test_without_coverage_the_list_is_cut_as_in_algorithm_1(vlm, image) -> None:
+def test_by_default_the_list_is_cut_as_in_algorithm_1(vlm, image) -> None:
     scene = Scene(open_raster(image), vlm, "how many?")
-    selection = select(RegionMerge(coverage=False), scene, Budget(100))
+    selection = select(RegionMerge(), scene, Budget(100))
     assert len(selection.tokens) == 100
     assert int(selection.tokens.weight.sum()) < sum(scene.ledger.seen.values())
 

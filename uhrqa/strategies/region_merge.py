@@ -1,14 +1,13 @@
 """Region-merge: views at several scales, each compressed region by region to its own budget.
 
-Source: Dang et al. 2026 (UHR-BAT), Eq. 2-12 and Algorithm 1. Differences are listed in
+Source: Dang et al. 2026 (UHR-BAT), Eq. 2-15 and Algorithm 1. Differences are listed in
 docs/deviations.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from uhrqa.strategies.options import (
@@ -19,6 +18,8 @@ from uhrqa.strategies.options import (
     check_count,
     option,
 )
+from uhrqa.strategies.partitions import REGIONS, Partition
+from uhrqa.strategies.preserving import allot, compress, join_least, transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,29 +31,45 @@ if TYPE_CHECKING:
     from uhrqa.tokens import VisualTokens
 
 SIDE_TILES = (2, 4, 8, 12)  # 672, 1344, 2688, 4032 px for 336 px tiles
-REGIONS = 600  # granularity of the paper's Table 7, where results are flat
+SHARES = {
+    "default": (80, 320, 600, 2000),
+    "xlrs": (180, 1320, 1600, 8000),
+    "mme": (80, 320, 1600, 4000),
+    "rshr": (80, 320, 1600, 4000),
+}  # budgets of the paper's appendix A, of 3000, 11100, 6000 and 6000 tokens
 MOST_PIXELS = 100_000  # of a view's longer side: all its tiles are encoded
+WAYS = ("auto", "kmeans", "birch", "slic", "grid", "labels")
 
 
 @dataclass(frozen=True)
 class RegionMerge:
     """Keeps what matters in every region of several views and merges the rest (UHR-BAT)."""
 
-    scales: tuple[int, ...] | None = option(
-        None, "longer sides of the views in pixels; 2, 4, 8 and 12 tiles by default"
-    )
-    shares: tuple[int, ...] = option(
-        (80, 320, 600, 2000), "how the budget is shared among the views, coarsest first"
-    )
+    scales: tuple[int, ...] | str | None = option(
+        None, "longer sides of the views in pixels; 2, 4, 8 and 12 tiles by default; 'native': the "
+        "image's own resolution, halved down to about 2 tiles"
+    )  # fmt: skip
+    shares: tuple[int, ...] | str = option(
+        "default", "how the budget is shared among the views, coarsest first: whole numbers, or the "
+        "paper's: default (80,320,600,2000 of 3000), xlrs (180,1320,1600,8000 of 11100), mme or "
+        "rshr (80,320,1600,4000 of 6000)"
+    )  # fmt: skip
     regions: int | None = option(
-        None, f"k-means regions a view; a quarter of its budget, at most {REGIONS}, by default"
+        None, f"regions a view; a quarter of its budget, at most {REGIONS}, by default"
     )
-    partition: str = option("kmeans", "how a view is cut into regions: kmeans or grid")
-    coord_weight: float = option(0.05, "weight of coordinates beside features in k-means")
+    partition: str = option(
+        "auto", "how a view is cut into regions: kmeans, birch, slic, grid, or labels, which is "
+        "the default where a file is given"
+    )  # fmt: skip
+    labels: str | None = option(
+        None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent"
+    )
+    coord_weight: float = option(0.05, "weight of coordinates beside features in kmeans and birch")
     iterations: int = option(10, "k-means iterations")
-    coverage: bool = option(
-        True, "every region keeps a token (the paper's promise); false cuts the list (Algorithm 1)"
-    )
+    coverage: str = option(
+        "paper", "'paper' cuts the ordered list (Algorithm 1), so that regions at its end may "
+        "vanish; 'all' sets a token aside for every region"
+    )  # fmt: skip
     rows: str = option(
         "auto", "query rows: 'text' (mean, as in the paper), 'last' (what an RFM is distilled on), "
         "or 'auto': last for an RFM, text for the model's own attention"
@@ -60,190 +77,152 @@ class RegionMerge:
     order: str = option("priority", "order in the prompt: 'priority' as in the paper, or 'raster'")
     relevance: str = option("auto", RELEVANCE_DOC)
     layer: int | None = option(None, LAYER_DOC)
+    compat: str = option(
+        "paper", "'released' follows the published UHR-BAT code step by step; coverage, rows, "
+        "order and relevance do nothing then"
+    )  # fmt: skip
+    scale_residual: bool = option(
+        False, "with compat=released: the kept tokens have their view's map added, as its "
+        "enable_scale_pos_residual says"
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        check_choice("partition", self.partition, ("kmeans", "grid"))
+        check_choice("partition", self.partition, WAYS)
+        check_choice("coverage", self.coverage, ("paper", "all"))
         check_choice("rows", self.rows, ("auto", "text", "last"))
         check_choice("order", self.order, ("priority", "raster"))
         check_choice("relevance", self.relevance, RELEVANCE)
+        check_choice("compat", self.compat, ("paper", "released"))
         check_count("regions", self.regions)
         check_count("iterations", self.iterations)
-        if not self.shares or min(self.shares) < 1:
-            raise ValueError(f"shares={self.shares}: give whole numbers above 0")
-        if self.scales is not None and not all(1 <= side <= MOST_PIXELS for side in self.scales):
-            raise ValueError(f"scales={self.scales}: give pixels from 1 to {MOST_PIXELS}")
-        if self.scales == ():
-            raise ValueError("scales: give at least one")
-        if self.scales is not None and len(self.scales) > len(self.shares):
-            raise ValueError(
-                f"scales={self.scales}: {len(self.scales)} views but {len(self.shares)} shares; "
-                "give a share for each"
-            )
+        _check_scales(self.scales, self.shares)
         if not math.isfinite(self.coord_weight):
             raise ValueError(f"coord_weight={self.coord_weight}: give a finite number")
+        if self.compat == "released" and self.scales == "native":
+            raise ValueError("scales=native: compat=released pads to squares; give pixels")
+        if (self.labels is not None) != (self._kind == "labels"):
+            raise ValueError(
+                f"partition={self.partition}: give labels=FILE with it"
+                if self.labels is None
+                else f"partition={self.partition} does not use labels={self.labels}; leave one out"
+            )
 
     def costliest(self) -> RegionMerge:
         """The variant a plan is made with; pixels only decide how full the budget gets."""
-        return self
+        return self if self._kind == "labels" else replace(self, partition="grid")
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
-        """See `Strategy.select`. Line numbers are those of Algorithm 1."""
+        """See `Strategy.select`."""
         from uhrqa.selection import require
 
+        if self.compat == "released":
+            return self._as_released(scene, budget)
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
         scene.require_tiles(views)
         counts = [scene.token_count(view) for view in views]
-        allotted = allot(budget.tokens, counts, self.shares[: len(views)])
+        shares = self._shares(len(views))
+        rooms = allot(budget.tokens, counts, shares)
+        given = self._cut.given(scene, views, rooms)
+        if given:  # B_s >= R_s
+            rooms = allot(budget.tokens, counts, shares, [int(own.max()) + 1 for own in given])
         anchor = scene.tokens(views[0])
         source = scene.relevance_source(self.relevance)
         rows = self.rows if self.rows != "auto" else "last" if source == "rfm" else "text"
         scores = scene.relevance(anchor, source=source, layer=self.layer, rows=rows)
         importance = scores.reshape(scene.token_grid(views[0]))
         parts = []
-        for view, room in zip(views, allotted, strict=True):
+        for index, (view, room) in enumerate(zip(views, rooms, strict=True)):
             tokens = anchor if view is views[0] else scene.tokens(view)
             aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
-            parts.append(self._compress(scene, tokens, aligned, room))
+            labels = given[index] if given else None
+            parts.append(self._compressed(scene, tokens, aligned, room, labels))
         return _joined(parts, views, self.order)
+
+    def _as_released(self, scene: Scene, budget: Budget) -> Selection:
+        from uhrqa.strategies.region_merge_released import Released, select_as_released
+
+        regions = self.regions is None and self._kind != "grid"
+        cut = replace(self._cut, regions=budget.tokens) if regions else self._cut
+        sides, shares = self._sides(scene), self._shares(len(self._sides(scene)))
+        told = Released(sides, shares, cut, self.layer, self.scale_residual)
+        return select_as_released(scene, budget, told)
+
+    @property
+    def _kind(self) -> str:
+        if self.partition == "auto":
+            return "kmeans" if self.labels is None else "labels"
+        return self.partition
+
+    @property
+    def _cut(self) -> Partition:
+        return Partition(self._kind, self.labels, self.regions, self.iterations, self.coord_weight)
+
+    def _shares(self, views: int) -> tuple[int, ...]:
+        """A share for each view; where there are more views, each has twice the one before it."""
+        shares = SHARES[self.shares] if isinstance(self.shares, str) else self.shares
+        while len(shares) < views:
+            shares = (*shares, 2 * shares[-1])
+        return shares[:views]
+
+    def _sides(self, scene: Scene) -> tuple[int, ...]:
+        if isinstance(self.scales, tuple):
+            return tuple(sorted(self.scales))
+        shares = SHARES[self.shares] if isinstance(self.shares, str) else self.shares
+        return tuple(tiles * scene.tile for tiles in SIDE_TILES)[: len(shares)]
 
     def _views(self, scene: Scene) -> tuple[Level, ...]:
         from uhrqa.pyramid import Pyramid
 
-        sides = self.scales or tuple(tiles * scene.tile for tiles in SIDE_TILES)
-        return Pyramid.views(scene.size, scene.tile, sides[: len(self.shares)]).levels[1:]
+        if self.scales == "native":
+            first = SIDE_TILES[0] * scene.tile
+            return Pyramid.native_views(scene.size, scene.tile, first).levels[1:]
+        return Pyramid.views(scene.size, scene.tile, self._sides(scene)).levels[1:]
 
-    def _compress(
-        self, scene: Scene, tokens: VisualTokens, importance: Tensor, room: int
+    def _compressed(
+        self,
+        scene: Scene,
+        tokens: VisualTokens,
+        importance: Tensor,
+        room: int,
+        labels: Tensor | None,
     ) -> tuple[VisualTokens, Tensor]:
-        """One view within its budget: lines 1-28."""
+        """One view within its budget; as it is where it fits."""
         import torch
-
-        from uhrqa.tokens import VisualTokens
 
         if len(tokens) <= room:
             return tokens, importance
-        groups, order = group_by_region(self._partition(scene, tokens, room), importance)
-        kept: list[VisualTokens] = []
-        scores: list[Tensor] = []
-        left = room
-        for rank, index in enumerate(order):  # lines 18-27
-            room_here = left - (len(order) - rank - 1) if self.coverage else len(tokens)
-            preserved, merged = preserve_and_merge(groups[index], importance, room_here)
-            kept.append(tokens.take(preserved))
-            scores.append(importance[preserved])
-            if len(merged):
-                kept.append(tokens.take(merged).merge())
-                scores.append(importance[merged].mean()[None])
-            left -= len(preserved) + bool(len(merged))
-            if left <= 0:
-                break
-        first = torch.arange(min(room, sum(map(len, kept))))
-        return VisualTokens.cat(kept).take(first), torch.cat(scores)[first]
-
-    def _partition(self, scene: Scene, tokens: VisualTokens, room: int) -> Tensor:
-        import torch
-
-        from uhrqa.regions import grid_regions, kmeans_regions
-
-        count = min(self.regions or min(REGIONS, max(1, room // 4)), room)
-        whole = torch.tensor([scene.size.w, scene.size.h])
-        centres = (tokens.centres() / whole).clamp(0, 1)
-        if self.partition == "grid":
-            return grid_regions(centres, count)
-        return kmeans_regions(
-            scene.features_of(tokens).float(),
-            centres.to(tokens.embed.device),
-            count,
-            seed=scene.seed,
-            iterations=self.iterations,
-            coord_weight=self.coord_weight,
-        ).cpu()
+        if labels is None:
+            whole = torch.tensor([scene.size.w, scene.size.h])
+            places = (tokens.centres() / whole).clamp(0, 1)
+            labels = self._cut.of(scene, tokens, places, room)
+        labels = join_least(labels, importance, room)
+        return compress(tokens, importance, labels, room, cover=self.coverage == "all")
 
 
-def allot(budget: int, counts: Sequence[int], shares: Sequence[int]) -> list[int]:
-    """Share a budget among views: in proportion, at least one each, none more than it has tokens.
+def _check_scales(scales: tuple[int, ...] | str | None, shares: tuple[int, ...] | str) -> None:
+    """Refuse views or shares that cannot be.
 
-    What a small view cannot use goes to the others, so no budget lies idle while tokens are left.
-
-    Source: Dang et al. 2026, Sec. 3.3, sum of B_s <= B.
+    Raises:
+        ValueError: another word, no number, one out of range, or fewer shares than views.
     """
-    allotted = [1] * len(counts)
-    left = budget - len(counts)
-    while left > 0:
-        open_views = [i for i, count in enumerate(counts) if allotted[i] < count]
-        if not open_views:
-            break
-        total = sum(shares[i] for i in open_views)
-        gains = [min(left * shares[i] // total, counts[i] - allotted[i]) for i in open_views]
-        if not any(gains):  # fewer tokens left than views: the finest takes them
-            gains[-1] = min(left, counts[open_views[-1]] - allotted[open_views[-1]])
-        for i, gain in zip(open_views, gains, strict=True):
-            allotted[i] += gain
-        left = budget - sum(allotted)
-    return allotted
-
-
-def transfer(importance: Tensor, tokens: VisualTokens, anchor: Level, cell: float) -> Tensor:
-    """The anchor's importance at other tokens' centres, bilinearly.
-
-    Args:
-        importance: `[rows, cols]` on the anchor's token grid.
-        tokens: N tokens of any view.
-        anchor: the anchor view.
-        cell: level pixels along one side of an anchor token.
-
-    Returns:
-        `[N]` float32.
-
-    Source: Dang et al. 2026, Eq. 6-7; coordinates are source pixels, so views of any shape align.
-    """
-    import torch
-    from torch.nn import functional
-
-    sy, sx = anchor.scale
-    rows, cols = importance.shape
-    grid = tokens.centres() * torch.tensor([sx, sy]) / cell  # in anchor cells
-    grid = grid / torch.tensor([cols, rows]) * 2 - 1
-    sampled = functional.grid_sample(
-        importance[None, None].float(),
-        grid[None, None],
-        padding_mode="border",
-        align_corners=False,
-    )
-    return sampled.flatten()
-
-
-def group_by_region(labels: Tensor, importance: Tensor) -> tuple[list[Tensor], list[int]]:
-    """Members of each region, and the regions from the most important on; ties by label.
-
-    Source: Dang et al. 2026, Eq. 8 and Algorithm 1, line 18.
-    """
-    import torch
-
-    order = labels.argsort(stable=True)
-    groups = list(torch.split(order, torch.bincount(labels).tolist()))
-    means = torch.stack([importance[members].double().mean() for members in groups])
-    return groups, means.argsort(descending=True, stable=True).tolist()
-
-
-def preserve_and_merge(members: Tensor, importance: Tensor, room: int) -> tuple[Tensor, Tensor]:
-    """Members at or above their region's mean, most important first, and those to merge.
-
-    Args:
-        members: `[K]` token indices of one region.
-        importance: `[N]` of all tokens.
-        room: tokens the region may become, at least 1; what does not fit is merged with the rest.
-
-    Source: Dang et al. 2026, Eq. 9 and 11. The mean is taken in float64 and compared with a
-    tolerance, so that equal scores are all preserved, as the equation says.
-    """
-    values = importance[members].double()
-    order = values.argsort(descending=True, stable=True)
-    count = int((values >= values.mean() * (1 - 1e-9)).sum())
-    if count + (count < len(members)) > room:
-        count = room - 1
-    return members[order[:count]], members[order[count:]]
+    if isinstance(shares, str):
+        if shares not in SHARES:
+            words = ", ".join(SHARES)
+            raise ValueError(f"shares={shares}: give {words}, or whole numbers with commas")
+        shares = SHARES[shares]
+    if not shares or min(shares) < 1:
+        raise ValueError(f"shares={shares}: give whole numbers above 0")
+    if isinstance(scales, str) and scales != "native":
+        raise ValueError(f"scales={scales}: give native, or whole numbers with commas")
+    if scales is None or isinstance(scales, str):
+        return
+    if not scales or not all(1 <= side <= MOST_PIXELS for side in scales):
+        raise ValueError(f"scales={scales}: give pixels from 1 to {MOST_PIXELS}, at least one")
+    if len(scales) > len(shares):
+        raise ValueError(
+            f"scales={scales}: {len(scales)} views but {len(shares)} shares; give a share for each"
+        )
 
 
 def _joined(
