@@ -93,10 +93,10 @@ def test_an_empty_region_keeps_its_middle_and_gets_no_label() -> None:
 
 
 def test_an_empty_region_can_win_tokens_back() -> None:
-    points = torch.tensor([[0.0], [1.0], [10.0]])
+    sums = torch.tensor([[1.0], [0.0], [10.0]])
     middles = torch.tensor([[0.5], [4.0], [10.0]])
     labels = torch.tensor([0, 0, 2])
-    assert regions._means(points, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
+    assert regions._means(sums, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
 
 
 def test_same_seed_same_labels_whatever_the_global_state() -> None:

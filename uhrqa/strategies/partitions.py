@@ -29,6 +29,7 @@ class Partition:
         regions: wanted in a view; a quarter of its budget, at most `REGIONS`, when None.
         iterations: of k-means.
         coord_weight: of places beside features.
+        projection: directions of features k-means sees; all when None.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Partition:
     regions: int | None
     iterations: int
     coord_weight: float
+    projection: int | None = None
 
     def count(self, room: int) -> int:
         """Regions wanted in a view whose budget is `room`, no more than that."""
@@ -102,4 +104,5 @@ class Partition:
             seed=scene.seed,
             iterations=self.iterations,
             coord_weight=self.coord_weight,
+            width=self.projection,
         )

@@ -37,6 +37,7 @@ SHARES = {
     "mme": (80, 320, 1600, 4000),
     "rshr": (80, 320, 1600, 4000),
 }  # budgets of the paper's appendix A, of 3000, 11100, 6000 and 6000 tokens
+ITERATIONS, RELEASED_ITERATIONS = 4, 10  # of 100, 4 leave 98 % of the kept tokens the same
 MOST_PIXELS = 100_000  # of a view's longer side: all its tiles are encoded
 WAYS = ("auto", "kmeans", "birch", "slic", "grid", "labels")
 
@@ -50,9 +51,9 @@ class RegionMerge:
         "image's own resolution, halved down to about 2 tiles"
     )  # fmt: skip
     shares: tuple[int, ...] | str = option(
-        "default", "how the budget is shared among the views, coarsest first: whole numbers, or the "
-        "paper's: default (80,320,600,2000 of 3000), xlrs (180,1320,1600,8000 of 11100), mme or "
-        "rshr (80,320,1600,4000 of 6000)"
+        "default", "how the budget is shared among the views, coarsest first: whole numbers, or "
+        "the paper's: default (80,320,600,2000 of 3000), xlrs (180,1320,1600,8000 of 11100), mme "
+        "or rshr (80,320,1600,4000 of 6000)"
     )  # fmt: skip
     regions: int | None = option(
         None, f"regions a view; a quarter of its budget, at most {REGIONS}, by default"
@@ -65,7 +66,14 @@ class RegionMerge:
         None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent"
     )
     coord_weight: float = option(0.05, "weight of coordinates beside features in kmeans and birch")
-    iterations: int = option(10, "k-means iterations")
+    iterations: int | None = option(
+        None, f"k-means iterations; {ITERATIONS} by default, {RELEASED_ITERATIONS} with "
+        "compat=released"
+    )  # fmt: skip
+    projection: int | None = option(
+        None, "k-means sees so many directions of the features, those of greatest spread, which is "
+        "quicker and cuts differently; all by default"
+    )  # fmt: skip
     coverage: str = option(
         "paper", "'paper' cuts the ordered list (Algorithm 1), so that regions at its end may "
         "vanish; 'all' sets a token aside for every region"
@@ -95,6 +103,7 @@ class RegionMerge:
         check_choice("compat", self.compat, ("paper", "released"))
         check_count("regions", self.regions)
         check_count("iterations", self.iterations)
+        check_count("projection", self.projection)
         _check_scales(self.scales, self.shares)
         if not math.isfinite(self.coord_weight):
             raise ValueError(f"coord_weight={self.coord_weight}: give a finite number")
@@ -156,7 +165,14 @@ class RegionMerge:
 
     @property
     def _cut(self) -> Partition:
-        return Partition(self._kind, self.labels, self.regions, self.iterations, self.coord_weight)
+        return Partition(
+            self._kind,
+            self.labels,
+            self.regions,
+            self.iterations or (RELEASED_ITERATIONS if self.compat == "released" else ITERATIONS),
+            self.coord_weight,
+            self.projection,
+        )
 
     def _shares(self, views: int) -> tuple[int, ...]:
         """A share for each view; where there are more views, each has twice the one before it."""
