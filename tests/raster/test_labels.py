@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ SIZE = Size(200, 300)
 LABELS = np.random.default_rng(0).integers(0, 70_000, (20, 30)).astype(np.int32)
 
 
-def write(path: Path, array: np.ndarray) -> str:
+def write(path: Path, array: Any) -> str:
     if path.suffix == ".tif":
         tifffile.imwrite(path, array)
     elif path.suffix == ".zarr":
