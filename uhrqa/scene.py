@@ -158,8 +158,7 @@ class Scene:
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         features = self._encode(level, wanted)
         bare, order = self._outline(level, wanted)
-        embed = torch.cat([features[tile].flatten(0, 1) for tile in wanted])
-        tokens = replace(bare, embed=embed[order.to(embed.device)])
+        tokens = replace(bare, embed=_in_order([features[tile] for tile in wanted], order))
         self.ledger.seen[level] += len(tokens)
         return self.placed(tokens, placed)
 
@@ -352,6 +351,18 @@ class Scene:
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""
         return Box(*box.tolist()).intersect(Box.whole(self.size))
+
+
+def _in_order(features: list[Tensor], order: Tensor) -> Tensor:
+    """`[N, D]` cells of tiles `[n, n, D]` in the order of `[N]`; the tiles are copied once."""
+    cells = features[0].shape[0] * features[0].shape[1]
+    embed = features[0].new_empty(len(order), features[0].shape[2])
+    place = torch.full((len(features) * cells,), -1)
+    place[order] = torch.arange(len(order))
+    for tile, own in zip(features, place.unflatten(0, (-1, cells)), strict=True):
+        shown = own >= 0
+        embed[own[shown].to(embed.device)] = tile.flatten(0, 1)[shown.to(embed.device)]
+    return embed
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

@@ -146,6 +146,7 @@ class RegionMerge:
             aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
             labels = given[index] if given else None
             parts.append(self._compressed(scene, tokens, aligned, room, labels))
+            del tokens  # before the next view's are made
         return _joined(parts, views, self.order)
 
     def _as_released(self, scene: Scene, budget: Budget) -> Selection:
