@@ -25,7 +25,7 @@ FLOORS = (
     ("vlm", "features", "ledger", "outline", "segments"),
     ("relevance_pass",),
     ("scene",),
-    ("selection",),
+    ("selection", "view_regions"),
     ("strategies", "tally"),
     ("answer",),
     ("batch", "plan", "synth"),

@@ -50,3 +50,15 @@ def outline(
         torch.ones(count, dtype=torch.int64),
     )
     return tokens, order
+
+
+def in_order(features: list[Tensor], order: Tensor) -> Tensor:
+    """`[N, D]` cells of tiles `[n, n, D]` in the order of `[N]`; the tiles are copied once."""
+    cells = features[0].shape[0] * features[0].shape[1]
+    embed = features[0].new_empty(len(order), features[0].shape[2])
+    place = torch.full((len(features) * cells,), -1)
+    place[order] = torch.arange(len(order))
+    for tile, own in zip(features, place.reshape(-1, cells), strict=True):
+        shown = own >= 0
+        embed[own[shown].to(embed.device)] = tile.flatten(0, 1)[shown.to(embed.device)]
+    return embed

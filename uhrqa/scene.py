@@ -19,16 +19,13 @@ from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache, TileKey
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
-from uhrqa.outline import outline
+from uhrqa.outline import in_order, outline
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster
-from uhrqa.raster.labels import Labels, read_labels
 from uhrqa.relevance_pass import RelevanceReader
-from uhrqa.segments import as_regions, superpixels, vote
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import Prompt, VisionLanguageModel
 
-PIXELS_A_TOKEN = 4  # along a side, where superpixels are made
 READ_BATCH = 64  # tiles whose pixels are in memory at once
 
 
@@ -158,7 +155,7 @@ class Scene:
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         features = self._encode(level, wanted)
         bare, order = self._outline(level, wanted)
-        tokens = replace(bare, embed=_in_order([features[tile] for tile in wanted], order))
+        tokens = replace(bare, embed=in_order([features[tile] for tile in wanted], order))
         self.ledger.seen[level] += len(tokens)
         return self.placed(tokens, placed)
 
@@ -221,53 +218,6 @@ class Scene:
     def outline(self, level: Level) -> VisualTokens:
         """All tokens of a level in raster order, without embeddings; encodes nothing."""
         return self._outline(level, list(level.tiles()))[0]
-
-    def read_labels(self, path: str) -> Labels:
-        """A segmenter's raster over this image.
-
-        Raises:
-            RasterError: nothing is there, it is no raster of integers, or it has another shape.
-        """
-        return read_labels(path, self.size)
-
-    def label_regions(self, level: Level, labels: Labels, *, singles: bool = False) -> Tensor:
-        """Regions of all tokens of a level as a raster of labels over the image says.
-
-        Args:
-            level: the level; nothing of it is encoded.
-            labels: `[h, w]` over the image's extent.
-            singles: tokens of label 0, and those beyond the image, are each a region of their own.
-
-        Returns:
-            `[N]` int64 in raster order, dense from 0.
-
-        Source: Dang et al. 2026, Eq. 15.
-        """
-        cells = max(1, round(self.cell(level)))
-        voted = vote(labels, self.outline(level).box, self.size, cells)
-        return as_regions(voted, singles=singles)
-
-    def pixel_regions(self, level: Level, count: int) -> Tensor:
-        """Regions of all tokens of a level from superpixels of the image, read a bit finer.
-
-        Args:
-            level: the level; nothing of it is encoded.
-            count: superpixels wanted.
-
-        Returns:
-            `[N]` int64 in raster order, dense from 0.
-
-        Raises:
-            ConfigError: scikit-image is not installed.
-            RasterError: the image cannot be read.
-        """
-        longer = PIXELS_A_TOKEN * max(self.token_grid(level)) / max(self.size)
-        h, w = (max(1, round(side * longer)) for side in self.size)
-        before = self.raster.bytes_read
-        with self.ledger.stage("read"):
-            pixels = self.raster.read(Box.whole(self.size), Size(h, w))
-        self.ledger.bytes_read += self.raster.bytes_read - before
-        return self.label_regions(level, superpixels(pixels.array, count))
 
     def _outline(self, level: Level, tiles: list[Tile]) -> tuple[VisualTokens, Tensor]:
         side = self.model.card.dims.vision.side // self._pool(level)
@@ -351,18 +301,6 @@ class Scene:
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges."""
         return Box(*box.tolist()).intersect(Box.whole(self.size))
-
-
-def _in_order(features: list[Tensor], order: Tensor) -> Tensor:
-    """`[N, D]` cells of tiles `[n, n, D]` in the order of `[N]`; the tiles are copied once."""
-    cells = features[0].shape[0] * features[0].shape[1]
-    embed = features[0].new_empty(len(order), features[0].shape[2])
-    place = torch.full((len(features) * cells,), -1)
-    place[order] = torch.arange(len(order))
-    for tile, own in zip(features, place.unflatten(0, (-1, cells)), strict=True):
-        shown = own >= 0
-        embed[own[shown].to(embed.device)] = tile.flatten(0, 1)[shown.to(embed.device)]
-    return embed
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

@@ -62,15 +62,18 @@ class Partition:
             RasterError: the file is missing, no raster of integers, or of another extent.
             ConfigError: a package is not installed.
         """
+        from uhrqa.raster.labels import read_labels
+        from uhrqa.view_regions import label_regions, pixel_regions
+
         if self.kind == "slic":
             return [
-                scene.pixel_regions(view, self.count(room))
+                pixel_regions(scene, view, self.count(room))
                 for view, room in zip(views, rooms, strict=True)
             ]
         if self.labels is None:
             return None
-        raster = scene.read_labels(self.labels)
-        return [scene.label_regions(view, raster, singles=padding) for view in views]
+        raster = read_labels(self.labels, scene.size)
+        return [label_regions(scene, view, raster, singles=padding) for view in views]
 
     def of(self, scene: Scene, tokens: VisualTokens, places: Tensor, room: int) -> Tensor:
         """Regions of tokens.

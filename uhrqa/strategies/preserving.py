@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uhrqa.pyramid import Level
+    from uhrqa.selection import Selection
     from uhrqa.tokens import VisualTokens
 
 TINY = 1e-9  # scores that differ by a smaller share are equal
@@ -196,3 +197,34 @@ def compress(
         if left <= 0:
             break
     return VisualTokens.cat(kept), torch.cat(scores)
+
+
+def joined(
+    parts: list[tuple[VisualTokens, Tensor]], views: tuple[Level, ...], order: str
+) -> Selection:
+    """A selection of all views' parts.
+
+    Args:
+        parts: tokens of each view and their importance.
+        views: of these parts.
+        order: `priority`, as they come, or `raster`, view by view.
+    """
+    import torch
+
+    from uhrqa.selection import Selection
+    from uhrqa.tokens import VisualTokens
+
+    tokens = VisualTokens.cat([part for part, _ in parts])
+    scores = torch.cat([part for _, part in parts])
+    if order == "raster":
+        centres = tokens.centres()
+        keys = (centres[:, 0], centres[:, 1], tokens.level)
+        index = torch.arange(len(tokens))
+        for key in keys:  # stable sorts, the last key counts most
+            index = index[key[index].argsort(stable=True)]
+        tokens, scores = tokens.take(index), scores[index]
+    steps = tuple(
+        f"view {view.size}: {len(part)} tokens, {int((part.weight > 1).sum())} of them merged"
+        for view, (part, _) in zip(views, parts, strict=True)
+    )
+    return Selection(tokens, scores, steps)

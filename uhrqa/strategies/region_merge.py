@@ -19,7 +19,7 @@ from uhrqa.strategies.options import (
     option,
 )
 from uhrqa.strategies.partitions import REGIONS, Partition
-from uhrqa.strategies.preserving import allot, compress, join_least, transfer
+from uhrqa.strategies.preserving import allot, compress, join_least, joined, transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,7 +147,7 @@ class RegionMerge:
             labels = given[index] if given else None
             parts.append(self._compressed(scene, tokens, aligned, room, labels))
             del tokens  # before the next view's are made
-        return _joined(parts, views, self.order)
+        return joined(parts, views, self.order)
 
     def _as_released(self, scene: Scene, budget: Budget) -> Selection:
         from uhrqa.strategies.region_merge_released import Released, select_as_released
@@ -240,27 +240,3 @@ def _check_scales(scales: tuple[int, ...] | str | None, shares: tuple[int, ...] 
         raise ValueError(
             f"scales={scales}: {len(scales)} views but {len(shares)} shares; give a share for each"
         )
-
-
-def _joined(
-    parts: list[tuple[VisualTokens, Tensor]], views: tuple[Level, ...], order: str
-) -> Selection:
-    import torch
-
-    from uhrqa.selection import Selection
-    from uhrqa.tokens import VisualTokens
-
-    tokens = VisualTokens.cat([part for part, _ in parts])
-    scores = torch.cat([part for _, part in parts])
-    if order == "raster":
-        centres = tokens.centres()
-        keys = (centres[:, 0], centres[:, 1], tokens.level)
-        index = torch.arange(len(tokens))
-        for key in keys:  # stable sorts, the last key counts most
-            index = index[key[index].argsort(stable=True)]
-        tokens, scores = tokens.take(index), scores[index]
-    steps = tuple(
-        f"view {view.size}: {len(part)} tokens, {int((part.weight > 1).sum())} of them merged"
-        for view, (part, _) in zip(views, parts, strict=True)
-    )
-    return Selection(tokens, scores, steps)
