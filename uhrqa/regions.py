@@ -6,7 +6,9 @@ from 0, numbered by the first token of each region.
 
 from __future__ import annotations
 
+import importlib
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,29 +101,37 @@ def birch_regions(
         raise ValueError(f"{k} regions: ask for 1 or more")
     if k >= len(features):
         return torch.arange(len(features))
-    try:
-        from sklearn.cluster import Birch
-    except ImportError as error:
-        raise ConfigError(
-            "partition=birch: scikit-learn is not installed; pip install 'uhrqa[regions]', "
-            "or use partition=kmeans"
-        ) from error
+    clusters = load_clusters()
     points = _Points(features, centres_xy, coord_weight).narrowed(WIDTH, seed)
     generator = torch.Generator().manual_seed(seed)
     picked = torch.randperm(len(points), generator=generator)[:SAMPLE].sort().values
     sample, radius = points.take(picked).cpu().numpy(), 0.5
     while radius > LEAST_RADIUS:  # halved until there are leaves enough
-        tree = Birch(threshold=radius, n_clusters=None).fit(sample)
+        tree = clusters.Birch(threshold=radius, n_clusters=None).fit(sample)
         if len(tree.subcluster_centers_) >= k:
             break
         radius /= 2
     leaves = torch.from_numpy(tree.subcluster_centers_).to(features.device, torch.float32)
     own = torch.arange(len(leaves))
     if len(leaves) > k:
-        from sklearn.cluster import AgglomerativeClustering
-
-        own = torch.from_numpy(AgglomerativeClustering(k).fit_predict(leaves.cpu().numpy())).long()
+        joined = clusters.AgglomerativeClustering(k).fit_predict(leaves.cpu().numpy())
+        own = torch.from_numpy(joined).long()
     return dense(own[_assigned(points, leaves)[0].cpu()])
+
+
+def load_clusters() -> Any:  # noqa: ANN401 - a module without types
+    """scikit-learn's clusterings.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module("sklearn.cluster")
+    except ImportError as error:
+        raise ConfigError(
+            "partition=birch: scikit-learn is not installed; pip install 'uhrqa[regions]', "
+            "or use partition=kmeans"
+        ) from error
 
 
 def grid_regions(centres_xy: Tensor, k: int) -> Tensor:

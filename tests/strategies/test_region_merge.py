@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from uhrqa.budget import Budget
-from uhrqa.errors import RasterError
+from uhrqa.errors import ConfigError, RasterError
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Level, Pyramid
 from uhrqa.raster import open_raster
@@ -267,6 +268,14 @@ def test_a_missing_file_is_told_before_anything_is_encoded(vlm, image) -> None:
     scene = Scene(open_raster(image), vlm, "how many?")
     with pytest.raises(RasterError, match="no such file"):
         RegionMerge(labels="none.tif").select(scene, Budget(100))
+    assert not scene.ledger.encoded.total()
+
+
+def test_a_missing_package_is_told_before_anything_is_encoded(vlm, image, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
+    scene = Scene(open_raster(image), vlm, "how many?")
+    with pytest.raises(ConfigError, match="scikit-learn is not installed; pip install"):
+        RegionMerge(partition="birch").select(scene, Budget(100))
     assert not scene.ledger.encoded.total()
 
 

@@ -231,6 +231,7 @@ def test_small_images_are_stretched_to_every_scale(uhr_bat) -> None:
     assert sorted(scene.ledger.encoded.values()) == [4, 16, 64]
     (only,) = scene.ledger.passes
     assert (only.source, only.full_layers, only.rows) == ("llm", 3, 1)
+    assert sorted(scene.ledger.seen.values()) == [64, 256, 1024]
     assert only.columns == only.sequence  # the softmax runs over text, too
 
 

@@ -63,8 +63,11 @@ class Partition:
             ConfigError: a package is not installed.
         """
         from uhrqa.raster.labels import read_labels
+        from uhrqa.regions import load_clusters
         from uhrqa.view_regions import label_regions, pixel_regions
 
+        if self.kind == "birch":
+            load_clusters()  # told before anything is encoded
         if self.kind == "slic":
             return [
                 pixel_regions(scene, view, self.count(room))

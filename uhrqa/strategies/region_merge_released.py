@@ -60,12 +60,14 @@ def select_as_released(scene: Scene, budget: Budget, told: Released) -> Selectio
     # None gets what another cannot use.
     rooms = allot(budget.tokens, [budget.tokens] * len(views), told.shares)
     given = told.partition.given(scene, views, rooms, padding=True)
-    anchor = scene.tokens(views[0])  # its map is always added in the relevance pass
-    scores = scene.whole_relevance(anchor, layer=LAST_LAYER if told.layer is None else told.layer)
+    anchor = scene.tokens(views[0], placed=0)
+    mapped = scene.placed(anchor)  # always in the relevance pass
+    scores = scene.whole_relevance(mapped, layer=LAST_LAYER if told.layer is None else told.layer)
     importance = scores.reshape(scene.token_grid(views[0]))
     parts, kept, steps = [], [], []
     for index, (view, room) in enumerate(zip(views, rooms, strict=True)):
-        tokens = scene.tokens(view, placed=2 if told.residual else 0)
+        tokens = anchor if view is views[0] else scene.tokens(view, placed=0)
+        tokens = scene.placed(tokens, 2 if told.residual else 0)
         aligned = _resized(importance, scene.token_grid(view)).flatten()
         order, places = by_tiles(tokens, tokens_a_side(scene, view))
         tokens, aligned = tokens.take(order), aligned[order]
