@@ -15,7 +15,8 @@ from uhrqa.raster import IN_MEMORY, Raster, is_remote
 FEATURE_BYTES = 2 * 2**30
 PAIRED = 0  # in the place of a key's pooling: features of paired towers
 
-TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
+# level size and origin, tile side, pooling, place in the grid
+TileKey = tuple[Size, tuple[int, int], int, int, Tile]
 
 
 class EncodedTile(NamedTuple):
