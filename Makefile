@@ -44,8 +44,9 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## bytes read, seconds and memory on images from 4k to 16k
+bench: setup ## reading images from 4k to 16k, and choosing among 131,328 tokens
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.selection --lloyd
 
 train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 free cores
 	$(BIN)/python -m uhrqa.training.tiny

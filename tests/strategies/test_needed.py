@@ -14,7 +14,7 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import make_strategy
 
-OPTIONS = {"coverage": False, "regions": 40}
+OPTIONS = {"regions": 40}
 
 
 def run(vlm, encode: str, raster=None, budget: int = 100, **options) -> tuple[Selection, Scene]:
@@ -58,5 +58,5 @@ def test_no_data_is_left_out_here_too(vlm) -> None:
 
 
 def test_coverage_needs_every_region(vlm) -> None:
-    with pytest.raises(ConfigError, match="coverage=false"):
-        run(vlm, "needed", coverage=True)
+    with pytest.raises(ConfigError, match="use coverage=paper"):
+        run(vlm, "needed", coverage="all")
