@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import format_of
+from uhrqa.raster.formats import format_of
 from uhrqa.raster.guard import guarded
 
 Labels = NDArray[np.integer]
