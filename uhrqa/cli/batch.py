@@ -118,9 +118,7 @@ class _Images:
     """Opens images for a batch, once it has the model."""
 
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
-        self.given = given
-        self.choice = choice
-        self.evidence = evidence
+        self.given, self.choice, self.evidence = given, choice, evidence
         self.model: VisionLanguageModel | None = None
 
     @contextmanager

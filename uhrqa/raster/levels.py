@@ -128,8 +128,7 @@ class LevelRaster:
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
-        array = np.zeros((*out, 3), np.uint8)
-        mask = np.zeros(out, np.bool_)
+        array, mask = np.zeros((*out, 3), np.uint8), np.zeros(out, np.bool_)
         if rows.count and cols.count:
             samples = _sampled(level, rows, cols)
             place = slice(*rows.out), slice(*cols.out)
