@@ -26,18 +26,21 @@ import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.features import FeatureCache
+from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
+from uhrqa.outline import outline
 from uhrqa.plan import _PlannedModel, _PlannedRaster, _PlannedScene
 from uhrqa.pyramid import Level, Tile
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.strategies.views import views_of
 from uhrqa.vlm import Sequence
 from uhrqa.vlm.card import load_card
 
 SIDE, WIDTH, PATCHES, KINDS, NOISE = 4032, 3584, 300, 24, 0.3
 QUESTION_TOKENS = 32
+KEYS = 64  # width of what a tower says of a token
 REGIONS = 600
 TIMED = 3  # iterations of plain Lloyd
 
@@ -56,23 +59,27 @@ class DrawnScene(_PlannedScene):
         own = 0.4 * torch.randn(PATCHES, WIDTH, generator=source)
         self._vectors = kinds[torch.randint(KINDS, (PATCHES,), generator=source)] + own
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
         with self.ledger.stage("encode"):
-            self._note_tiles(level, [t for t in tiles if (level, t) not in self._used], tiles)
-            return {tile: self._draw(level, tile) for tile in tiles}
+            self._note_use(level, tiles, tiles)
+            return {tile: self._draw(level, tile, watch) for tile in tiles}
 
-    def _draw(self, level: Level, tile: Tile) -> Tensor:
-        found = self.features.get(self._key(level, tile))
-        if found is None:
+    def _draw(self, level: Level, tile: Tile, watch: bool) -> EncodedTile:
+        key = self._encoder.key(level, tile)
+        found = self.features.get(key)
+        if found is None or (watch and found.traits is None):
             start = time.process_time()
-            bare, order = self._outline(level, [tile])
-            side = self.model.card.dims.vision.side // self._pool(level)
+            side = self._encoder.side(level)
+            bare, order = outline(level, [tile], self.cell(level), side)
             source = torch.Generator().manual_seed(hash((level.size, tile.row, tile.col)))
-            found = NOISE * torch.randn(side * side, WIDTH, generator=source)
+            drawn = NOISE * torch.randn(side * side, WIDTH, generator=source)
             patch = torch.cdist(bare.centres(), self._seeds).argmin(1)
-            found[order] += self._vectors[patch]
-            found = found.bfloat16().unflatten(0, (side, side))
-            self.features.put(self._key(level, tile), found)
+            drawn[order] += self._vectors[patch]
+            traits = torch.rand(side, side, 1 + KEYS, generator=source) if watch else None
+            found = EncodedTile(drawn.bfloat16().unflatten(0, (side, side)), None, traits)
+            self.features.put(key, found)
             self.drawing += time.process_time() - start
         return found
 
@@ -119,8 +126,7 @@ def measure_lloyd(budget: Budget) -> dict[str, Any]:
     from uhrqa.regions import kmeans_regions
 
     scene, spent = DrawnScene(budget), 0.0
-    strategy: Any = make_strategy("region-merge")
-    for view in strategy._views(scene):
+    for view in views_of(scene, None, "default"):
         tokens = scene.tokens(view)
         places = tokens.centres() / SIDE
         start = time.process_time()
