@@ -5,10 +5,10 @@
 An image of 4032 px seen by UHR-BAT's card: views of 2,304, 9,216, 36,864 and 82,944 tokens, or the
 pyramid of strategies that use one. Features are drawn (patches of land cover, each with its own
 vector, under light that varies smoothly and noise) and so is the attention; nothing is read,
-encoded or answered. Each strategy runs in a process of its own, with one thread; seconds are CPU seconds. `--lloyd` also times a few
-iterations of plain Lloyd with 600 regions in every view and scales them to 100, and counts the
-tokens region-merge keeps that it would keep after 100 iterations, which are run until no token
-moves.
+encoded or answered. Each strategy runs in a process of its own, with one thread; seconds are CPU
+seconds. `--lloyd` also times a few iterations of plain Lloyd with 600 regions in every view and
+scales them to 100, and counts the tokens region-merge keeps that it would keep after 100
+iterations, which are run until no token moves.
 """
 
 from __future__ import annotations
