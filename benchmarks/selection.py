@@ -4,11 +4,11 @@
 
 An image of 4032 px seen by UHR-BAT's card: views of 2,304, 9,216, 36,864 and 82,944 tokens, or the
 pyramid of strategies that use one. Features are drawn (patches of land cover, each with its own
-vector, under noise) and so is the attention; nothing is read, encoded or answered. Each strategy
-runs in a process of its own, with one thread; seconds are CPU seconds. `--lloyd` also times a few
-iterations of plain Lloyd with 600 regions in every view and scales them to 100, and counts the
-tokens region-merge keeps that it would keep after 100 iterations, which are run until no token
-moves.
+vector, under light that varies smoothly and noise) and so is the attention; nothing is read,
+encoded or answered. Each strategy runs in a process of its own, with one thread; seconds are CPU
+seconds. `--lloyd` also times a few iterations of plain Lloyd with 600 regions in every view and
+scales them to 100, and counts the tokens region-merge keeps that it would keep after 100
+iterations, which are run until no token moves.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.features import FeatureCache
+from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
+from uhrqa.outline import outline
 from uhrqa.plan import _PlannedModel, _PlannedRaster, _PlannedScene
 from uhrqa.pyramid import Level, Tile
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.strategies.views import views_of
 from uhrqa.vlm import Sequence
 from uhrqa.vlm.card import load_card
 
 SIDE, WIDTH, PATCHES, KINDS, NOISE = 4032, 3584, 300, 24, 0.3
+FIELDS, SMOOTH = 128, 0.3
 QUESTION_TOKENS = 32
+KEYS = 64  # width of what a tower says of a token
 REGIONS = 600
 TIMED = 3  # iterations of plain Lloyd
 
@@ -54,25 +58,37 @@ class DrawnScene(_PlannedScene):
         self._seeds = torch.rand(PATCHES, 2, generator=source) * SIDE
         kinds = torch.randn(KINDS, WIDTH, generator=source)
         own = 0.4 * torch.randn(PATCHES, WIDTH, generator=source)
+        self._waves = 12 * torch.randn(2, FIELDS, generator=source)
+        falling = torch.arange(1, FIELDS + 1) ** -0.7
+        fields = torch.randn(FIELDS, WIDTH, generator=source)
+        self._fields = SMOOTH * math.sqrt(2) * (falling / falling.norm())[:, None] * fields
         self._vectors = kinds[torch.randint(KINDS, (PATCHES,), generator=source)] + own
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
         with self.ledger.stage("encode"):
-            self._note_tiles(level, [t for t in tiles if (level, t) not in self._used], tiles)
-            return {tile: self._draw(level, tile) for tile in tiles}
+            self._note_use(level, tiles, tiles)
+            return {tile: self._draw(level, tile, watch) for tile in tiles}
 
-    def _draw(self, level: Level, tile: Tile) -> Tensor:
-        found = self.features.get(self._key(level, tile))
-        if found is None:
+    def _light(self, places: Tensor) -> Tensor:
+        """`[N, D]` what varies smoothly over the image."""
+        return (places @ self._waves).cos() @ self._fields
+
+    def _draw(self, level: Level, tile: Tile, watch: bool) -> EncodedTile:
+        key = self._encoder.key(level, tile)
+        found = self.features.get(key)
+        if found is None or (watch and found.traits is None):
             start = time.process_time()
-            bare, order = self._outline(level, [tile])
-            side = self.model.card.dims.vision.side // self._pool(level)
+            side = self._encoder.side(level)
+            bare, order = outline(level, [tile], self.cell(level), side)
             source = torch.Generator().manual_seed(hash((level.size, tile.row, tile.col)))
-            found = NOISE * torch.randn(side * side, WIDTH, generator=source)
+            drawn = NOISE * torch.randn(side * side, WIDTH, generator=source)
             patch = torch.cdist(bare.centres(), self._seeds).argmin(1)
-            found[order] += self._vectors[patch]
-            found = found.bfloat16().unflatten(0, (side, side))
-            self.features.put(self._key(level, tile), found)
+            drawn[order] += self._vectors[patch] + self._light(bare.centres() / SIDE)
+            traits = torch.rand(side, side, 1 + KEYS, generator=source) if watch else None
+            found = EncodedTile(drawn.bfloat16().unflatten(0, (side, side)), None, traits)
+            self.features.put(key, found)
             self.drawing += time.process_time() - start
         return found
 
@@ -119,8 +135,7 @@ def measure_lloyd(budget: Budget) -> dict[str, Any]:
     from uhrqa.regions import kmeans_regions
 
     scene, spent = DrawnScene(budget), 0.0
-    strategy: Any = make_strategy("region-merge")
-    for view in strategy._views(scene):
+    for view in views_of(scene, None, "default"):
         tokens = scene.tokens(view)
         places = tokens.centres() / SIDE
         start = time.process_time()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.originals import make_original
+from tests.strategies.test_contract import HalfMasked
+from uhrqa import load_model
 from uhrqa.budget import Budget
 from uhrqa.errors import ConfigError, RasterError
 from uhrqa.geometry import Size
@@ -306,3 +310,62 @@ def test_partitions_of_other_packages(vlm, image, partition, package) -> None:
 def test_options_that_do_not_fit_are_refused(options, fault) -> None:
     with pytest.raises(ValueError, match=fault):
         RegionMerge(**options)
+
+
+# ---- rasters with no-data, and models with maps for views of their own --------------------------
+
+
+@pytest.fixture(scope="module")
+def uhr_bat(tmp_path_factory):
+    path = tmp_path_factory.mktemp("uhr-bat") / "small"
+    make_original(path, "uhr-bat")
+    return load_model(str(path), device="cpu")
+
+
+@pytest.mark.parametrize("coverage", ["paper", "all"])
+def test_labels_count_and_cut_only_what_shows_image(vlm, tmp_path, coverage) -> None:
+    raster = HalfMasked((520, 500))
+    file = tmp_path / "labels.png"
+    Image.fromarray(np.repeat(np.arange(50, dtype=np.uint8)[None], 52, 0)).save(file)
+    scene = Scene(raster, vlm, "how many?")
+    tokens = select(RegionMerge(labels=str(file), coverage=coverage), scene, Budget(90)).tokens
+    assert len(tokens) == 90
+    assert float(tokens.box[:, 0].max()) < raster.edge
+    if coverage == "all":
+        assert int(tokens.weight.sum()) == sum(scene.ledger.seen.values())
+
+
+def test_released_takes_no_data_for_image(uhr_bat) -> None:
+    scene = Scene(HalfMasked((300, 300)), uhr_bat, "how many?")
+    select(RegionMerge(compat="released"), scene, Budget(60))
+    assert sorted(scene.ledger.seen.values()) == [64, 256, 1024]
+    assert not scene.ledger.blank.total()
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"scales": (112, 200)}, "no map for views of 200 px; give some of 112,224,448"),
+        ({"scales": (112, 200), "compat": "released"}, "no map for views of 200 px"),
+        ({"scales": "native"}, "scales=native: the model has a map"),
+    ],
+)
+def test_views_a_model_has_no_map_for_are_refused(uhr_bat, options, fault) -> None:
+    scene = Scene(open_raster(np.zeros((300, 300, 3), np.uint8)), uhr_bat, "how many?")
+    with pytest.raises(ConfigError, match=fault):
+        RegionMerge(**options).select(scene, Budget(60))
+    assert not scene.ledger.encoded.total()
+
+
+def test_one_view_is_held_at_a_time(vlm, image) -> None:
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    class Watching(Scene):
+        def tokens(self, *args, **options):
+            assert sum(kept() is not None for kept in alive[1:]) == 0  # the anchor stays
+            found = super().tokens(*args, **options)
+            alive.append(weakref.ref(found.embed))
+            return found
+
+    select(RegionMerge(), Watching(open_raster(image), vlm, "how many?"), Budget(100))
+    assert len(alive) > 2

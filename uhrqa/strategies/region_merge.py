@@ -123,8 +123,9 @@ class RegionMerge:
             )
 
     def costliest(self) -> RegionMerge:
-        """The variant a plan is made with; pixels only decide how full the budget gets."""
-        return self if self._kind == "labels" else replace(self, partition="grid")
+        """The variant a plan is made with: where scores decide which tiles are needed, all are."""
+        whole = replace(self, encode="all")
+        return whole if self._kind == "labels" else replace(whole, partition="grid")
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""
