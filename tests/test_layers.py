@@ -47,7 +47,7 @@ FLOORS = (
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation"),  # on drawn scenes
-    ("distill",),
+    ("distill", "benchmarks"),
     ("cli",),
     ("__main__",),
 )
