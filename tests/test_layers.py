@@ -45,7 +45,7 @@ FLOORS = (
     ("account",),
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
-    ("training", "evaluation"),  # on drawn scenes
+    ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
     ("distill",),
     ("cli",),
     ("__main__",),

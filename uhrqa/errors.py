@@ -2,6 +2,7 @@
 
 UhrqaError
 ├── RasterError            a raster cannot be opened or read
+├── LabelError             labels of objects cannot be used
 ├── CheckpointError        weights, configuration or tokenizer cannot be used
 ├── CardError              a model card in `models/` is not valid
 ├── BudgetError            a budget cannot be met
@@ -31,6 +32,12 @@ class RasterError(UhrqaError):
 
 class QuestionError(UhrqaError):
     """A question, or a file of questions, cannot be used."""
+
+    exit_code = 3
+
+
+class LabelError(UhrqaError):
+    """Labels of objects cannot be used."""
 
     exit_code = 3
 
