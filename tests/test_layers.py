@@ -46,7 +46,7 @@ FLOORS = (
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
-    ("distill",),
+    ("distill", "benchmarks"),
     ("cli",),
     ("__main__",),
 )
