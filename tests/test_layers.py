@@ -47,7 +47,7 @@ FLOORS = (
     ("batch", "conversation", "plan", "synth"),
     ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
     ("distill", "benchmarks"),
-    ("cli",),
+    ("cli", "integrations"),
     ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
