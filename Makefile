@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu bench-gpu clean
+.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu test-lmms bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,9 +64,15 @@ bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB
 test-gpu: setup ## the tests that need a CUDA device
 	$(PYTEST) -m gpu
 
+test-lmms: ## the lmms-eval plug-in, in an environment of its own (lmms-eval brings 200 packages)
+	@test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
+	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt "$(TORCH)"
+	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,lmms]'
+	$(VENV)-lmms/bin/python -m pytest tests/integrations -W default
+
 bench-gpu: setup ## seconds and memory on a CUDA device
 	$(BIN)/python -m benchmarks.gpu
 
 clean: ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lmms build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -46,9 +46,9 @@ FLOORS = (
     ("account",),
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
-    ("training", "evaluation"),  # on drawn scenes
+    ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
     ("distill", "benchmarks"),
-    ("cli",),
+    ("cli", "integrations"),
     ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -174,7 +174,7 @@ class _Group:
         return _answered(blank, item, answer, self.raster, model, len(history))
 
 
-def _answered(  # noqa: PLR0913 - all that a row tells
+def _answered(
     blank: BenchRow,
     item: Item,
     answer: Answer,
