@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from uhrqa.selection import Selection
     from uhrqa.tokens import VisualTokens
 
-ITERATIONS, RELEASED_ITERATIONS = 4, 10  # of 100, 4 leave 98 % of the kept tokens the same
+ITERATIONS, RELEASED_ITERATIONS = 4, 10  # what is kept after 4 and 100: docs/cost.md
 WAYS = ("auto", "kmeans", "birch", "slic", "grid", "labels")
 
 
