@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ from uhrqa.cli.identity import identity
 from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
+    from uhrqa.raster import Raster
     from uhrqa.vlm import VisionLanguageModel
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +49,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -87,7 +89,10 @@ def batch(
     output = _read_output(outputs)
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(given, choice, evidence=evidence))
+    known = identity(given, choice, evidence=evidence)
+    if given.limits:
+        known |= {"limits": asdict(given.limits)}
+    run = fingerprint(known)
     images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
@@ -120,6 +125,7 @@ class _Images:
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
         self.given, self.choice, self.evidence = given, choice, evidence
         self.model: VisionLanguageModel | None = None
+        self.told = ""
 
     @contextmanager
     def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
@@ -133,6 +139,8 @@ class _Images:
             raise RuntimeError("no model yet")
         features = FeatureCache()
         with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
+            if self.given.limits:
+                choice = self._fitted(raster)
 
             @memory_told()
             def answer(question: str) -> Record:
@@ -152,6 +160,16 @@ class _Images:
                 return record
 
             yield answer
+
+    def _fitted(self, raster: Raster) -> Choice:
+        """The largest budget that fits for an image; told where it is another than before."""
+        from uhrqa.cli.forecasting import fit
+
+        choice, told = fit(self.choice, raster, self.given.settings, self.given.limits)
+        if told != self.told and not self.given.quiet:
+            print_note(f"uhrqa: {raster.path}: {told}")
+        self.told = told
+        return choice
 
 
 def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:
