@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Self
 
 from uhrqa.answer import Answer, ask
-from uhrqa.benchmarks.items import Item
+from uhrqa.benchmarks.items import Item, groups_of
 from uhrqa.benchmarks.places import Places, opened
 from uhrqa.benchmarks.rows import BenchLog, BenchRow, Key
 from uhrqa.errors import UhrqaError
@@ -49,19 +49,6 @@ class Asking:
     places: Places
     paste: bool = True
     retry: bool = False
-
-
-def groups_of(items: Sequence[Item]) -> list[list[Item]]:
-    """Questions by their pictures, in the order these are first met."""
-    groups: dict[tuple[object, ...], list[Item]] = {}
-    for item in items:
-        groups.setdefault(item.group, []).append(item)
-    return list(groups.values())
-
-
-def shard_of(items: Sequence[Item], index: int, count: int) -> list[Item]:
-    """The questions of one of `count` parts, from 1; those about one image stay together."""
-    return [item for group in groups_of(items)[index - 1 :: count] for item in group]
 
 
 def run_benchmark(
@@ -107,7 +94,7 @@ class _Group:
     features: FeatureCache = field(default_factory=FeatureCache)
     _stack: ExitStack = field(default_factory=ExitStack)
 
-    def __enter__(self) -> _Group:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -174,7 +161,7 @@ class _Group:
         return _answered(blank, item, answer, self.raster, model, len(history))
 
 
-def _answered(  # noqa: PLR0913 - all that a row tells
+def _answered(
     blank: BenchRow,
     item: Item,
     answer: Answer,

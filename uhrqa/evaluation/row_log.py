@@ -9,7 +9,7 @@ from pathlib import Path
 from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_lines
 from uhrqa.evaluation.rows import Key, Refusal, Row
 
-KINDS: dict[str, type[Row] | type[Refusal]] = {"row": Row, "refused": Refusal}
+KINDS: dict[str, type[Row | Refusal]] = {"row": Row, "refused": Refusal}
 
 
 @dataclass(frozen=True, slots=True)
