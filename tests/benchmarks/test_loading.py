@@ -178,7 +178,7 @@ def test_rsvqa_joins_three_files_and_leaves_out_what_is_not_active(tmp_path: Pat
         found = load("rsvqa-hr", place)
         assert [(item.truth, item.images) for item in found.items] == [("7m2", ("0.tif",))]
         assert "records that are not active, left out: 1" in found.notes
-    with pytest.raises(QuestionError, match="USGS_split_val_questions.json: cannot be read"):
+    with pytest.raises(QuestionError, match=r"USGS_split_val_questions\.json: cannot be read"):
         load("rsvqa-hr", tmp_path, "val")
 
 

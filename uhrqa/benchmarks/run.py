@@ -12,7 +12,7 @@ from uhrqa.answer import Answer, ask
 from uhrqa.benchmarks.items import Item, groups_of
 from uhrqa.benchmarks.places import Places, opened
 from uhrqa.benchmarks.rows import BenchLog, BenchRow, Key
-from uhrqa.errors import UhrqaError
+from uhrqa.errors import BudgetError, UhrqaError
 from uhrqa.evaluation.cases import Case
 from uhrqa.evaluation.controls import NO_CAP, Blind
 from uhrqa.evaluation.rows import Trial, answered_row
@@ -121,6 +121,8 @@ class _Group:
         model = self.model()
         try:
             return self._asked(blank, item, model)
+        except BudgetError as error:
+            return replace(blank, error=f"budget: {error}")
         except UhrqaError as error:
             return replace(blank, error=str(error))
 

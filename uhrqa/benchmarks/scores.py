@@ -211,7 +211,7 @@ def unanswered(rows: Sequence[BenchRow]) -> dict[str, int]:
     return found
 
 
-KINDS = ("missing image", "unsupported")
+KINDS = ("missing image", "unsupported", "budget")
 
 
 def dialogues(scored: Sequence[Scored]) -> dict[str, Any]:

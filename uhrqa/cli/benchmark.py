@@ -35,7 +35,7 @@ from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import checkpoint_stamp
-from uhrqa.errors import OutputError, QuestionError
+from uhrqa.errors import BudgetError, OutputError, QuestionError
 
 if TYPE_CHECKING:
     from uhrqa.benchmarks.items import DataSet, Item
@@ -209,6 +209,7 @@ class BenchmarkRun:
 
         Raises:
             QuestionError: not one question was answered.
+            BudgetError: the same, as the budget is too small for the strategy.
         """
         from uhrqa.benchmarks.rows import BenchLog
         from uhrqa.benchmarks.run import Asking, run_benchmark
@@ -231,5 +232,6 @@ class BenchmarkRun:
             self.outcome = log.outcome
         failed = [row for row in self.outcome.rows if row.prediction is None]
         if len(failed) == len(self.outcome.rows):
-            raise QuestionError(f"no question was answered; the first: {failed[0].error}")
+            kind = BudgetError if failed[0].error.startswith("budget:") else QuestionError
+            raise kind(f"no question was answered; the first: {failed[0].error}")
         return len(failed)
