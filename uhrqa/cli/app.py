@@ -31,6 +31,7 @@ COMMANDS = {
     "profile": "Show what budgets and strategies cost, planned or really run.",
     "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
+    "score": "Score answers again, without model, images or data.",
     "compare": "Rank strategies on your own questions.",
     "questions": "Write questions with their truth from detection labels.",
     "distill": "Train a Region Focus Module from a checkpoint's own attention.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
@@ -26,9 +25,10 @@ from uhrqa.batch import (
 )
 from uhrqa.cli import options as opt
 from uhrqa.cli.app import memory_told
+from uhrqa.cli.bar import progress_bar
 from uhrqa.cli.choice import Choice, choose, load
 from uhrqa.cli.complete import complete_option
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
+from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.errors import OutputError, QuestionError
@@ -180,12 +180,12 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
     """
     left = sum(entry.key not in sink.done for entry in entries)
     opener: Opener = images.open
-    with _bar(len(entries), len(entries) - left, quiet) as advance:
+    with progress_bar(len(entries), len(entries) - left, quiet) as advance:
 
         def progress() -> None:
             nonlocal left
             left -= 1
-            advance()
+            advance(1)
 
         try:
             summary = run_batch(entries, sink, opener, progress)
@@ -217,19 +217,6 @@ def _print_reasons(reasons: Mapping[str, int]) -> None:
         print_note(f"uhrqa: {count} failed: {' '.join(reason.split())}")
     if len(reasons) > MOST_REASONS:
         print_note(f"uhrqa: and {len(reasons) - MOST_REASONS} more kinds of error")
-
-
-@contextmanager
-def _bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr; nothing where there is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=open_console(), transient=True) as bar:
-        task = bar.add_task("questions", total=total, completed=done)
-        yield lambda: bar.advance(task)
 
 
 def _read_output(outputs: list[str]) -> str:
