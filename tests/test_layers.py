@@ -21,6 +21,7 @@ GROUND = (
     "machine",
     "drops",
     "reading",
+    "choices",
 )  # each may import those before it
 FLOORS = (
     GROUND,

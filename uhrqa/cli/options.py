@@ -18,6 +18,7 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
+from uhrqa.choices import parse_choices
 from uhrqa.cli import flags, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
@@ -74,6 +75,7 @@ class Given:
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
         reading: how images are read.
+        choices: the answers there are; none: they are written freely.
     """
 
     settings: Settings
@@ -85,6 +87,7 @@ class Given:
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
     reading: Reading = field(default_factory=Reading)
+    choices: tuple[str, ...] = ()
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -122,6 +125,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     pickle = words.pop("allow_pickle", False)
     place = placing.take_placing(words)
     look = reading.take_reading(words)
+    choices = words.pop("choices", None)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -132,6 +136,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         allow_pickle=pickle,
         placing=place,
         reading=look,
+        choices=() if choices is None else parse_choices(choices),
         **files,
     )
 

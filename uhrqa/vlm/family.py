@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,13 +17,15 @@ from typing import Any, ClassVar, Self
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.drops import Drop
 from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.choosing import Choices, spell
+from uhrqa.vlm.decoding import Decoding, chosen
 from uhrqa.vlm.device import (
     choose_attention,
     choose_device,
@@ -33,7 +36,6 @@ from uhrqa.vlm.device import (
     place_of,
     warn_of_precision,
 )
-from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.loading import Loading, load_strictly, weights_of
@@ -41,6 +43,7 @@ from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.paired import Paired, load_paired
 from uhrqa.vlm.pickles import is_pickled
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
@@ -301,33 +304,43 @@ class Family(ABC):
 
     @torch.inference_mode()
     def generate(
-        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+        self,
+        sequence: Sequence,
+        max_new_tokens: int,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
     ) -> Generation:
         """See `VisionLanguageModel.generate`."""
-        decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        stops = self._stop_ids()
-        ids: list[int] = []
+        decoding = self._decoding
+        start = decoding.prefill(self._refined(sequence), drops, max_new_tokens, prefix)
         begin = time.perf_counter()
-        inputs: dict[str, Any] = {}
-        refined = self._refined(sequence)
-        prefill, step = 0.0, 0
-        hidden = prefilled(decoder, refined, tuple(drops), cache, max_new_tokens)
-        for step in range(max_new_tokens):
-            if step > 0:
-                hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
-            token = int(head(hidden[:, -1]).argmax(-1))
-            if step == 0:
-                prefill = time.perf_counter() - begin
-            if token in stops:
-                break
-            ids.append(token)
-            inputs = {"input_ids": torch.tensor([[token]], device=self.device)}
-            if sequence.positions is not None:
-                inputs["position_ids"] = sequence.positions[..., -1:] + step + 1
-        total = time.perf_counter() - begin
+        ids, steps = decoding.write(start, max_new_tokens)
+        seconds = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        return Generation(text, tuple(ids), step, prefill, total - prefill)
+        return Generation(text, tuple(ids), steps, start.seconds, seconds, held=start.held)
+
+    def spell(self, choices: Many[str]) -> Choices:
+        """See `VisionLanguageModel.spell`."""
+        return spell(choices, self.tokenizer)
+
+    @torch.inference_mode()
+    def choose(
+        self,
+        sequence: Sequence,
+        choices: Choices,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
+    ) -> Generation:
+        """See `VisionLanguageModel.choose`."""
+        decoding = self._decoding
+        start = decoding.prefill(self._refined(sequence), drops, choices.longest, prefix)
+        begin = time.perf_counter()
+        scores, passes = decoding.weigh(start, choices)
+        return chosen(start, choices, scores, passes, time.perf_counter() - begin)
+
+    @property
+    def _decoding(self) -> Decoding:
+        return Decoding(self.model, frozenset(self._stop_ids()))
 
     def _refined(self, sequence: Sequence) -> Sequence:
         """The sequence whose visual tokens passed UHR-BAT's MLP, where the checkpoint has it."""
