@@ -19,6 +19,7 @@ from tests.cli.conftest import start
 from uhrqa.cli import identity
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm import card
+from uhrqa.vlm.llava import Llava
 
 
 @pytest.fixture
@@ -396,3 +397,24 @@ def test_a_line_brings_its_own_choices_and_the_run_those_of_the_others(
     assert found["line-2"]["answer"] in ("A", "B")
     assert [entry["text"] for entry in found["line-2"]["choices"]] == ["A", "B"]
     assert uhrqa(*args).code == 6  # another run
+
+
+def test_a_batch_goes_on_in_little_memory_and_says_so_once(
+    uhrqa, questions, checkpoint, monkeypatch
+) -> None:
+    args = ("batch", questions, "-m", checkpoint, "-b", "60", "-s", "visionzip", "-o")
+    uhrqa(*args, "plenty.jsonl")
+    real = Llava.features
+
+    def cramped(self, pixels):
+        if len(pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, pixels)
+
+    monkeypatch.setattr(Llava, "features", cramped)
+    outcome = uhrqa(*args, "little.jsonl")
+    assert "4 answered, 0 done before, 2 failed" in outcome.err
+    assert outcome.err.count("memory ran out") == 1
+    plenty, little = records_of(Path("plenty.jsonl")), records_of(Path("little.jsonl"))
+    for name in ("line-1", "line-2", "line-3", "line-5"):
+        assert little[name]["answer"] == plenty[name]["answer"]

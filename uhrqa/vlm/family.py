@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,6 +23,7 @@ from uhrqa.drops import Drop
 from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
+from uhrqa.vlm.batching import Batching
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.choosing import Choices, spell
 from uhrqa.vlm.decoding import Decoding, chosen
@@ -50,8 +51,6 @@ from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 from uhrqa.vlm.tower import TowerListener, fold
 from uhrqa.vlm.turns import Turns
 
-TILE_BATCH = 32
-
 
 @dataclass
 class Family(ABC):
@@ -67,6 +66,7 @@ class Family(ABC):
         placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
         paired: towers for `relevance=clip`, where the card names some.
+        batching: how many tiles are encoded at once.
     """
 
     marks: ClassVar[tuple[str, str] | None] = None
@@ -79,6 +79,7 @@ class Family(ABC):
     placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
     paired: Paired | None = None
+    batching: Batching = field(default_factory=Batching)
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
@@ -208,24 +209,28 @@ class Family(ABC):
     @torch.inference_mode()
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """See `VisionLanguageModel.encode_tiles`."""
-        parts = []
-        for batch in pixels.split(TILE_BATCH):
-            scaled = (batch.to(self.device).float() / 255 - self.mean) / self.std
-            parts.append(self.features(scaled.to(self.model.dtype)))
         side = self.card.dims.vision.side
+        parts = list(self.batching.run(self._encode_batch, pixels))
         return torch.cat(parts).unflatten(1, (side, side))
+
+    def _encode_batch(self, pixels: Tensor) -> Tensor:
+        scaled = (pixels.to(self.device).float() / 255 - self.mean) / self.std
+        return self.features(scaled.to(self.model.dtype))
 
     @torch.inference_mode()
     def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See `VisionLanguageModel.watch_tiles`."""
+        side = self.card.dims.vision.side
+        parts = list(self.batching.run(self._watch_batch, pixels))
+        features, traits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return features.unflatten(1, (side, side)), traits.unflatten(1, (side, side))
+
+    def _watch_batch(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         vision = self.card.dims.vision
-        features, traits = [], []
-        for batch in pixels.split(TILE_BATCH):
-            listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
-            with listening(listener):
-                features.append(self.encode_tiles(batch))
-            traits.append(self.token_traits(listener.traits(len(batch))))
-        return torch.cat(features), torch.cat(traits).unflatten(1, (vision.side, vision.side))
+        listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
+        with listening(listener):
+            features = self._encode_batch(pixels)
+        return features, self.token_traits(listener.traits(len(pixels)))
 
     def token_traits(self, patches: Tensor) -> Tensor:
         """Traits of tokens, `[T, n * n, k]`, from those of a tower's patches, `[T, S, k]`."""

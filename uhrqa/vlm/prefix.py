@@ -60,6 +60,7 @@ class Prefix:
                 inputs["position_ids"] = sequence.positions[..., length:]
             out = decoder(**inputs, past_key_values=cache, use_cache=True)
             return out.last_hidden_state, cache, length
+        self._cache = None  # its memory is wanted for the new one
         out = decoder(**sequence.inputs(), past_key_values=fresh, use_cache=True)
         self._keep(decoder, parts, fresh, sequence.embeds.shape[1] - length)
         return out.last_hidden_state, fresh, 0
@@ -71,7 +72,6 @@ class Prefix:
 
         Layers with a sliding window forget beginnings: nothing is kept of them.
         """
-        self._cache = None
         if any(cache.is_sliding):
             return
         own = branch(cache)
