@@ -21,6 +21,8 @@ GROUND = (
     "machine",
     "drops",
     "reading",
+    "choices",
+    "memory",
 )  # each may import those before it
 FLOORS = (
     GROUND,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uhrqa.batch import (
+    Answerer,
     AnswerFile,
     Entry,
     Opener,
@@ -49,7 +50,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, "choices", *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -79,12 +80,12 @@ def batch(
 ) -> None:
     """Answer a file of questions; continues where it was stopped.
 
-    Each line is an object with `image`, `question` and perhaps `id`; image paths are relative to
-    the file. Stopped at any point, the same command continues. Questions about an image that was
-    replaced since (another size or time of change) are asked again, and so are those whose line in
-    the output is damaged; the old lines go. Questions of one image share its encoded tiles, so
-    answers come image by image. A line or an image that cannot be used becomes a line with `error`,
-    and the exit code is 1.
+    Each line is an object with `image`, `question` and perhaps `id` and `choices`; image paths are
+    relative to the file. Stopped at any point, the same command continues. Questions about an image
+    that was replaced since (another size or time of change) are asked again, and so are those whose
+    line in the output is damaged; the old lines go. Questions of one image share its encoded tiles,
+    so answers come image by image. A line or an image that cannot be used becomes a line with
+    `error`, and the exit code is 1.
     """
     output = _read_output(outputs)
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
@@ -128,27 +129,30 @@ class _Images:
         self.told = ""
 
     @contextmanager
-    def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
-        """One image, its encoded tiles shared by its questions."""
+    def open(self, path: Path | str) -> Iterator[Answerer]:
+        """One image, its encoded tiles and, where tokens are the same, their keys shared."""
         from uhrqa.answer import ask
         from uhrqa.features import FeatureCache
         from uhrqa.raster import open_raster
+        from uhrqa.vlm.prefix import Prefix
 
         model, choice, placing = self.model, self.choice, self.given.placing
         if model is None:
             raise RuntimeError("no model yet")
-        features = FeatureCache()
+        features, prefix = FeatureCache(), Prefix()
         with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
             if self.given.limits:
                 choice = self._fitted(raster)
 
             @memory_told()
-            def answer(question: str) -> Record:
+            def answer(question: str, choices: tuple[str, ...] = ()) -> Record:
                 found = ask(
                     raster,
                     question,
                     model=model,
+                    choices=choices or self.given.choices or None,
                     features=features,
+                    prefix=prefix,
                     gsd_in_prompt=placing.gsd_in_prompt,
                     **choice.arguments(self.given.settings),
                 )

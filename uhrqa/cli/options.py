@@ -18,6 +18,7 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
+from uhrqa.choices import parse_choices
 from uhrqa.cli import flags, limits, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
@@ -77,6 +78,7 @@ class Given:
         placing: which part of an image, and what is told of its place.
         reading: how images are read.
         limits: on memory and seconds.
+        choices: the answers there are; none: they are written freely.
     """
 
     settings: Settings
@@ -89,6 +91,7 @@ class Given:
     placing: placing.Placing = field(default_factory=placing.Placing)
     reading: Reading = field(default_factory=Reading)
     limits: limits.Limits = field(default_factory=limits.Limits)
+    choices: tuple[str, ...] = ()
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -126,6 +129,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     pickle = words.pop("allow_pickle", False)
     place, bounds = placing.take_placing(words), limits.take_limits(words)
     look = reading.take_reading(words)
+    choices = words.pop("choices", None)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -137,6 +141,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         placing=place,
         reading=look,
         limits=bounds,
+        choices=() if choices is None else parse_choices(choices),
         **files,
     )
 
