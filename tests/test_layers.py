@@ -20,6 +20,9 @@ GROUND = (
     "dims",
     "machine",
     "drops",
+    "reading",
+    "choices",
+    "memory",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -36,19 +39,19 @@ FLOORS = (
         "saliency",
         "rates",
     ),
-    ("vlm", "features", "ledger", "tile_cap", "calibrate"),
+    ("vlm", "features", "ledger", "tile_cap", "outline", "segments", "calibrate"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),
     ("scene",),
-    ("selection",),
+    ("selection", "view_regions"),
     ("strategies", "tally"),
     ("attempts", "forecast", "conventions"),
     ("account",),
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
-    ("training", "evaluation"),  # on drawn scenes
-    ("distill",),
-    ("cli",),
+    ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
+    ("distill", "benchmarks"),
+    ("cli", "integrations"),
     ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -8,6 +8,7 @@ unless given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -32,8 +33,10 @@ from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.choosing import Choices
 from uhrqa.vlm.paired import paired_config, paired_flops
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.turns import Turns
 
 QUESTION_TOKENS = 32  # a short question with its chat template
@@ -254,7 +257,25 @@ class _PlannedModel:
         return scores / scores.sum()
 
     def generate(
-        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+        self,
+        sequence: Sequence,
+        max_new_tokens: int,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
+    ) -> Generation:
+        """A plan answers nothing."""
+        raise NotImplementedError
+
+    def spell(self, choices: Many[str]) -> Choices:
+        """A plan answers nothing."""
+        raise NotImplementedError
+
+    def choose(
+        self,
+        sequence: Sequence,
+        choices: Choices,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
     ) -> Generation:
         """A plan answers nothing."""
         raise NotImplementedError

@@ -25,12 +25,13 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples(
     'uhrqa ask harbour.tif "How many ships are there?"',
+    'uhrqa ask harbour.tif "Which? (A) ships (B) cranes (C) none" --choices A,B,C --json',
     'uhrqa ask s3://bucket/city.tif "Where is the pool?" -b 2k --roi 0,0,9000,6000 --json',
 )
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.LIMITS, *opt.PLACING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, "choices", *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.PRINTING)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
@@ -92,7 +93,7 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     from uhrqa.raster import open_raster
 
-    with open_raster(image, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
         if mapped or given.placing.gsd_in_prompt:  # told before the model is loaded
             from uhrqa.raster.ground import require_ground
 
@@ -113,6 +114,7 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
             question,
             model=vlm,
             gsd_in_prompt=given.placing.gsd_in_prompt,
+            choices=given.choices or None,
             **choice.arguments(given.settings),
         )
     return answer, loading

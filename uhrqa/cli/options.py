@@ -18,7 +18,8 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
-from uhrqa.cli import flags, limits, placing
+from uhrqa.choices import parse_choices
+from uhrqa.cli import flags, limits, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -33,6 +34,7 @@ from uhrqa.cli.flags import (
     Verbose,
 )
 from uhrqa.config import Settings, load_settings
+from uhrqa.reading import Reading
 
 __all__ = [
     "ANSWERING",
@@ -42,6 +44,7 @@ __all__ = [
     "MESSAGES",
     "PLACING",
     "PRINTING",
+    "READING",
     "Format",
     "Given",
     "Json",
@@ -58,7 +61,8 @@ __all__ = [
 
 PLACING = placing.PLACING
 LIMITS = limits.LIMITS
-SHARED = {**flags.SHARED, **placing.SHARED, **limits.SHARED}
+READING = reading.READING
+SHARED = {**flags.SHARED, **limits.SHARED, **placing.SHARED, **reading.SHARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ class Given:
         clip: directory of a whole CLIP or SigLIP, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
+        reading: how images are read.
         limits: on memory and seconds.
+        choices: the answers there are; none: they are written freely.
     """
 
     settings: Settings
@@ -83,7 +89,9 @@ class Given:
     verbose: int = 0
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
+    reading: Reading = field(default_factory=Reading)
     limits: limits.Limits = field(default_factory=limits.Limits)
+    choices: tuple[str, ...] = ()
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -120,6 +128,8 @@ def _read_given(words: dict[str, Any]) -> Given:
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
     place, bounds = placing.take_placing(words), limits.take_limits(words)
+    look = reading.take_reading(words)
+    choices = words.pop("choices", None)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -129,7 +139,9 @@ def _read_given(words: dict[str, Any]) -> Given:
         verbose=verbose,
         allow_pickle=pickle,
         placing=place,
+        reading=look,
         limits=bounds,
+        choices=() if choices is None else parse_choices(choices),
         **files,
     )
 
