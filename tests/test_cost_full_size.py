@@ -140,7 +140,8 @@ def _encode(family: str, model: Any, pixels: torch.Tensor) -> None:
 
 def _shallow_qwen(family: str) -> tuple[Any, Any]:
     """Two tiles through two layers of real, unset weights, and the sizes of that."""
-    config = config_of(family, **SHALLOW[family])
+    shallow: Any = SHALLOW[family]
+    config = config_of(family, **shallow)
     cell = 2 * config.vision_config.patch_size
     dims = read_dims(config.to_dict(), tile=8 * cell)
     module = transformers.models.__dict__[family]
