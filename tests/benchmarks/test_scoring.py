@@ -67,6 +67,12 @@ def test_a_bare_value_scores_in_the_authors_script_alone(said: str, letter: str)
     assert mme_lmms_eval(said, COUNTS) == ""
 
 
+def test_a_long_answer_without_a_capital_is_none_even_where_a_choice_holds_it() -> None:
+    assert len(LONG.split()) > 10
+    assert mme_authors(LONG, (f"(A) {LONG}",)) == ""
+    assert mme_authors(LONG[:20], (f"(A) {LONG}",)) == "A"
+
+
 def test_an_empty_answer_is_a_for_mme_and_wrong_for_us_and_for_xlrs() -> None:
     for scoring in ("official", "lmms-eval", "vlmevalkit"):
         assert right("mme-realworld-rs", "", "A", scoring)

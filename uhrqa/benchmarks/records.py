@@ -98,7 +98,7 @@ def _without_pictures(
     embedded: tuple[Embedded, ...] = ()
     for column in columns.PICTURES:
         value = fields.get(column)
-        if value is None:
+        if value is None or (isinstance(value, str) and len(value) < LEAST_CODE):
             continue
         several = value if isinstance(value, list) else [value]
         if several and all(map(_is_picture, several)):
@@ -121,8 +121,9 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         at = 0
         for line in file:
-            if line.removeprefix(codecs.BOM_UTF8).strip():
-                yield at, _object(json.loads(line.decode("utf-8-sig")))
+            text = line.decode() if at else line.removeprefix(codecs.BOM_UTF8).decode()
+            if text.strip():
+                yield at, _object(json.loads(text))
             at += len(line)
 
 
