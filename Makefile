@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint type format bench train-tiny bench-synth bench-loading test-gpu bench-gpu clean
+.PHONY: help setup demo test check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ train-tiny: setup ## train the embedded model; stops and continues; about 45 min
 bench-synth: setup ## the embedded model on drawn scenes, by strategy and budget; goes on where it stopped
 	@mkdir -p .cache
 	$(BIN)/uhrqa eval synth -o .cache/synth.jsonl --plot .cache/synth.svg --markdown .cache/synth.md
+
+bench-distill: setup ## distil the embedded model's module in ten ways; goes on where it stopped
+	$(BIN)/python -m benchmarks.distill
 
 bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB
 	$(BIN)/python -m benchmarks.loading

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.raster.test_ground import NORTH_UP, geotiff
 from uhrqa import ask
 from uhrqa.budget import Budget
 from uhrqa.cost import prefill_flops, relevance_flops, vision_flops
-from uhrqa.errors import BudgetError, ConfigError, UnknownNameError
+from uhrqa.errors import BudgetError, ConfigError, RasterError, UnknownNameError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
+from uhrqa.raster.ground import require_ground
 from uhrqa.scene import Scene
 from uhrqa.selection import select, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -249,3 +251,51 @@ def test_a_plan_of_a_zoom_that_may_stop_costs_what_it_costs_when_it_does_not() -
 def test_seeds_out_of_range_are_refused(vlm, image, seed: int) -> None:
     with pytest.raises(ConfigError, match="seed"):
         ask(image, "how many?", model=vlm, seed=seed)
+
+
+def test_evidence_of_a_region_lies_in_it_and_has_a_place_on_the_ground(vlm, tmp_path) -> None:
+    path = geotiff(tmp_path / "a.tif", 32633, **NORTH_UP)
+    with open_raster(path, roi="40,20,100,80") as raster:
+        answer = ask(raster, "how many?", model=vlm, strategy="downsample", budget=40)
+    assert answer.size == (80, 100)
+    boxes = [entry.box for entry in answer.evidence]
+    assert min(box.x0 for box in boxes) == 40
+    assert max(box.y1 for box in boxes) == 80
+    record = answer.to_dict()
+    assert record["image"]["roi"] == "40,20,100,80"
+    assert record["image"]["crs"] == "EPSG:32633"
+    with open_raster(path) as raster:
+        ground = require_ground(raster)
+    for entry, box in zip(record["evidence"], boxes, strict=True):
+        corners = ground.to_pixels(np.array(entry["lonlat"][:4]))
+        assert np.allclose(corners.min(0), box[:2], atol=1e-2)
+        assert np.allclose(corners.max(0), box[2:], atol=1e-2)
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_region_is_to_every_strategy_an_image_of_its_own(vlm, strategy: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    part = np.ascontiguousarray(picture[40:240, 100:350])
+    options = {"model": vlm, "strategy": strategy, "budget": 400, "seed": 3}
+    whole = ask(part, "how many?", **options)
+    with open_raster(picture, roi="100,40,350,240") as raster:
+        clipped = ask(raster, "how many?", **options)
+    assert clipped.text == whole.text
+    assert [entry.relevance for entry in clipped.evidence] == [
+        entry.relevance for entry in whole.evidence
+    ]
+    for ours, theirs in zip(clipped.evidence, whole.evidence, strict=True):
+        assert np.allclose(np.subtract(ours.box, theirs.box), [100, 40, 100, 40])
+
+
+def test_the_model_is_told_the_ground_sample_distance_where_asked(vlm, tmp_path) -> None:
+    with open_raster(geotiff(tmp_path / "a.tif", 32633, **NORTH_UP)) as raster:
+        options = {"model": vlm, "strategy": "thumbnail"}
+        plain = ask(raster, "how many?", **options)
+        told = ask(raster, "how many?", gsd_in_prompt=True, **options)
+        sentence = "The image has a ground sample distance of 2 m per pixel. how many?"
+        same = ask(raster, sentence, **options)
+    assert told.question == "how many?"
+    assert told.counts.text == same.counts.text > plain.counts.text
+    with pytest.raises(RasterError, match="ground sample distance is not known"):
+        ask(np.zeros((64, 64, 3), np.uint8), "how many?", gsd_in_prompt=True, **options)

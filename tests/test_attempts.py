@@ -30,8 +30,9 @@ class Speaker:
     def __getattr__(self, name):
         return getattr(self._vlm, name)
 
-    def generate(self, sequence, max_new_tokens):
-        return replace(self._vlm.generate(sequence, max_new_tokens), text=next(self._words))
+    def generate(self, sequence, max_new_tokens, drops=()):
+        written = self._vlm.generate(sequence, max_new_tokens, drops)
+        return replace(written, text=next(self._words))
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,11 @@ class FakeImages:
         self.stop_after = stop_after
 
     @contextmanager
-    def __call__(self, path: Path) -> Iterator[Callable[[str], Record]]:
-        if path.name.startswith("bad"):
-            raise RasterError(f"{path.name}: not an image")
-        self.opened.append(path.name)
+    def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+        name = Path(path).name
+        if name.startswith("bad"):
+            raise RasterError(f"{name}: not an image")
+        self.opened.append(name)
         yield self.answer
 
     def answer(self, question: str) -> Record:
@@ -422,8 +423,8 @@ def test_an_image_that_was_missing_and_is_there_now_is_asked_about(tmp_path: Pat
 
     class Images(FakeImages):
         @contextmanager
-        def __call__(self, image: Path) -> Iterator[Callable[[str], Record]]:
-            if not image.exists():
+        def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+            if not Path(path).exists():
                 raise RasterError("no such file")
             yield self.answer
 
@@ -692,3 +693,22 @@ def test_half_a_character_in_a_question_is_an_error_without_a_traceback(
     reasons = run(tmp_path / "out", entries, FakeImages()).reasons
     assert reasons == {"line 1: 'question' is not valid Unicode: half of a surrogate pair": 1}
     assert not caplog.text
+
+
+def test_an_address_on_a_server_is_kept_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uhrqa.raster.stores.RETRIES", 0)
+    image = "https://127.0.0.1:9/a/b.tif"
+    entries = read_entries(to_lines({"image": image, "question": "how many?"}), tmp_path)
+    assert entries[0].place == image
+    opened = []
+
+    class Images(FakeImages):
+        @contextmanager
+        def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+            opened.append(path)
+            yield self.answer
+
+    assert run(tmp_path / "out", entries, Images()).answered == 1
+    assert opened == [image]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
+    AttentionInterface,
     CLIPVisionConfig,
     DynamicCache,
     LlamaConfig,
@@ -24,6 +25,8 @@ from transformers import (
     Qwen2Config,
 )
 from transformers import LlavaNextForConditionalGeneration as Model
+from transformers.masking_utils import AttentionMaskInterface, eager_mask
+from transformers.models.qwen2.modeling_qwen2 import eager_attention_forward
 
 from uhrqa.cost import (
     Cost,
@@ -35,12 +38,18 @@ from uhrqa.cost import (
     profiler_flops,
     projector_flops,
     relevance_flops,
+    staged_decode_flops,
+    staged_prefill_flops,
     vision_flops,
     weight_bytes,
 )
-from uhrqa.dims import DecoderDims, Dims, ProjectorDims
+from uhrqa.dims import DecoderDims, ProjectorDims
+from uhrqa.drops import Drop, stages
 from uhrqa.errors import CheckpointError
 from uhrqa.relevance import RowProbe, probed_name, read_rows
+from uhrqa.vlm import Sequence
+from uhrqa.vlm.dropping import prefilled
+from uhrqa.vlm.sizes import read_dims
 
 CLIP_L: dict[str, Any] = {
     "model_type": "clip_vision_model",
@@ -60,7 +69,7 @@ QWEN2_7B: dict[str, Any] = {
     "num_key_value_heads": 4,
     "vocab_size": 152064,
 }
-BIG = Dims.from_config({"text_config": QWEN2_7B, "vision_config": CLIP_L})
+BIG = read_dims({"text_config": QWEN2_7B, "vision_config": CLIP_L})
 QWEN = BIG.decoder
 
 
@@ -233,7 +242,7 @@ class Subject:
         self.fake = FakeTensorMode()
         with self.fake:
             self.model = Model(config).eval()
-        self.dims = Dims.from_config(config.to_dict())
+        self.dims = read_dims(config.to_dict())
         self.width = config.get_text_config().hidden_size
 
     def count(self, run: Callable[[Model], object]) -> int:
@@ -319,6 +328,36 @@ def test_decoding_agrees_with_the_counter_step_by_step(subject: Subject) -> None
     assert held == kv_bytes(subject.dims.decoder, context + steps, bytes_per_value=4)
 
 
+@pytest.mark.parametrize("drops", [(Drop(2, 20),), (Drop(1, 60), Drop(2, 9), Drop(3, 1))])
+def test_a_prefill_with_drops_agrees_with_the_counter(subject: Subject, drops) -> None:
+    n, text, d, steps = 80, 13, subject.dims.decoder, 3
+    parts = stages(n, drops, d.layers)
+    AttentionInterface.register("plain", eager_attention_forward)  # what the counter sees in full
+    AttentionMaskInterface.register("plain", eager_mask)
+
+    def run(model: Model) -> None:
+        decoder, cache = model.model.language_model, DynamicCache()
+        before = decoder.config._attn_implementation
+        decoder.set_attn_implementation(probed_name("plain"))
+        embeds = torch.empty(1, text + n, subject.width)
+        sequence = Sequence(embeds, torch.arange(5, 5 + n), torch.arange(5 + n, text + n))
+        hidden = prefilled(decoder, sequence, drops, cache, steps)
+        assert hidden.shape == (1, text + parts[-1].tokens, subject.width)
+        model.lm_head(hidden[:, -1])
+        decoder.set_attn_implementation("sdpa")  # makes no mask of one length for all layers
+        for _ in range(steps):
+            model(inputs_embeds=torch.empty(1, 1, subject.width), past_key_values=cache)
+        decoder.set_attn_implementation(before)
+
+    prefill = staged_prefill_flops(d, text, parts, causal=False)
+    fused = sum(  # of the steps: the counter sees none of it
+        layer_flops(d, 0, steps * (text + part.tokens) + steps * (steps + 1) // 2, part.layers)
+        for part in parts
+    )
+    assert subject.count(run) == prefill + staged_decode_flops(d, text, parts, steps) - fused
+    assert prefill < prefill_flops(d, text + n, causal=False)
+
+
 def test_weights_agree_with_the_parameters(subject: Subject) -> None:
     real = sum(p.numel() for p in subject.model.parameters())
     vectors = sum(p.numel() for p in subject.model.parameters() if p.ndim < 2)
@@ -332,7 +371,7 @@ def test_profiler_convention_is_what_the_profiler_counts() -> None:
     config._attn_implementation = "sdpa"
     torch.manual_seed(0)
     model = Model(config).eval()
-    dims, n = Dims.from_config(config.to_dict()), 90
+    dims, n = read_dims(config.to_dict()), 90
     with torch.no_grad(), torch.profiler.profile(with_flops=True) as profile:
         model.model.vision_tower(torch.zeros(2, 3, 48, 48))
         model(inputs_embeds=torch.zeros(1, n, 64))
@@ -347,24 +386,24 @@ def test_profiler_convention_is_what_the_profiler_counts() -> None:
 
 @pytest.mark.parametrize("kind", [LlamaConfig, MistralConfig, Qwen2Config])
 def test_missing_text_keys_get_the_defaults_of_transformers(kind: Any) -> None:
-    short = Dims.from_config({"text_config": {"model_type": kind.model_type}})
-    full = Dims.from_config({"text_config": kind().to_dict()})
+    short = read_dims({"text_config": {"model_type": kind.model_type}})
+    full = read_dims({"text_config": kind().to_dict()})
     assert short == full
 
 
 def test_missing_vision_keys_get_the_defaults_of_transformers() -> None:
-    empty = Dims.from_config(LlavaNextConfig().to_dict())
-    assert Dims.from_config({}) == empty
+    empty = read_dims(LlavaNextConfig().to_dict())
+    assert read_dims({}) == empty
     assert empty.vision == BIG.vision
     partial = {"model_type": "clip_vision_model", "hidden_size": 96}
     full = CLIPVisionConfig(hidden_size=96).to_dict()
-    short = Dims.from_config({"vision_config": partial})
-    assert short == Dims.from_config({"vision_config": full})
+    short = read_dims({"vision_config": partial})
+    assert short == read_dims({"vision_config": full})
 
 
 def test_several_feature_layers_widen_the_projector_and_the_deepest_counts() -> None:
     config = {"vision_feature_layer": [-10, 20], "vision_feature_select_strategy": "full"}
-    dims = Dims.from_config(config)
+    dims = read_dims(config)
     assert dims.projector.inputs == 2 * 1024
     assert dims.vision.used_layers == 20
     assert dims.vision.features == dims.vision.tokens == 577
@@ -372,9 +411,7 @@ def test_several_feature_layers_widen_the_projector_and_the_deepest_counts() -> 
 
 def test_a_tower_without_a_class_token_keeps_all_patches() -> None:
     siglip = CLIP_L | {"model_type": "siglip_vision_model", "image_size": [336, 336]}
-    vision = Dims.from_config(
-        {"vision_config": siglip, "vision_feature_select_strategy": "full"}
-    ).vision
+    vision = read_dims({"vision_config": siglip, "vision_feature_select_strategy": "full"}).vision
     assert vision.tokens == vision.features == 576
 
 
@@ -389,7 +426,7 @@ def test_a_tower_without_a_class_token_keeps_all_patches() -> None:
 )
 def test_a_size_that_is_no_number_is_named(config: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match=r"hidden_size|image_size"):
-        Dims.from_config(config)
+        read_dims(config)
 
 
 # ---- sums and order ----------------------------------------------------------------------------
@@ -432,6 +469,13 @@ def test_decoding_costs_what_a_longer_causal_prefill_adds(n: int, steps: int) ->
 def test_stages_without_a_drop_cost_one_pass() -> None:
     halves = prefill_flops(QWEN, 500, 14, logits=0) + prefill_flops(QWEN, 500, 14)
     assert halves == prefill_flops(QWEN, 500)
+
+
+def test_a_drop_to_what_is_there_costs_its_row_of_scores_alone() -> None:
+    parts = stages(400, [Drop(14, 400)], 28)
+    row = 2 * 500 * QWEN.heads * QWEN.head_dim
+    assert staged_prefill_flops(QWEN, 100, parts) == prefill_flops(QWEN, 500) + row
+    assert staged_decode_flops(QWEN, 100, parts, 7) == decode_flops(QWEN, 500, 7)
 
 
 def test_an_rfm_adds_the_weights_of_its_layers() -> None:

@@ -2,141 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import resource
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from uhrqa.attempts import Attempt, answer_until_stable
+from uhrqa.account import Answer, Evidence
+from uhrqa.attempts import Try, answer_until_stable
 from uhrqa.budget import Budget
 from uhrqa.config import MAX_NEW_TOKENS
-from uhrqa.cost import Cost
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
-from uhrqa.geometry import Box, Size
-from uhrqa.ledger import RelevancePass
-from uhrqa.raster import Array, Raster, open_raster
+from uhrqa.machine import peak_memory
+from uhrqa.raster import Array, Raster, open_raster, whole_of
+from uhrqa.raster.ground import ground_of, gsd_sentence
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy
 from uhrqa.strategies import STRATEGIES, make_strategy
-from uhrqa.tally import Counts, answering_cost, cost_of, count_up
+from uhrqa.tally import answering_cost, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.turns import Turns
 
-SCHEMA = "uhrqa.answer/1"
-PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
+__all__ = ["Answer", "Evidence", "ask"]
+
 STAGES = ("read", "encode", "relevance", "select")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One kept token.
-
-    Attributes:
-        box: the part of the source it shows, XYXY source pixels.
-        level: pyramid level.
-        relevance: its score for the question, or None where the strategy gave none.
-        weight: encoder tokens it stands for; more than 1 when merged.
-    """
-
-    box: Box
-    level: int
-    relevance: float | None
-    weight: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, where it looked and what it cost.
-
-    Attributes:
-        text: what the model wrote.
-        question: as it was asked.
-        image: path of the raster, or what stands for one.
-        size: (h, w) of the image in pixels.
-        model: the name its card goes by.
-        strategy: its registered name, or its class where it has none.
-        options: all of the strategy's options, as they were asked for.
-        relevance: every reading of attention, so also what `auto` and a default layer came to.
-        limits: options that, and not the budget, decided how many tokens were kept.
-        seed: of every random choice.
-        device: where it was computed.
-        dtype: in which precision.
-        counts: tiles and tokens, level by level.
-        cost: FLOPs by stage.
-        seconds: wall time by stage.
-        bytes_read: encoded bytes taken from storage.
-        peak_memory: most resident bytes of the process so far.
-        device_memory: most bytes on the GPU during the question; None on a CPU.
-        evidence: the kept tokens, in the order of the prompt, separators left out.
-        steps: the strategy's decisions, a line each.
-        notes: what the user should know, such as a lowered budget.
-        attempts: with an `auto` budget, each that was tried, in order; cost, seconds and bytes
-            are those of all of them, counts and evidence those of the last.
-    """
-
-    text: str
-    question: str
-    image: str
-    size: Size
-    model: str
-    strategy: str
-    options: Mapping[str, Any]
-    relevance: tuple[RelevancePass, ...]
-    limits: tuple[str, ...]
-    seed: int
-    device: str
-    dtype: str
-    counts: Counts
-    cost: Cost
-    seconds: Mapping[str, float]
-    bytes_read: int
-    peak_memory: int
-    device_memory: int | None
-    evidence: tuple[Evidence, ...] = field(repr=False)
-    steps: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, with a schema version and the versions of the packages that matter."""
-        counts = asdict(self.counts) | {
-            name: getattr(self.counts, name)
-            for name in ("tiles_read", "tiles_encoded", "tiles_reused")
-        }
-        for level in counts["levels"]:
-            level["size"] = {"width": level["size"].w, "height": level["size"].h}
-        return {
-            "schema": SCHEMA,
-            "answer": self.text,
-            "question": self.question,
-            "image": {"path": self.image, "width": self.size.w, "height": self.size.h},
-            "model": self.model,
-            "strategy": {"name": self.strategy, "options": dict(self.options)},
-            "relevance": [_pass_dict(entry) for entry in self.relevance],
-            "limits": list(self.limits),
-            "seed": self.seed,
-            "device": self.device,
-            "dtype": self.dtype,
-            "counts": counts,
-            "tflops": self.cost.to_dict(),
-            "seconds": dict(self.seconds),
-            "bytes_read": self.bytes_read,
-            "peak_memory_bytes": self.peak_memory,
-            "device_memory_bytes": self.device_memory,
-            "evidence": [_entry_dict(entry) for entry in self.evidence],
-            "steps": list(self.steps),
-            "notes": list(self.notes),
-            "attempts": [asdict(attempt) for attempt in self.attempts],
-            "versions": package_versions(),
-        }
 
 
 def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
@@ -151,6 +44,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     max_new_tokens: int = MAX_NEW_TOKENS,
     seed: int = 0,
     features: FeatureCache | None = None,
+    history: Turns = (),
+    gsd_in_prompt: bool = False,
 ) -> Answer:
     """Answer a question about an image within a hard budget of visual tokens.
 
@@ -167,6 +62,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         max_new_tokens: longest answer.
         seed: of every random choice.
         features: encoded tiles shared between questions about the same image.
+        history: questions asked before, with their answers; they stand in the prompt.
+        gsd_in_prompt: tell the model, before the question, how many metres a pixel is.
 
     Raises:
         RasterError: the image cannot be opened or read.
@@ -182,45 +79,69 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     cap = Budget.of(usual if budget is None else budget, max_tiles, usual=usual)
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
-        on_gpu = loaded.device.type == "cuda"
-        if on_gpu:
+        if loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(loaded.device)
-        scene = Scene(source, loaded, question, features=features, max_tiles=cap.tiles, seed=seed)
+        prompt = f"{gsd_sentence(source)} {question}" if gsd_in_prompt else question
+        scene = Scene(
+            source,
+            loaded,
+            prompt,
+            features=features,
+            max_tiles=cap.tiles,
+            seed=seed,
+            history=history,
+        )
         tries = answer_until_stable(chosen, scene, cap, max_new_tokens)
+    return _account(
+        scene,
+        chosen,
+        tries,
+        question=question,
+        history=len(history),
+        strategy=name,
+        attempts=tuple(entry.summary() for entry in tries) if cap.auto else (),
+    )
+
+
+def _account(
+    scene: Scene,
+    chosen: Strategy,
+    tries: list[Try],
+    **asked: Any,  # noqa: ANN401 - fields of the answer as they are
+) -> Answer:
+    """The last answer, with all that the ledger and the selections tell about it."""
+    ledger, model = scene.ledger, scene.model
     selection, written = tries[-1].selection, tries[-1].written
-    seconds = {stage: scene.ledger.seconds[stage] for stage in STAGES}
+    seconds = {stage: ledger.seconds[stage] for stage in STAGES}
     seconds["prefill"] = sum(entry.written.prefill_seconds for entry in tries)
     seconds["decode"] = sum(entry.written.decode_seconds for entry in tries)
     before = (answering_cost(scene, t.selection, t.written.steps) for t in tries[:-1])
+    held, steps = tries[-1].held, written.steps
+    on_gpu = model.device.type == "cuda"
     return Answer(
         text=written.text,
-        question=question,
-        image=str(source.path),
-        size=source.size,
-        model=loaded.card.name,
-        strategy=name,
+        image=str(scene.raster.path),
+        size=whole_of(scene.raster).size,
+        model=model.card.name,
         options=asdict(chosen) if is_dataclass(chosen) else {},
-        relevance=tuple(scene.ledger.passes),
+        relevance=tuple(ledger.passes),
         limits=selection.limits,
-        seed=seed,
+        seed=scene.seed,
         device=str(selection.tokens.embed.device),
-        dtype=str(selection.tokens.embed.dtype).removeprefix("torch."),
-        counts=count_up(
-            scene,
-            selection,
-            tries[-1].held,
-            answer_tokens=len(written.ids),
-            steps=written.steps,
-        ),
-        cost=sum(before, cost_of(scene, selection, written.steps)),
+        dtype=model.precision,
+        counts=count_up(scene, selection, held, answer_tokens=len(written.ids), steps=steps),
+        cost=sum(before, cost_of(scene, selection, steps)),
         seconds=seconds,
-        bytes_read=scene.ledger.bytes_read,
+        bytes_read=ledger.bytes_read,
+        requests=ledger.requests,
         peak_memory=peak_memory(),
-        device_memory=torch.cuda.max_memory_allocated(loaded.device) if on_gpu else None,
+        device_memory=torch.cuda.max_memory_allocated(model.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
         notes=tries[-1].notes,
-        attempts=tuple(entry.summary() for entry in tries) if cap.auto else (),
+        roi=getattr(scene.raster, "roi", None),
+        ground=ground_of(whole_of(scene.raster)),
+        **asked,
     )
 
 
@@ -251,42 +172,3 @@ def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:
         for box, level, score, weight in rows
         if weight
     )
-
-
-def _entry_dict(entry: Evidence) -> dict[str, Any]:
-    """One piece of evidence, JSON-ready; box edges to a hundredth of a source pixel."""
-    box = [round(edge, 2) for edge in entry.box]
-    return {
-        "box": box,
-        "level": entry.level,
-        "relevance": entry.relevance,
-        "weight": entry.weight,
-    }
-
-
-def _pass_dict(entry: RelevancePass) -> dict[str, Any]:
-    """One reading of attention, JSON-ready; the layer is that of the RFM or of the decoder."""
-    return {
-        "source": entry.source,
-        "layer": entry.full_layers,  # those before it ran in full
-        "rows": entry.rows,
-        "seen": entry.seen,
-        "scored": entry.columns,
-    }
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages an answer depends on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def peak_memory() -> int:
-    """Most resident bytes this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

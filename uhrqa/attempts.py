@@ -85,7 +85,14 @@ def answer_until_stable(
                 raise
             continue
         sequence = scene.model.assemble(scene.prompt, selection.tokens)
-        tries.append(Try(selection, held, notes, scene.model.generate(sequence, max_new_tokens)))
+        tries.append(
+            Try(
+                selection,
+                held,
+                notes,
+                scene.model.generate(sequence, max_new_tokens, selection.drops),
+            )
+        )
         if len(tries) > 1 and tries[-1].agrees(tries[-2]):
             break
     return tries

@@ -25,7 +25,11 @@ class Budget:
 
     Attributes:
         tokens: visual tokens, separators included, that may enter the answering pass.
+            A strategy that drops some of them between the decoder's layers is held to the mean
+            over layers.
         tiles: tiles that may be encoded, those of the relevance passes included; no cap when None.
+        entering: visual tokens that may enter the decoder's first layer, whatever is dropped
+            later: what its context has room for. No cap when None.
         auto: start with less, and go on to `tokens` only while the answer changes.
 
     Raises:
@@ -35,6 +39,7 @@ class Budget:
     tokens: int
     tiles: int | None = None
     auto: bool = False
+    entering: int | None = None
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -61,7 +66,7 @@ class Budget:
         """
         if isinstance(tokens, Budget):
             caps = [cap for cap in (tokens.tiles, tiles) if cap is not None]
-            return cls(tokens.tokens, min(caps, default=None), tokens.auto)
+            return cls(tokens.tokens, min(caps, default=None), tokens.auto, tokens.entering)
         if isinstance(tokens, str):
             written = parse_budget(tokens)
             if isinstance(written, int):

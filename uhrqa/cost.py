@@ -7,9 +7,11 @@ embeddings, biases and look-ups are ignored. Knows nothing of images, strategies
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
 from uhrqa.dims import DecoderDims, Dims
+from uhrqa.drops import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,12 @@ def vision_flops(dims: Dims, tiles: int, layers: int | None = None, attention: b
     return tiles * (convolution + linears + scores)
 
 
+def watch_flops(dims: Dims, tiles: int) -> int:
+    """FLOPs of reading what the tower attends to: the class token's row, or whole maps."""
+    v = dims.vision
+    return 2 * tiles * (1 if v.has_class_token else v.tokens) * v.tokens * v.width
+
+
 def projector_flops(dims: Dims, tokens: int) -> int:
     """FLOPs of the projector over `tokens` features, before any pooling."""
     return 2 * tokens * dims.projector.weights
@@ -79,6 +87,35 @@ def prefill_flops(
     depth = decoder.layers if layers is None else layers
     pairs = n * (n + 1) // 2 if causal else n * n
     return layer_flops(decoder, n, pairs, depth) + 2 * logits * decoder.width * decoder.vocab
+
+
+def staged_prefill_flops(
+    decoder: DecoderDims, text: int, parts: Sequence[Stage], causal: bool = True
+) -> int:
+    """FLOPs of a prefill from which visual tokens are dropped on the way.
+
+    At each drop one row of scores over all that is there is computed besides.
+
+    Args:
+        decoder: its sizes.
+        text: tokens that always stay.
+        parts: visual tokens by layers, as `stages` gives them.
+        causal: as in `prefill_flops`.
+    """
+    total = 0
+    for part in parts:
+        total += prefill_flops(decoder, text + part.tokens, part.layers, 0, causal)
+    for part in parts[:-1]:
+        total += 2 * (text + part.tokens) * decoder.heads * decoder.head_dim
+    return total + 2 * decoder.width * decoder.vocab
+
+
+def staged_decode_flops(decoder: DecoderDims, text: int, parts: Sequence[Stage], steps: int) -> int:
+    """FLOPs of `steps` cached steps behind such a prefill: later layers hold fewer tokens."""
+    layers = (
+        decode_flops(decoder, text + part.tokens, steps, part.layers, logits=0) for part in parts
+    )
+    return sum(layers) + 2 * steps * decoder.width * decoder.vocab
 
 
 def relevance_flops(

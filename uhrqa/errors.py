@@ -78,6 +78,10 @@ class UnknownNameError(UhrqaError, KeyError):
     __str__ = Exception.__str__  # KeyError would show the message in quotes
 
 
+class LongQuestionWarning(UserWarning):
+    """A text tower reads but a part of the question."""
+
+
 class NoOverviewWarning(UserWarning):
     """Coarse views of this raster must be computed by reading all of it."""
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
-from uhrqa.raster import IN_MEMORY, Raster
+from uhrqa.raster import IN_MEMORY, Raster, is_remote
 
 FEATURE_BYTES = 2 * 2**30
+PAIRED = 0  # in the place of a key's pooling: features of paired towers
 
 TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
+
+
+class EncodedTile(NamedTuple):
+    """A tile as it was encoded.
+
+    Attributes:
+        features: `[n, n, D]`; None where the tile shows no image.
+        shown: `[n, n]` bool, tokens that show any image; None where all do.
+        traits: `[n, n, 1 + d]` float32, what the vision tower makes of them, as `watch_tiles` gives
+            it; None where nobody asked.
+    """
+
+    features: Tensor | None
+    shown: Tensor | None = None
+    traits: Tensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of features and traits."""
+        return sum(part.nbytes for part in (self.features, self.traits) if part is not None)
 
 
 class FeatureCache:
@@ -24,7 +46,7 @@ class FeatureCache:
         self.held = 0
         self._raster: Raster | None = None  # held: an address could be given out again
         self._model: object = None
-        self._features: OrderedDict[TileKey, Tensor] = OrderedDict()
+        self._features: OrderedDict[TileKey, EncodedTile] = OrderedDict()
 
     def belong_to(self, raster: Raster, model: object) -> None:
         """Bind the cache to an image seen through a model: the first that uses it.
@@ -39,17 +61,19 @@ class FeatureCache:
         if self._model is not model or not _is_one_image(self._raster, raster):
             raise ValueError("this cache holds tiles of another image or model; make a new one")
 
-    def get(self, key: TileKey) -> Tensor | None:
-        """`[n, n, D]` of a tile, or None."""
+    def get(self, key: TileKey) -> EncodedTile | None:
+        """A tile, or None."""
         found = self._features.get(key)
         if found is not None:
             self._features.move_to_end(key)
         return found
 
-    def put(self, key: TileKey, features: Tensor) -> None:
-        """Keep a tile's features."""
-        self._features[key] = features
-        self.held += features.nbytes
+    def put(self, key: TileKey, tile: EncodedTile) -> None:
+        """Keep a tile; one kept under that key before is forgotten."""
+        if key in self._features:
+            self.held -= self._features.pop(key).nbytes
+        self._features[key] = tile
+        self.held += tile.nbytes
         while self.held > self.limit and len(self._features) > 1:
             self.held -= self._features.popitem(last=False)[1].nbytes
 
@@ -58,4 +82,6 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    return same_name and Path(one.path).exists()
+    if getattr(one, "roi", None) != getattr(other, "roi", None):
+        return False
+    return same_name and (is_remote(one.path) or Path(one.path).exists())

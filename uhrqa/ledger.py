@@ -16,12 +16,13 @@ class RelevancePass:
     """One reading of attention.
 
     Attributes:
-        source: `rfm` or `llm`.
+        source: `rfm`, `llm` or `clip`.
         full_layers: decoder layers that ran in full before the scores.
         sequence: tokens in the pass, text included.
         seen: visual tokens in the pass, separators included.
         rows: query rows that were read.
         columns: visual tokens that were scored.
+        flops: of a pass that did not go through the decoder; None where it did.
     """
 
     source: str
@@ -30,6 +31,7 @@ class RelevancePass:
     seen: int
     rows: int
     columns: int
+    flops: int | None = None
 
 
 @dataclass
@@ -38,18 +40,25 @@ class Ledger:
 
     Attributes:
         encoded: tiles encoded, by level.
+        blank: tiles that were read and show no image, so that they were not encoded, by level.
         reused: tiles taken from the cache, by level.
         seen: visual tokens asked for, by level.
+        watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         seconds: wall time by stage.
+        bytes_read: encoded bytes taken from storage.
+        requests: to a server, repeated ones counted once.
     """
 
     encoded: Counter[Level] = field(default_factory=Counter)
+    blank: Counter[Level] = field(default_factory=Counter)
     reused: Counter[Level] = field(default_factory=Counter)
     seen: Counter[Level] = field(default_factory=Counter)
+    watched: int = 0
     passes: list[RelevancePass] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0
+    requests: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

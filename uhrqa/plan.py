@@ -7,15 +7,19 @@ unless given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
 from uhrqa.cost import Cost
+from uhrqa.drops import Drop
+from uhrqa.features import EncodedTile
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels
@@ -26,9 +30,12 @@ from uhrqa.tally import Counts, cost_of, count_up
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.paired import paired_config, paired_flops
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.turns import Turns
 
 QUESTION_TOKENS = 32  # a short question with its chat template
+SIDE = 8  # of the scores of planned towers in a tile
 STEPS = 4  # decoding steps of a short answer
 
 
@@ -98,15 +105,26 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
 class _PlannedScene(Scene):
     """Counts the tiles it is asked for and encodes none."""
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
-        fresh = [tile for tile in tiles if (level, tile) not in self._used]
-        self._check_cap(level, len(fresh))
-        missing = [tile for tile in tiles if self.features.get(self._key(level, tile)) is None]
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
+        side = self._encoder.side(level)
+        key = self._encoder.key
+        blank = EncodedTile(
+            torch.empty(side, side, 0), None, torch.zeros(side, side, 2) if watch else None
+        )
+        missing = [
+            tile
+            for tile in tiles
+            if (kept := self.features.get(key(level, tile))) is None
+            or (watch and kept.traits is None)
+        ]
         for tile in missing:
-            self.features.put(self._key(level, tile), torch.empty(0))
-        self._note_tiles(level, fresh, missing)
-        side = self.model.card.dims.vision.side // self._pool(level)
-        return dict.fromkeys(tiles, torch.empty(side, side, 0))
+            self.features.put(key(level, tile), blank)
+        self.ledger.encoded[level] += len(missing)
+        self.ledger.watched += watch * len(missing)
+        self._note_use(level, tiles, missing)
+        return dict.fromkeys(tiles, blank)
 
 
 class _PlannedRaster:
@@ -117,10 +135,11 @@ class _PlannedRaster:
         self.size = size
         self.levels = (size,)
         self.bytes_read = 0
+        self.has_mask = False
 
     def read(self, box: Box, out: Size) -> Pixels:
-        """A plan reads no pixel."""
-        raise NotImplementedError
+        """A plan reads no pixel: paired towers see black."""
+        return Pixels(np.zeros((*out, 3), np.uint8), np.ones(out, np.bool_), box)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -132,24 +151,53 @@ class _PlannedRaster:
         pass
 
 
+class _PlannedTowers:
+    """Sizes in the place of paired towers, which see something everywhere."""
+
+    scale = 1.0
+
+    def __init__(self, path: Path, length: int) -> None:
+        self._config = paired_config(path)
+        self._length = min(length, self._config.text_config.max_position_embeddings)
+        self._random = torch.Generator().manual_seed(0)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Diffuse scores."""
+        return torch.rand(len(pixels), SIDE, SIDE, 1, generator=self._random)
+
+    def read(self, question: str) -> tuple[Tensor, int]:
+        """A question of the expected length."""
+        return torch.ones(1), self._length
+
+    def flops(self, tiles: int, length: int) -> int:
+        """As the towers themselves count."""
+        return paired_flops(self._config, tiles, length)
+
+
 class _PlannedModel:
     """A card in the place of a model: tokens without embedding, attention without focus."""
 
     placement: Placement | None = None
     fill = (0, 0, 0)
+    precision = "none"
     device = torch.device("cpu")
 
     def __init__(self, card: Card, question_tokens: int) -> None:
         self.card = card
         self.newline = torch.empty(0) if card.row_ends else None
         self.rfm_layers = card.rfm_layers
+        self.paired = _PlannedTowers(Path(card.clip), question_tokens) if card.clip else None
         self._question_tokens = question_tokens
 
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """A plan encodes no tile."""
         raise NotImplementedError
 
-    def build_prompt(self, question: str) -> Prompt:
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """A plan encodes no tile."""
+        raise NotImplementedError
+
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """A prompt of the expected length."""
         return Prompt((), (0,) * self._question_tokens, (0,) * self.card.between_tokens)
 
@@ -173,6 +221,8 @@ class _PlannedModel:
         scores = torch.rand(len(columns), generator=torch.Generator().manual_seed(0)) + 1
         return scores / scores.sum()
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """A plan answers nothing."""
         raise NotImplementedError

@@ -10,10 +10,11 @@ text tokens).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,25 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PREFIX = "uhrqa_"
 ROW_CHUNK = 64
+
+
+Listener = Callable[[nn.Module, Tensor, Tensor, float], None]
+"""Is told the attention module, queries `[B, H, S, d]`, keys `[B, K, P + S, d]` and the scaling."""
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Within, every probed attention tells its queries and keys to a listener and goes on.
+
+    A context and no argument: not every vision tower passes arguments down to its attention.
+    """
+    before = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,21 @@ class RowProbe:
     rows: Tensor
     columns: Tensor
     bias: Tensor | None = None
+
+
+class Tap(Protocol):
+    """Something that looks at every layer's queries and keys while a decoder runs."""
+
+    def listen(self, layer: int, query: Tensor, key: Tensor, how: Mapping[str, Any]) -> None:
+        """Look at one layer.
+
+        Args:
+            layer: its index.
+            query: `[B, H, S, d]` after rotary embedding.
+            key: `[B, K, S, d]`, alike.
+            how: the attention function's other arguments: `scaling`, `sliding_window`.
+        """
+        ...
 
 
 class _RowsFound(Exception):  # noqa: N818 - ends a forward pass, is no error
@@ -63,10 +98,14 @@ def probed_name(backend: str) -> str:
             key: Tensor,
             *args: Any,  # noqa: ANN401 - passed on untouched
             probes: Sequence[RowProbe] = (),
+            tap: Tap | None = None,
             **kwargs: Any,  # noqa: ANN401 - passed on untouched
         ) -> Any:  # noqa: ANN401 - whatever the backend gives
+            scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
+            listener = _LISTENER.get()
+            if listener is not None:
+                listener(module, query, key, scaling)
             if probes and module.layer_idx == probes[0].layer:
-                scaling = float(kwargs.get("scaling") or query.shape[-1] ** -0.5)
                 window = kwargs.get("sliding_window")
                 raise _RowsFound(
                     [
@@ -74,6 +113,8 @@ def probed_name(backend: str) -> str:
                         for i, probe in enumerate(probes)
                     ]
                 )
+            if tap is not None:
+                tap.listen(cast("int", module.layer_idx), query, key, kwargs)
             return base(module, query, key, *args, **kwargs)
 
         AttentionInterface.register(name, attend)

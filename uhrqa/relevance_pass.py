@@ -7,13 +7,36 @@ the ledger. Knows nothing of rasters, pyramids or strategies; the reading itself
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
-from uhrqa.vlm import Prompt, VisionLanguageModel
+from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a relevance pass reads.
+
+    Attributes:
+        sequence: context, tokens with their row ends, and question.
+        columns: `[N]` places of the tokens that get a score.
+        tokens: those N tokens; pooled ones where the pass would not fit the model's context.
+    """
+
+    sequence: Sequence
+    columns: Tensor
+    tokens: VisualTokens
+
+
+NO_CLIP = (
+    "relevance=clip: {name} has no text tower that is paired with a vision tower; name the "
+    "directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
+)
 
 
 class RelevanceReader:
@@ -32,10 +55,10 @@ class RelevanceReader:
         self._known: dict[tuple[object, ...], Tensor] = {}
 
     def source(self, wanted: str) -> str:
-        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+        """What gives scores: `rfm`, `llm` or `clip`; `auto` takes the RFM where there is one.
 
         Raises:
-            ConfigError: `rfm` where the model has none, or another word.
+            ConfigError: `rfm` or `clip` where the model has none, or another word.
         """
         if wanted == "auto":
             return "rfm" if self._model.rfm_layers else "llm"
@@ -44,8 +67,10 @@ class RelevanceReader:
                 f"relevance=rfm: {self._model.card.name} has no Region Focus Module; "
                 "use --option relevance=llm"
             )
-        if wanted not in ("rfm", "llm"):
-            raise ConfigError(f"relevance={wanted}: give auto, rfm or llm")
+        if wanted == "clip" and self._model.paired is None:
+            raise ConfigError(NO_CLIP.format(name=self._model.card.name))
+        if wanted not in ("rfm", "llm", "clip"):
+            raise ConfigError(f"relevance={wanted}: give auto, rfm, llm or clip")
         return wanted
 
     def read(
@@ -61,12 +86,12 @@ class RelevanceReader:
         source = self.source(source)
         if rows not in ("last", "text"):
             raise ConfigError(f"rows={rows}: give last or text")
-        key = (source, self._probe_depth(source, layer), rows, _place(tokens), _place(context))
+        key = (source, self._probe_depth(source, layer), rows, _where(tokens), _where(context))
         if key not in self._known:
-            self._known[key] = self._read_pooled(tokens, context, source, layer, rows)
+            self._known[key] = self._read_fitted(tokens, context, source, layer, rows)
         return self._known[key].clone()
 
-    def _read_pooled(
+    def _read_fitted(
         self,
         tokens: VisualTokens,
         context: VisualTokens | None,
@@ -75,12 +100,31 @@ class RelevanceReader:
         rows: str,
     ) -> Tensor:
         """One pass over all tokens, or over groups of them where they would not fit."""
-        factor = self._pool_factor(tokens, context)
-        if factor == 1:
-            return self._attend(tokens, context, source, layer, rows)
-        pooled, group = pool(tokens, factor)
+        pooled, group = self._fitted(tokens, context)
         scores = self._attend(pooled, context, source, layer, rows)
-        return (scores / pooled.weight)[group]
+        return scores if group is None else (scores / pooled.weight)[group]
+
+    def lay_out(self, tokens: VisualTokens, context: VisualTokens | None) -> Reading:
+        """What a pass would read, and nothing is attended yet: for those who train an RFM.
+
+        Args:
+            tokens: N tokens in raster order.
+            context: tokens before them that get no score.
+
+        Raises:
+            BudgetError: question and `context` leave no room in the model's context.
+        """
+        pooled, _ = self._fitted(tokens, context)
+        ended = end_rows(pooled, self._model.newline)
+        sequence, columns = self._place(ended, context, ~ended.is_separator)
+        return Reading(sequence, columns, pooled)
+
+    def _fitted(
+        self, tokens: VisualTokens, context: VisualTokens | None
+    ) -> tuple[VisualTokens, Tensor | None]:
+        """The tokens, pooled where they would not fit; then also the group of each."""
+        factor = self._pool_factor(tokens, context)
+        return (tokens, None) if factor == 1 else pool(tokens, factor)
 
     def _pool_factor(self, tokens: VisualTokens, context: VisualTokens | None) -> int:
         """Side of the groups that make a relevance pass fit the context; 1 where it does.
@@ -132,16 +176,15 @@ class RelevanceReader:
         blank: Tensor | None = None,
     ) -> Tensor:
         """`[K]` scores of the tokens that are `scored`, from one pass as they stand."""
-        parts = [tokens] if context is None else [context, tokens]
         with self._ledger.stage("relevance"):
-            sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
-            own = sequence.visual[len(sequence.visual) - len(tokens) :]
-            asking = sequence.text_after[-1:] if rows == "last" else sequence.text_after
+            sequence, columns = self._place(tokens, context, scored)
+            asked = 1 if rows == "last" else self._prompt.asked or len(sequence.text_after)
+            asking = sequence.text_after[-asked:]
             scores = self._model.attend(
                 sequence,
                 layer=None if source == "rfm" else depth,
                 rows=asking,
-                columns=own[scored.to(own.device)],
+                columns=columns,
                 blank=blank,
             )
         self._ledger.passes.append(
@@ -155,6 +198,15 @@ class RelevanceReader:
             )
         )
         return scores
+
+    def _place(
+        self, tokens: VisualTokens, context: VisualTokens | None, scored: Tensor
+    ) -> tuple[Sequence, Tensor]:
+        """The pass' sequence, and the places of the tokens that are `scored`."""
+        parts = [tokens] if context is None else [context, tokens]
+        sequence = self._model.assemble(self._prompt, VisualTokens.cat(parts))
+        own = sequence.visual[len(sequence.visual) - len(tokens) :]
+        return sequence, own[scored.to(own.device)]
 
     def _probe_depth(self, source: str, layer: int | None) -> int:
         """Index of the layer that is read; all before it run in full.
@@ -172,7 +224,7 @@ class RelevanceReader:
         return depth % layers
 
 
-def _place(tokens: VisualTokens | None) -> tuple[bytes, bytes, bytes] | None:
+def _where(tokens: VisualTokens | None) -> tuple[bytes, bytes, bytes] | None:
     """Where tokens lie: which tells them apart, as a scene encodes every place once."""
     if tokens is None:
         return None

@@ -4,7 +4,7 @@ It has the architecture of the model's own decoder with R layers, takes the same
 read in its last layer. It is built from a decoder handed to it and never imports a family.
 
 File: safetensors with `layers.{i}.…` as in the decoder, R layers, and metadata `format: uhrqa-rfm`.
-Its depth can be read without torch, which is imported by the functions that build a module.
+Its depth can be read without torch or numpy; what builds a module imports torch.
 
 Source: Luo et al. 2025, "Attention Distillation for Key Region Focus".
 """
@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 FORMAT = "uhrqa-rfm"
@@ -72,8 +73,16 @@ def rfm_depth(file: Path) -> int:
     Raises:
         CheckpointError: unreadable, not an RFM, or without layers.
     """
-    with _opened(file, "numpy") as tensors:
-        return _depth(file, tensors.keys())
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, file.stat().st_size)))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{file}: cannot be read as safetensors (its header is no object)")
+    _check_format(file, header.get("__metadata__") or {})
+    return _depth(file, header)
 
 
 def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
@@ -86,7 +95,7 @@ def load_rfm(file: Path, decoder: nn.Module) -> nn.Module:
     Raises:
         CheckpointError: unreadable, not an RFM, or its tensors do not fit the decoder.
     """
-    with _opened(file, "pt") as tensors:
+    with _opened(file) as tensors:
         state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
     return rfm_of(state, decoder, file)
 
@@ -106,34 +115,90 @@ def rfm_of(state: Mapping[str, Tensor], decoder: nn.Module, file: Path) -> nn.Mo
     weight = next(decoder.parameters())  # the embeddings, in the precision that computes
     hook = getattr(decoder.embed_tokens, "_hf_hook", None)  # where they are kept elsewhere
     place = getattr(hook, "execution_device", None) or weight.device
-    try:
-        rfm.load_state_dict(
-            {key: value.to(place, weight.dtype) for key, value in state.items()},
-            strict=True,
-            assign=True,
-        )
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{file}: does not fit this model's decoder: {detail}") from error
+    wanted = {name: tuple(value.shape) for name, value in rfm.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in state.items()}
+    if fault := describe_misfit(there, wanted):
+        raise CheckpointError(f"{file}: does not fit this model's decoder: {fault}")
+    rfm.load_state_dict(
+        {key: value.to(place, weight.dtype) for key, value in state.items()},
+        strict=True,
+        assign=True,
+    )
     return rfm.eval().requires_grad_(False)
 
 
+def save_rfm(
+    rfm: nn.Module, file: Path, layers: tuple[int, ...], dtype: torch.dtype | None = None
+) -> None:
+    """Write a module; a kill while writing leaves what was there.
+
+    Args:
+        rfm: an RFM; the rest of its decoder is left out.
+        file: safetensors file.
+        layers: indices of the decoder's layers it started from.
+        dtype: of the file; float16 when None.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    state = {
+        name: value.detach().to("cpu", dtype or torch.float16).contiguous()
+        for name, value in rfm.state_dict().items()
+        if name.startswith("layers.")
+    }
+    draft = file.with_name(file.name + ".part")
+    save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
+    draft.chmod(0o644)  # safetensors makes it readable by the owner alone
+    draft.replace(file)
+
+
+def describe_misfit(
+    there: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """How the shapes of a module's tensors differ from those that are wanted; None when none does.
+
+    Args:
+        there: in the file, by name.
+        wanted: by the decoder.
+    """
+    if missing := sorted(wanted.keys() - there.keys()):
+        return f"{_few(missing)} of {len(wanted)} tensors are missing; copy the file again"
+    if odd := sorted(name for name in wanted if wanted[name] != there[name]):
+        shown = f"{odd[0]} is {list(there[odd[0]])} in the file, {list(wanted[odd[0]])} wanted"
+        return f"{len(odd)} of {len(wanted)} tensors, {shown}; it is another model's"
+    if extra := sorted(there.keys() - wanted.keys()):
+        return f"{_few(extra)} tensors have no place in it; it is another model's"
+    return None
+
+
+def _few(names: list[str]) -> str:
+    rest = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{len(names)} ({', '.join(names[:2])}{rest})"
+
+
 @contextmanager
-def _opened(file: Path, framework: str) -> Iterator[Any]:
+def _opened(file: Path) -> Iterator[Any]:
     """The tensors of an RFM's file.
 
     Raises:
         CheckpointError: not a safetensors file, or its metadata is not that of an RFM.
     """
     try:
-        with safe_open(str(file), framework=framework) as tensors:
-            meta = tensors.metadata() or {}
-            if meta.get("format") != FORMAT:
-                found = json.dumps(meta)
-                raise CheckpointError(f"{file}: not a Region Focus Module (metadata {found})")
+        with safe_open(str(file), framework="pt") as tensors:
+            _check_format(file, tensors.metadata() or {})
             yield tensors
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file}: cannot be read as safetensors ({error})") from error
+
+
+def _check_format(file: Path, meta: object) -> None:
+    """Refuse a safetensors file whose metadata is not that of an RFM.
+
+    Raises:
+        CheckpointError: shows what it is.
+    """
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise CheckpointError(f"{file}: not a Region Focus Module (metadata {json.dumps(meta)})")
 
 
 def _depth(file: Path, names: Iterable[str]) -> int:

@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from uhrqa.clip_relevance import clip_relevance
 from uhrqa.config import MOST_SEED
-from uhrqa.errors import BudgetError, ConfigError
-from uhrqa.features import FeatureCache, TileKey
+from uhrqa.encoding import TileEncoder
+from uhrqa.errors import ConfigError, RasterError
+from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster
-from uhrqa.relevance_pass import RelevanceReader
-from uhrqa.tokens import VisualTokens, pool_tiles
+from uhrqa.raster import Raster, has_mask, in_source
+from uhrqa.relevance_pass import Reading, RelevanceReader
+from uhrqa.tile_cap import TileCap
+from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
+from uhrqa.vlm.turns import Turns
 
-READ_BATCH = 64  # tiles whose pixels are in memory at once
+NOTHING = "every pixel is transparent or no-data: there is nothing to look at"
 
 
 class Scene:
@@ -37,6 +40,7 @@ class Scene:
         features: encoded tiles shared with other questions about the same image.
         max_tiles: cap on tiles encoded for this question.
         seed: of every random choice a strategy makes.
+        history: what was asked before, oldest first; it stands in the prompt.
 
     Raises:
         QuestionError: the question is empty or holds the image token.
@@ -44,7 +48,7 @@ class Scene:
         ValueError: the cache holds another image or model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - rare ones are keyword-only
         self,
         raster: Raster,
         model: VisionLanguageModel,
@@ -53,10 +57,12 @@ class Scene:
         features: FeatureCache | None = None,
         max_tiles: int | None = None,
         seed: int = 0,
+        history: Turns = (),
     ) -> None:
         self.raster = raster
         self.model = model
-        self.prompt: Prompt = model.build_prompt(question)
+        self.question = question
+        self.prompt: Prompt = model.build_prompt(question, history)
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
         if not 0 <= seed <= MOST_SEED:
@@ -64,8 +70,8 @@ class Scene:
         self.seed = seed
         self.ledger = Ledger()
         self._reader = RelevanceReader(model, self.prompt, self.ledger)
-        self._used: set[tuple[Level, Tile]] = set()
-        self.features.belong_to(raster, model)
+        self._cap = TileCap(max_tiles)
+        self._encoder = TileEncoder(raster, model, self.features, self.ledger)
 
     @property
     def size(self) -> Size:
@@ -85,13 +91,19 @@ class Scene:
         """Side B of a tile in pixels."""
         return self.model.card.tile
 
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Longer sides in pixels of the views the model learned a map for, if it did."""
+        return self.model.card.views
+
+    @property
+    def decoder_layers(self) -> int:
+        """Layers of the decoder that answers."""
+        return self.model.card.dims.decoder.layers
+
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token; pooled tokens are larger."""
-        return self.model.card.pixels_per_token * self._pool(level)
-
-    def _pool(self, level: Level) -> int:
-        card = self.model.card
-        return 1 if level.index == 0 and not card.pool_thumbnail else card.pool
+        return self._encoder.cell(level)
 
     @property
     def newline(self) -> Tensor | None:
@@ -104,7 +116,7 @@ class Scene:
 
         Cached tiles count too, so that an answer does not depend on questions asked before.
         """
-        return None if self.max_tiles is None else self.max_tiles - len(self._used)
+        return self._cap.left
 
     def require_tiles(self, levels: Iterable[Level]) -> None:
         """Refuse before anything is read when whole levels are more than the cap on tiles.
@@ -112,13 +124,7 @@ class Scene:
         Raises:
             BudgetError: names the least feasible cap.
         """
-        needed = sum(level.tile_count for level in levels)
-        if self.max_tiles is not None and needed > self.max_tiles:
-            raise BudgetError(
-                f"--max-tiles {self.max_tiles}: this strategy needs at least {needed} tiles here; "
-                f"allow {needed}, or use -s thumbnail (1 tile)",
-                least=needed,
-            )
+        self._cap.require(levels)
 
     def generator(self) -> torch.Generator:
         """A fresh random source that depends on the seed alone."""
@@ -133,109 +139,88 @@ class Scene:
         rows, cols = self.token_grid(level)
         return rows * cols
 
-    def tokens(self, level: Level, tiles: Iterable[Tile] | None = None) -> VisualTokens:
+    @property
+    def may_hide(self) -> bool:
+        """Whether there may be tokens that show no image: the raster has a mask."""
+        return has_mask(self.raster)
+
+    def places(self, level: Level) -> VisualTokens:
+        """Where the tokens of a level lie, without embedding and as if all showed image."""
+        side = self._encoder.side(level)
+        empty = dict.fromkeys(level.tiles(), EncodedTile(torch.empty(side, side, 0)))
+        return self._encoder.lay_out(level, empty, masked=True)[0]
+
+    def shown_cells(self, level: Level) -> Tensor:
+        """`[rows, cols]` bool, tokens that show image; read where that is not known."""
+        return self._encoder.shown_cells(level)
+
+    def tokens(
+        self, level: Level, tiles: Iterable[Tile] | None = None, *, masked: bool = False
+    ) -> VisualTokens:
         """Visual tokens of some tiles of a level (all by default), in raster order.
 
-        Tokens that show only padding are left out. Encodes what is not cached.
+        Tokens that show nothing but padding or no-data are left out; those that show no-data alone
+        are taken too if `masked`. Encodes what is not cached.
 
         Raises:
             BudgetError: more tiles than `max_tiles` would have to be encoded.
-            RasterError: the image cannot be read there.
+            RasterError: the image cannot be read there, or a tiled level shows nothing at all.
         """
+        return self._see(level, tiles, masked=masked)[0]
+
+    def watched(self, level: Level) -> tuple[VisualTokens, Tensor]:
+        """All tokens of a level, and what the vision tower makes of each inside its tile.
+
+        Returns:
+            N tokens as `tokens` gives them, and `[N, 1 + d]` float32: how much the tower attends to
+            a token, then its key. Pooled tokens have the mean of what they are made of.
+
+        Raises:
+            BudgetError: more tiles than `max_tiles` would have to be encoded.
+            RasterError: the image cannot be read there, or it shows nothing at all.
+        """
+        tokens, traits = self._see(level, watch=True)
+        return tokens, torch.zeros(len(tokens), 2) if traits is None else traits
+
+    def _see(
+        self,
+        level: Level,
+        tiles: Iterable[Tile] | None = None,
+        *,
+        masked: bool = False,
+        watch: bool = False,
+    ) -> tuple[VisualTokens, Tensor | None]:
+        """Tokens of tiles, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
-        features = self._encode(level, wanted)
-        tokens = self._lay_out(level, wanted, features)
+        self._cap.check(level, wanted)
+        encoded = self._encode(level, wanted, masked=masked, watch=watch)
+        tokens, traits = self._encoder.lay_out(level, encoded, masked)
+        if tiles is None and level.index and not len(tokens):
+            raise RasterError(f"{self.raster.path}: {NOTHING}")
         self.ledger.seen[level] += len(tokens)
         placement = self.model.placement
-        return tokens if placement is None else placement.place(tokens, self.size)
+        return tokens if placement is None else placement.place(tokens, self.size), traits
 
-    def _encode(self, level: Level, tiles: list[Tile]) -> dict[Tile, Tensor]:
-        fresh = [tile for tile in tiles if (level, tile) not in self._used]
-        self._check_cap(level, len(fresh))
-        found = {tile: self.features.get(self._key(level, tile)) for tile in tiles}
-        have = {tile: features for tile, features in found.items() if features is not None}
-        missing = [tile for tile in tiles if tile not in have]
-        for start in range(0, len(missing), READ_BATCH):
-            batch = missing[start : start + READ_BATCH]
-            with self.ledger.stage("read"):
-                pixels = self._read(level, batch)
-            with self.ledger.stage("encode"):
-                encoded = pool_tiles(self.model.encode_tiles(pixels), self._pool(level))
-                if encoded.is_cuda:  # else the time would show in the next stage
-                    torch.cuda.synchronize(encoded.device)
-            for tile, features in zip(batch, encoded, strict=True):
-                # A row of a batch is a view that would keep the whole batch alive.
-                have[tile] = features.clone()
-                self.features.put(self._key(level, tile), have[tile])
-        self._note_tiles(level, fresh, missing)
-        return have
+    def _encode(
+        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
+    ) -> dict[Tile, EncodedTile]:
+        have, missing = self._encoder.encode(level, tiles, masked=masked, watch=watch)
+        self._note_use(level, tiles, missing)
+        return {tile: have[tile] for tile in tiles}
 
-    def _note_tiles(self, level: Level, fresh: list[Tile], missing: list[Tile]) -> None:
-        self.ledger.encoded[level] += len(missing)
-        self.ledger.reused[level] += len(set(fresh) - set(missing))
-        self._used.update((level, tile) for tile in fresh)
-
-    def _check_cap(self, level: Level, fresh: int) -> None:
-        left = self.tiles_left
-        if left is not None and fresh > left:
-            needed = len(self._used) + fresh
-            raise BudgetError(
-                f"--max-tiles {self.max_tiles}: level {level.index} needs {fresh} tiles more, "
-                f"{needed} in all; allow at least {needed}, or use -s thumbnail (1 tile)",
-                least=needed,
-            )
-
-    def _key(self, level: Level, tile: Tile) -> TileKey:
-        return level.size, level.tile, self._pool(level), tile
-
-    def _read(self, level: Level, tiles: list[Tile]) -> Tensor:
-        before = self.raster.bytes_read
-        fill = self.model.fill
-        batch = np.empty((len(tiles), level.tile, level.tile, 3), np.uint8)
-        for row, tile in zip(batch, tiles, strict=True):
-            pixels = self.raster.read(level.box(tile), Size(level.tile, level.tile))
-            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
-        self.ledger.bytes_read += self.raster.bytes_read - before
-        return torch.from_numpy(batch).permute(0, 3, 1, 2)
-
-    def _lay_out(
-        self, level: Level, tiles: list[Tile], features: dict[Tile, Tensor]
-    ) -> VisualTokens:
-        """Tokens of tiles in the raster order of the level's whole token grid."""
-        cell = float(self.cell(level))
-        side = self.model.card.dims.vision.side // self._pool(level)
-        corner = torch.tensor([(tile.row * side, tile.col * side) for tile in tiles])
-        offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
-        place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
-        rows, cols = self.token_grid(level)
-        shown = (place[:, 0] < rows) & (place[:, 1] < cols)
-        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
-        order = order[shown[order]]
-        place = place[order]
-        sy, sx = level.scale
-        x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
-        box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
-        embed = torch.cat([features[tile].flatten(0, 1) for tile in tiles])
-        count = len(place)
-        return VisualTokens(
-            embed[order.to(embed.device)],
-            box,
-            torch.full((count,), level.index, dtype=torch.int64),
-            place[:, 0],
-            place[:, 1],
-            torch.tensor([[rows, cols]]).expand(count, -1),
-            torch.ones(count, dtype=torch.int64),
-        )
+    def _note_use(self, level: Level, tiles: list[Tile], missing: list[Tile]) -> None:
+        fresh = self._cap.use(level, tiles)
+        self.ledger.reused[level] += len(fresh - set(missing))
 
     def features_of(self, tokens: VisualTokens) -> Tensor:
         """`[N, D]` what enters the decoder, without what its inner layers add."""
         return tokens.embed[:, : self.model.card.dims.decoder.width]
 
     def relevance_source(self, source: str) -> str:
-        """Which attention is read: `rfm` or `llm`; `auto` takes the RFM where there is one.
+        """What gives scores: `rfm`, `llm` or `clip`; `auto` takes the RFM where there is one.
 
         Raises:
-            ConfigError: `rfm` where the model has none, or another word.
+            ConfigError: `rfm` or `clip` where the model has none, or another word.
         """
         return self._reader.source(source)
 
@@ -255,7 +240,7 @@ class Scene:
         Args:
             tokens: N tokens in raster order, as `tokens` gives them.
             context: tokens that stand before them in the pass but get no score (the thumbnail).
-            source: `rfm`, `llm` or `auto`.
+            source: `rfm`, `llm`, `auto`, or `clip`, which sees no context.
             layer: decoder layer for `llm`, negative from the last one; the card's by default.
             rows: `last` text token, or the mean over all `text` tokens behind the image.
 
@@ -269,7 +254,18 @@ class Scene:
 
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
+        towers = self.model.paired
+        if self._reader.source(source) == "clip" and towers is not None:
+            return clip_relevance(self._encoder, towers, tokens, self.question)
         return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
+
+    def reading(self, tokens: VisualTokens, context: VisualTokens | None = None) -> Reading:
+        """What a relevance pass over `tokens` behind `context` reads; nothing is attended yet.
+
+        Raises:
+            BudgetError: question and `context` leave no room in the model's context.
+        """
+        return self._reader.lay_out(tokens, context)
 
     def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
         """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
@@ -290,8 +286,8 @@ class Scene:
         return self._reader.read_grid(tokens, context, blank)
 
     def shown(self, box: Tensor) -> Box:
-        """A token's box, cut at the image's edges."""
-        return Box(*box.tolist()).intersect(Box.whole(self.size))
+        """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""
+        return in_source(self.raster, Box(*box.tolist()).intersect(Box.whole(self.size)))
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.errors import BudgetError, QuestionError
-from uhrqa.scene import Scene
+from uhrqa.drops import Drop, describe, load
+from uhrqa.errors import BudgetError, QuestionError, RasterError
+from uhrqa.scene import NOTHING, Scene
 from uhrqa.tokens import VisualTokens
 
 MUCH = 0.5  # a share of the budget; who keeps less is told why
@@ -30,12 +31,21 @@ class Selection:
         relevance: `[N]` float32 where the strategy scored them; NaN where it did not.
         steps: one line for each decision, for people.
         limits: the strategy's options that, and not the budget, decided how many tokens are kept.
+        drops: visual tokens that leave between two layers of the decoder, first layer first.
     """
 
     tokens: VisualTokens
     relevance: Tensor
     steps: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+    def load(self, layers: int) -> int:
+        """Visual tokens a decoder of that many layers sees, on average over them, rounded up.
+
+        This is what the budget caps. Without drops it is the number of tokens.
+        """
+        return load(len(self.tokens), self.drops, layers)
 
 
 class Strategy(Protocol):
@@ -57,8 +67,12 @@ class Strategy(Protocol):
 def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
     """Run a strategy and hold it to the budget, whatever it does.
 
+    What counts is the mean over the decoder's layers, so that tokens which are dropped between them
+    count for the layers that see them. A selection above a cap is cut to it, and keeps its drops.
+
     Raises:
         BudgetError: the strategy cannot do with so little.
+        RasterError: the image shows nothing.
     """
     spent = ("read", "encode", "relevance")
     seconds = scene.ledger.seconds
@@ -66,17 +80,25 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
     with scene.ledger.stage("total"):
         selection = strategy.select(scene, budget)
     seconds["select"] += seconds.pop("total") - (sum(seconds[name] for name in spent) - before)
-    if len(selection.tokens) <= budget.tokens:
-        return selection
-    kept = torch.arange(budget.tokens)
-    note = f"cut from {len(selection.tokens)} to the budget of {budget.tokens} tokens"
-    return replace(
-        selection,
-        tokens=selection.tokens.take(kept),
-        relevance=selection.relevance[kept],
-        steps=(*selection.steps, note),
-        limits=(),
-    )
+    if not len(selection.tokens) and scene.ledger.blank:
+        raise RasterError(f"{scene.raster.path}: {NOTHING}")
+    layers = scene.decoder_layers
+    most = budget.tokens if selection.load(layers) > budget.tokens else len(selection.tokens)
+    most = min(most, len(selection.tokens) if budget.entering is None else budget.entering)
+    if most < len(selection.tokens):
+        kept = torch.arange(most)
+        note = f"cut from {len(selection.tokens)} to the budget of {most} tokens"
+        selection = replace(
+            selection,
+            tokens=selection.tokens.take(kept),
+            relevance=selection.relevance[kept],
+            steps=(*selection.steps, note),
+            limits=(),
+        )
+    if selection.drops:
+        told = describe(len(selection.tokens), selection.drops, layers)
+        selection = replace(selection, steps=(*selection.steps, told))
+    return selection
 
 
 def select_within_context(
@@ -109,7 +131,7 @@ def select_within_context(
         )
     if room < 1:
         raise BudgetError(_too_long(scene, budget, max_new_tokens))
-    held = budget if budget.tokens <= room else replace(budget, tokens=room)
+    held = _within(budget, room)
     try:
         selection = select(strategy, scene, held)
     except TooFewTokensError as error:
@@ -119,18 +141,24 @@ def select_within_context(
     marks = scene.prompt.text_length(selection.tokens) - len(scene.prompt)  # between levels
     if len(selection.tokens) > room - marks > 0:
         room -= marks
-        held = replace(budget, tokens=room)
+        held = _within(budget, room)
         selection = select(strategy, scene, held)
     lowered = (
         f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
     )
-    notes = (lowered if held is not budget else None, _unused(strategy, selection, held))
+    unused = _unused(strategy, selection, held, scene.decoder_layers)
+    notes = (lowered if held.tokens < budget.tokens else None, unused)
     return selection, held, tuple(note for note in notes if note)
 
 
-def _unused(strategy: Strategy, selection: Selection, budget: Budget) -> str | None:
+def _within(budget: Budget, room: int) -> Budget:
+    """The budget, or what there is room for if that is less."""
+    return replace(budget, tokens=min(budget.tokens, room), entering=room)
+
+
+def _unused(strategy: Strategy, selection: Selection, budget: Budget, layers: int) -> str | None:
     """Which of the strategy's options left much of the budget unused, if any did."""
-    kept = len(selection.tokens)
+    kept = selection.load(layers)
     if not selection.limits or kept >= MUCH * budget.tokens:
         return None
     caps = " and ".join(f"{name}={getattr(strategy, name)}" for name in selection.limits)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from uhrqa.budget import Budget
 from uhrqa.cost import (
     Cost,
-    decode_flops,
-    prefill_flops,
     projector_flops,
     relevance_flops,
+    staged_decode_flops,
+    staged_prefill_flops,
     vision_flops,
+    watch_flops,
 )
+from uhrqa.drops import Stage, stages
 from uhrqa.geometry import Size
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection
@@ -29,6 +31,7 @@ class LevelCount:
         size: of the resized image there.
         tiles: how many there are.
         encoded: how many of them this question encoded; each was read once for it.
+        blank: how many it read and did not encode, as they show no image.
         reused: how many came from an earlier question.
         seen: visual tokens that were looked at.
         kept: tokens that entered the answering pass, separators left out.
@@ -39,6 +42,7 @@ class LevelCount:
     size: Size
     tiles: int
     encoded: int
+    blank: int
     reused: int
     seen: int
     kept: int
@@ -51,13 +55,15 @@ class Counts:
     Attributes:
         levels: by level, coarsest first.
         budget: the cap B.
-        kept: visual tokens in the answering pass, separators included; at most `budget`.
-        separators: newline tokens among them.
+        kept: visual tokens in the answering pass, separators included; at most `budget`. Where
+            some are dropped between the decoder's layers, the mean over layers, rounded up.
+        separators: newline tokens among those that enter.
         text: text tokens of the prompt.
         answer_tokens: tokens written, the end token left out.
         steps: passes of one token after the prefill.
         relevance_passes: readings of attention.
         relevance_tokens: visual tokens in all of them together, counted apart from the budget.
+        stages: visual tokens the decoder's layers see, first layers first.
     """
 
     levels: tuple[LevelCount, ...]
@@ -69,6 +75,12 @@ class Counts:
     steps: int
     relevance_passes: int
     relevance_tokens: int
+    stages: tuple[Stage, ...]
+
+    @property
+    def entering(self) -> int:
+        """Visual tokens the first layer sees, separators included; no later one sees more."""
+        return self.stages[0].tokens
 
     @property
     def tiles_encoded(self) -> int:
@@ -77,8 +89,8 @@ class Counts:
 
     @property
     def tiles_read(self) -> int:
-        """Tiles read from the raster: just those that are encoded."""
-        return self.tiles_encoded
+        """Tiles read from the raster: those that are encoded, and those that show no image."""
+        return self.tiles_encoded + sum(level.blank for level in self.levels)
 
     @property
     def tiles_reused(self) -> int:
@@ -99,6 +111,7 @@ def count_up(
             level.size,
             level.tile_count,
             ledger.encoded[level],
+            ledger.blank[level],
             ledger.reused[level],
             ledger.seen[level],
             kept[level.index],
@@ -108,13 +121,14 @@ def count_up(
     return Counts(
         levels=levels,
         budget=budget.tokens,
-        kept=len(tokens),
+        kept=selection.load(scene.decoder_layers),
         separators=int(tokens.is_separator.sum()),
         text=scene.prompt.text_length(tokens),
         answer_tokens=answer_tokens,
         steps=steps,
         relevance_passes=len(ledger.passes),
         relevance_tokens=sum(entry.seen for entry in ledger.passes),
+        stages=_stages(scene, selection),
     )
 
 
@@ -123,12 +137,14 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
     dims, ledger = scene.model.card.dims, scene.ledger
     tiles = ledger.encoded.total()
     return answering_cost(scene, selection, steps) + Cost(
-        vision=vision_flops(dims, tiles),
+        vision=vision_flops(dims, tiles) + watch_flops(dims, ledger.watched),
         projector=projector_flops(dims, tiles * dims.vision.features),
         relevance=sum(
             relevance_flops(
                 dims.decoder, entry.sequence, entry.full_layers, entry.rows, entry.columns
             )
+            if entry.flops is None
+            else entry.flops
             for entry in ledger.passes
         ),
     )
@@ -137,8 +153,13 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
 def answering_cost(scene: Scene, selection: Selection, steps: int) -> Cost:
     """FLOPs of an answering pass and of `steps` decoding steps alone."""
     dims = scene.model.card.dims
-    length = scene.prompt.length(selection.tokens)
+    parts = _stages(scene, selection)
+    text = scene.prompt.text_length(selection.tokens)
     return Cost(
-        prefill=prefill_flops(dims.decoder, length),
-        decode=decode_flops(dims.decoder, length, steps),
+        prefill=staged_prefill_flops(dims.decoder, text, parts),
+        decode=staged_decode_flops(dims.decoder, text, parts, steps),
     )
+
+
+def _stages(scene: Scene, selection: Selection) -> tuple[Stage, ...]:
+    return stages(len(selection.tokens), selection.drops, scene.decoder_layers)

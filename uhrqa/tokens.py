@@ -133,6 +133,39 @@ def fit_rows(tokens: VisualTokens, order: Tensor, budget: int, newline: Tensor |
     return order[: int((cost <= budget).sum())].sort().values
 
 
+def merge_groups(
+    tokens: VisualTokens, member: Tensor, group: Tensor, share: Tensor
+) -> VisualTokens:
+    """Weighted means of groups of tokens; a token may be in several.
+
+    Args:
+        tokens: N tokens of one level.
+        member: `[P]` indices of tokens.
+        group: `[P]` the group of each, 0 to G - 1.
+        share: `[P]` of the member in its group; they sum to 1.
+
+    Returns:
+        G tokens: mean embedding and place, enclosing box, summed weight.
+    """
+    count, device = int(group.max()) + 1, tokens.embed.device
+    embed = torch.zeros(count, tokens.embed.shape[1], device=device)
+    place = torch.zeros(count, 2, dtype=torch.float64)
+    for part in torch.split(torch.arange(len(member)), 4096):
+        rows, where, own = member[part], group[part], share[part].double()[:, None]
+        embed.index_add_(
+            0, where.to(device), tokens.embed[rows.to(device)].float() * own.float().to(device)
+        )
+        place.index_add_(0, where, torch.stack([tokens.row[rows], tokens.col[rows]], 1) * own)
+    index, boxes = group[:, None].expand(-1, 2), tokens.box[member]
+    low = torch.full((count, 2), torch.inf).scatter_reduce(0, index, boxes[:, :2], "amin")
+    high = torch.zeros(count, 2).scatter_reduce(0, index, boxes[:, 2:], "amax")
+    weight = torch.zeros(count, dtype=torch.int64).index_add_(0, group, tokens.weight[member])
+    row, col = place.round().long().unbind(1)
+    level, grid = tokens.level[:1].expand(count), tokens.grid[:1].expand(count, -1)
+    box = torch.cat([low, high], 1)
+    return VisualTokens(embed.to(tokens.embed.dtype), box, level, row, col, grid, weight)
+
+
 def pool(tokens: VisualTokens, factor: int) -> tuple[VisualTokens, Tensor]:
     """Average square groups of neighbouring tokens of one level.
 
@@ -193,6 +226,25 @@ def pooled_length(tokens: VisualTokens, factor: int, separators: bool) -> int:
     rows, span = tokens.row // factor, int(tokens.col.max()) // factor + 1
     groups = len(torch.unique(rows * span + tokens.col // factor))
     return groups + separators * len(torch.unique(rows))
+
+
+def as_grid(values: Tensor, tokens: VisualTokens) -> Tensor:
+    """Values of a level's tokens on its whole grid; cells without a token take the nearest one's.
+
+    Args:
+        values: `[N]`.
+        tokens: N tokens of one level, at least one.
+
+    Returns:
+        `[rows, cols]`.
+    """
+    rows, cols = tokens.grid[0].tolist()
+    if len(tokens) == rows * cols:
+        return values.reshape(rows, cols)
+    own = torch.stack([tokens.row, tokens.col], 1).float()
+    whole = torch.cartesian_prod(torch.arange(rows), torch.arange(cols)).float()
+    nearest = [torch.cdist(part, own).argmin(1) for part in torch.split(whole, 4096)]
+    return values[torch.cat(nearest)].reshape(rows, cols)
 
 
 def place_in(size: Size, tokens: VisualTokens) -> tuple[Tensor, Tensor]:

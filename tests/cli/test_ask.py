@@ -189,3 +189,14 @@ def test_closed_streams_are_one_line(uhrqa, monkeypatch, checkpoint, image) -> N
         patch.setattr("sys.stdout", None)
         outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-b", "60", "-q")
         assert (outcome.code, outcome.err.count("\n")) == (6, 1)
+
+
+def test_tokens_dropped_inside_the_decoder_are_told_from_those_that_enter(ask) -> None:
+    assert "enter" not in ask().err
+    counts = json.loads(ask("-s", "fastv", "--json").out)["counts"]
+    first, last = (stage["tokens"] for stage in counts["stages"])
+    assert last < counts["kept"] <= 60 < first == counts["entering"]
+    told = (
+        f"{first} visual tokens enter, {last} stay to the last layer; {counts['kept']} on average"
+    )
+    assert told in ask("-s", "fastv").err

@@ -99,3 +99,25 @@ def test_a_file_that_is_not_there_is_one_line(uhrqa) -> None:
     outcome = uhrqa("compare", "none.jsonl", "-o", "rows.jsonl")
     assert outcome.code == 3
     assert "none.jsonl: cannot be read" in outcome.err
+
+
+def test_a_run_in_which_every_budget_is_refused_fails_in_one_line(uhrqa, checkpoint, image) -> None:
+    write(LINES[:1])
+    args = ("compare", "q.jsonl", "-m", checkpoint, "-s", "uniform,rfm-dip", "-o", "rows.jsonl")
+    outcome = uhrqa(*args, "-b", "1,2")
+    assert outcome.code == 7
+    last = outcome.err.splitlines()[-1]
+    assert "error: every budget was refused, 4 strategies and budgets in all; uniform: " in last
+    assert "error" not in "".join(outcome.err.splitlines()[:-1])
+    assert uhrqa(*args, "-b", "1,2", "--report-only").code == 7
+    partly = uhrqa(*args[:-2], "-b", "1,200")
+    assert partly.code == 0
+
+
+def test_a_report_on_a_file_speaks_of_images(compare, tmp_path: Path) -> None:
+    outcome = compare("--markdown", "page.md")
+    assert "with 95 % intervals over images;" in outcome.out
+    page = (tmp_path / "page.md").read_text()
+    assert "a percentile bootstrap over images, as questions about one image are not" in page
+    assert "over scenes" not in page + outcome.out
+    assert "of the scene" not in page

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.originals import make_original
+
 
 @pytest.fixture
 def copy(checkpoint: Path, tmp_path: Path) -> Path:
@@ -20,11 +22,12 @@ def test_a_checkpoint_is_told_part_by_part(uhrqa, checkpoint: Path) -> None:
     lines = outcome.out.splitlines()
     assert lines[0].endswith("llava_next, LlavaNextForConditionalGeneration, stock layout")
     assert lines[-1] == "loads"
-    assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[2]
+    assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[4]
     assert "3 layers of 32, tiles of 56 px in patches of 14" in lines[3]
-    told = {line.split()[0] for line in lines[4:-1]}
+    told = {line.split()[0] for line in lines[1:-1]}
     assert told >= {"weights", "tower", "projector", "newline", "decoder", "head", "rfm"}
     assert told >= {"tokenizer", "template", "processor"}
+    assert len(told) == len(lines) - 2, "a label stands twice"
 
 
 def test_the_last_line_is_the_first_fault_and_the_exit_code_says_so(uhrqa, copy: Path) -> None:
@@ -68,6 +71,45 @@ def test_what_cannot_be_looked_at_is_an_error_of_its_own(uhrqa, copy: Path) -> N
     assert (outcome.code, outcome.out) == (4, "")
     assert "a text-only model" in outcome.err
     assert outcome.err.count("\n") == 1
+    outcome = uhrqa("models", "inspect", copy, "--json")
+    found = json.loads(outcome.out)
+    assert (outcome.code, outcome.err, found["loads"]) == (4, "", False)
+    assert (found["schema"], found["name"]) == ("uhrqa.checkpoint/1", str(copy))
+    assert "a text-only model" in found["fault"]
+
+
+def test_an_original_checkpoint_is_called_one_also_where_its_tower_is_missing(
+    uhrqa, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    make_original(tmp_path / "model", "llava-1.5", tower=False)
+    outcome = uhrqa("models", "inspect", tmp_path / "model")
+    assert outcome.code == 4
+    assert outcome.out.splitlines()[0].endswith("original LLaVA (llava) layout")
+    assert "holds no vision tower" in outcome.out.splitlines()[-1]
+
+
+def test_the_head_of_geollava_is_listed_before_and_after_converting(uhrqa, tmp_path: Path) -> None:
+    make_original(tmp_path / "model", "geollava-8k")
+    assert uhrqa("models", "convert", tmp_path / "model", tmp_path / "stock").code == 0
+    lines = [
+        [line for line in uhrqa("models", "inspect", path).out.splitlines() if "reghead" in line]
+        for path in (tmp_path / "model", tmp_path / "stock")
+    ]
+    assert lines[0] == lines[1] == ["  reghead    1,161 numbers, 4.6 kB"]
+
+
+def test_what_is_assumed_is_noted_by_inspect_and_once_by_a_run(uhrqa, copy: Path, image) -> None:
+    asked = ("ask", image, "how many?", "-m", copy, "-b", "60", "--max-new-tokens", "1")
+    assert "uhrqa: note: " not in uhrqa(*asked).err
+    (copy / "generation_config.json").unlink()
+    note = f"{copy}: no generation_config.json, so config.json and tokenizer say where an answer"
+    assert f"  note       {note}" in " ".join(uhrqa("models", "inspect", copy).out.split("\n"))
+    outcome = uhrqa(*asked)
+    assert outcome.code == 0
+    assert outcome.err.count("uhrqa: note: ") == 1
+    assert note in outcome.err
+    assert uhrqa(*asked, "-q").err == ""
 
 
 def test_listing_still_needs_no_word_more(uhrqa) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, open_raster
+from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, has_mask, open_raster
 
 WHOLE = Size(515, 1031)
 CEILED = [(Size(258, 516), 20), (Size(129, 258), 30), (Size(65, 129), 40)]  # as gdaladdo writes
@@ -277,3 +277,31 @@ def test_an_ordinary_file_gives_no_warning(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         value_read(tmp_path / "levels.tif", Size(30, 60))
+
+
+@pytest.mark.parametrize("how", [{"tile": (64, 64)}, {"rowsperstrip": 20}, {"compression": "zlib"}])
+@pytest.mark.parametrize("shape", [(200, 300, 3), (200, 300)])
+def test_pixels_of_gdals_nodata_value_are_masked(tmp_path, how, shape) -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, shape, np.uint8)
+    pixels[:, 180:] = 0
+    pixels[50, 50] = 0 if len(shape) == 2 else (0, 9, 0)  # one band alone is no nodata
+    tag = [(42113, "s", 0, "0\0", True)]
+    file = tmp_path / "nodata.tif"
+    kind = "rgb" if len(shape) == 3 else "minisblack"
+    tifffile.imwrite(file, pixels, photometric=kind, extratags=tag, **how)
+    with open_raster(file) as raster:
+        assert has_mask(raster)
+        mask = raster.read(Box.whole(raster.size), raster.size).mask
+    expected = np.ones(shape[:2], bool)
+    expected[:, 180:] = False
+    expected[50, 50] = len(shape) == 3
+    assert (mask == expected).all()
+
+
+@pytest.mark.parametrize("value", ["nan", "-9999", "256", "0.5", "none"])
+def test_a_nodata_value_that_no_pixel_can_have_masks_nothing(tmp_path, value) -> None:
+    file = tmp_path / "none.tif"
+    tag = [(42113, "s", 0, value, True)]
+    tifffile.imwrite(file, np.zeros((64, 64, 3), np.uint8), photometric="rgb", extratags=tag)
+    with open_raster(file) as raster:
+        assert not has_mask(raster)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from uhrqa.budget import Budget
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, RasterError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
 from uhrqa.plan import plan
@@ -48,7 +50,8 @@ def test_the_cap_holds_or_the_least_feasible_budget_is_named(vlm, images, name, 
             scene = Scene(raster, vlm, "how many?", features=features)
             selection = make_strategy(name).select(scene, Budget(error.least))
             tokens = error.least
-        assert 0 < len(selection.tokens) <= tokens
+        assert 0 < selection.load(scene.decoder_layers) <= tokens
+        assert selection.drops or len(selection.tokens) <= tokens
         check(selection, scene)
 
 
@@ -134,3 +137,64 @@ def test_a_strategy_that_keeps_too_much_is_cut(vlm) -> None:
     selection = select(Greedy(), scene, Budget(9))
     assert len(selection.tokens) == len(selection.relevance) == 9
     assert "cut" in selection.steps[-1]
+
+
+class HalfMasked:
+    """A raster whose right part is no-data."""
+
+    has_mask = True
+
+    def __init__(self, shape: tuple[int, int], left: float = 0.45) -> None:
+        self.inner = open_raster(picture(shape))
+        self.edge = shape[1] * left
+        self.reads = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self.inner, name)
+
+    def read(self, box, out: Size):
+        self.reads += 1
+        pixels = self.inner.read(box, out)
+        x = box.x0 + (np.arange(out.w) + 0.5) * box.w / out.w
+        mask = pixels.mask & (x < self.edge)
+        return replace(pixels, array=pixels.array * mask[..., None], mask=mask)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_kept_token_lies_in_masked_area_and_the_budget_is_filled_from_the_rest(
+    vlm, name
+) -> None:
+    raster = HalfMasked((520, 500))
+    scene = Scene(raster, vlm, "how many?")
+    options = {"zoom_ratio": 1.0, "keep_ratio": 1.0} if name == "rfm-dip" else {}
+    budget = Budget(3000 if name == "full" else 60)
+    selection = select(make_strategy(name, options), scene, budget)
+    tokens = selection.tokens.take(~selection.tokens.is_separator)
+    x0 = tokens.box[:, 0]
+    assert float(x0.max()) < raster.edge
+    if name not in ("full", "thumbnail"):
+        least = {"uniform": 0.75, "downsample": 0.85, "fastv": 0.75, "pyramiddrop": 0.75}.get(
+            name, 1.0
+        )
+        assert len(selection.tokens) >= least * budget.tokens - 1
+    assert scene.ledger.encoded.total() > 0
+    for level, count in scene.ledger.encoded.items():
+        touched = sum(level.box(tile).x0 < raster.edge for tile in level.tiles())
+        assert count <= touched  # tiles of no-data alone are not encoded
+    assert scene.ledger.blank.total() > 0 or name in ("thumbnail", "downsample")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_of_no_data_alone_is_refused(vlm, name) -> None:
+    scene = Scene(HalfMasked((300, 300), left=0), vlm, "how many?")
+    with pytest.raises(RasterError, match="nothing to look at"):
+        select(make_strategy(name), scene, Budget(2000))
+    assert scene.ledger.encoded.total() == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_raster_that_could_have_a_mask_and_has_none_loses_no_token(vlm, shape) -> None:
+    masked = HalfMasked(shape, left=1.0)
+    scene, plain = (Scene(raster, vlm, "?") for raster in (masked, masked.inner))
+    for level in scene.pyramid:
+        assert torch.equal(scene.tokens(level).box, plain.tokens(level).box)

@@ -32,7 +32,7 @@ def test_text_is_read_as_the_options_type(name, key, text, value) -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        ("relevance", "clip"),
+        ("relevance", "gradcam"),
         ("overflow", "never"),
         ("keep_ratio", "much"),
         ("keep_ratio", "0"),

@@ -138,7 +138,7 @@ def test_pooled_cells_are_the_mean_of_four(lrs) -> None:
     assert len(thumbnail) == 16  # not pooled
     level = released_levels(scene.size, 56, 168)[0]
     tile = next(iter(level.tiles()))
-    whole = lrs.encode_tiles(scene._read(level, [tile]))[0]  # 4 x 4
+    whole = lrs.encode_tiles(scene._encoder.read(level, [tile])[0])[0]  # 4 x 4
     first = coarse.embed[(coarse.row == 0) & (coarse.col == 1)][0]
     torch.testing.assert_close(first, whole[:2, 2:].mean((0, 1)), atol=1e-5, rtol=1e-5)
 
@@ -179,5 +179,5 @@ def test_the_budget_holds_and_cuts_by_relevance(lrs) -> None:
 def test_a_model_without_a_module_or_row_ends_is_refused(tmp_path: Path) -> None:
     plain: Any = load_model(str(make_checkpoint(tmp_path / "plain")), device="cpu")
     scene = Scene(open_raster(np.zeros((200, 200, 3), np.uint8)), plain, QUESTION)
-    with pytest.raises(ConfigError, match="no Region Focus Module"):
+    with pytest.raises(ConfigError, match="no Region Focus Module; use --option compat=paper"):
         RfmDip(compat="released").select(scene, Budget(1000))

@@ -12,19 +12,20 @@ from safetensors import safe_open
 from torch import nn
 
 from tests.training.makers import build_squares
-from uhrqa.rfm import from_layers, load_rfm
+from uhrqa.rfm import from_layers, load_rfm, save_rfm
 from uhrqa.synth.labels import HEADS
 from uhrqa.tokens import VisualTokens
 from uhrqa.training import vision
 from uhrqa.training.batches import make_batch
 from uhrqa.training.checkpoint import save_checkpoint
 from uhrqa.training.decoder import Learner, forward
+from uhrqa.training.distillation import distillation_loss
 from uhrqa.training.language import language_step, make_optimizer, score
 from uhrqa.training.layout import arrange
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import pack
 from uhrqa.training.progress import Stage
-from uhrqa.training.rfm import LAYERS, distillation_loss, rfm_step, save_rfm
+from uhrqa.training.rfm import LAYERS, rfm_step
 from uhrqa.training.shape import Machine, Shape, encode, standardise, vision_tower
 from uhrqa.training.supply import Supply
 from uhrqa.training.views import View, ViewMaker
@@ -268,4 +269,4 @@ def test_a_saved_module_says_where_it_came_from_and_loads(saved: Path, learner: 
     theirs = learner.decoder.layers[2].self_attn.q_proj.weight
     mine = rfm.get_parameter("layers.1.self_attn.q_proj.weight")
     assert torch.allclose(mine, theirs, atol=1e-3)
-    save_rfm(rfm, file.with_name("again.safetensors"))
+    save_rfm(rfm, file.with_name("again.safetensors"), LAYERS)

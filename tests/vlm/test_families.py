@@ -102,7 +102,8 @@ def test_tiles_and_thumbnail_stand_where_the_processor_puts_them(ours, stock, fa
         thumbnail = scene.tokens(scene.pyramid.thumbnail)
         level = Level(1, scene.size, scene.size, side)
         assert level.tile_count == 4
-        read = scene._read(scene.pyramid.thumbnail, [Tile(0, 0)])[0].permute(1, 2, 0).numpy()
+        (whole,), _ = scene._encoder.read(scene.pyramid.thumbnail, [Tile(0, 0)])
+        read = whole.permute(1, 2, 0).numpy()
         cut = [image[y : y + side, x : x + side] for y in (0, side) for x in (0, side)]
         inputs = prompt_of(family, [*cut, read], QUESTIONS[0], [5 * SIDE[family] ** 2])
         tokens = VisualTokens.cat([thumbnail, scene.tokens(level)])
@@ -356,7 +357,7 @@ def test_every_strategy_answers_within_its_budget(family, ours, strategy, shape)
         answered += 1
         kept = [entry for entry in answer.evidence if entry.weight]
         assert 0 < answer.counts.kept <= budget
-        assert len(kept) == answer.counts.kept - answer.counts.separators
+        assert len(kept) == answer.counts.entering - answer.counts.separators
         levels = {entry.level for entry in kept}
         between = len(ours.build_prompt("?").between)
         prompt = ours.build_prompt("how many?")

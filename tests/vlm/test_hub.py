@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from uhrqa import load_model
 from uhrqa.errors import CheckpointError, UhrqaError
 from uhrqa.vlm import card as cards
 from uhrqa.vlm.card import load_card
+from uhrqa.vlm.hub import has_cached
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -30,6 +33,7 @@ def cache(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name, commit in {"main": NEW, "v1": OLD, "refs/pr/1": OLD}.items():
         (repo / "refs" / name).write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place))
+    monkeypatch.setenv("HF_HUB_CACHE", str(place))
     return place
 
 
@@ -83,3 +87,31 @@ def test_a_revision_takes_the_place_of_the_cards(
         found = load_card(name)
         assert (found.budget, found.find_weights().name) == (77, commit)
     assert load_card("org/name").budget != 77
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({"HF_HUB_CACHE": "a", "HF_HOME": "b"}, "a"),
+        ({"HUGGINGFACE_HUB_CACHE": "c", "HF_HOME": "b"}, "c"),
+        ({"HF_HOME": "b", "XDG_CACHE_HOME": "d"}, "b/hub"),
+        ({"XDG_CACHE_HOME": "d"}, "d/huggingface/hub"),
+        ({}, ".cache/huggingface/hub"),
+    ],
+)
+def test_the_cache_is_looked_up_where_huggingface_hub_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], place: str
+) -> None:
+    names = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "", **variables}.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    code = "from huggingface_hub.constants import HF_HUB_CACHE as place; print(place)"
+    theirs = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert theirs.stdout.strip() == str(tmp_path / place)
+    assert not has_cached("org/name@v1")
+    (tmp_path / place / "models--org--name").mkdir(parents=True)
+    assert has_cached("org/name@v1")

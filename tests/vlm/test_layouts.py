@@ -217,7 +217,7 @@ def test_a_released_card_holds_for_the_original_files(copy_of, monkeypatch, tmp_
             "config": config}  # fmt: skip
     (tmp_path / "own.yaml").write_text(json.dumps(file))
     monkeypatch.setattr(cards, "PLACES", (tmp_path,))
-    for module in ("source", "card"):
+    for module in ("source", "card", "card_fields"):
         monkeypatch.setattr(f"uhrqa.vlm.{module}.cached_snapshot", lambda hub_id: path)
     assert (whole.pool, whole.between, whole.rfm_layers) == (2, ":", 5)
     model: Any = load_model("own", device="cpu")

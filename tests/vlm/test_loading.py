@@ -223,7 +223,11 @@ def test_a_wrong_value_in_a_card_is_an_error(
         ("packing: rows", "packing: rows: give raster or tiles"),
         ("pool: 3", "pool: 3: a tile has 4 tokens along its side"),
         ("pool: true", "pool: True is no int"),
-        ("family: llava\nrow_ends: true", "row_ends: llava has no newline token"),
+        ("family: llava", "copy: family: llava, but .*config.json is of llava_next; leave"),
+        (
+            "relevance_layer: 4",
+            "relevance_layer: 4: config.json says 4 layers; give one from 0 to 3",
+        ),
     ],
 )
 def test_a_card_its_family_cannot_do_is_one_line(copy: Path, line: str, fault: str) -> None:
@@ -326,7 +330,7 @@ def test_a_card_holds_for_the_directory_of_its_weights_too(monkeypatch) -> None:
                 assert getattr(card, entry.name) == getattr(named, entry.name), entry.name
 
 
-@pytest.mark.parametrize("text", ["weights: another\n", "- 1\n", "a: [\n", "learning_rate: 1\n"])
+@pytest.mark.parametrize("text", ["weights: another\n", "- 1\n", "", "learning_rate: 1\n"])
 def test_a_file_beside_a_directory_that_is_not_its_card_is_left_alone(copy: Path, text) -> None:
     copy.with_suffix(".yaml").write_text(text)
     assert load_card(str(copy)).budget == 4000

@@ -87,6 +87,7 @@ def test_parts_that_are_kept_on_the_disk_give_the_same_answer(
 
 
 @needs_bits
+@pytest.mark.filterwarnings("ignore::uhrqa.vlm.device.PrecisionWarning")
 @pytest.mark.parametrize(
     ("family", "bits"),
     [*((family, "8bit") for family in FAMILIES), ("llava_next", "4bit"), ("internvl", "4bit")],
@@ -107,6 +108,9 @@ def test_only_the_decoders_matrices_are_quantised(
     assert small
     assert all(name.startswith("model.language_model.layers.") for name in small)
     assert len(small) % 4 == 0
+    held = "nf4" if bits == "4bit" else "int8"
+    experts = ", experts float32" if "moe" in family else ""
+    assert model.precision == f"{held} (bitsandbytes){experts}"
     assert isinstance(answer_of(model, family), str)
 
 
@@ -116,3 +120,46 @@ def test_a_region_focus_module_stays_as_it_is(checkpoint: Path) -> None:
     assert {weight.dtype for weight in model.rfm.parameters()} == {torch.float32}
     pixels = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
     assert ask(pixels, "how many?", model=model, strategy="rfm-dip", budget=200).evidence
+
+
+def decoder_of(*weights: torch.Tensor, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """A decoder whose one layer holds these weights, quantised or not."""
+    layer = torch.nn.ParameterList(
+        [torch.nn.Parameter(weight, requires_grad=False) for weight in weights]
+    )
+    decoder: Any = torch.nn.Module()
+    decoder.layers, decoder.dtype = layer, dtype
+    return decoder
+
+
+NORM = torch.ones(8, dtype=torch.bfloat16)
+PLAIN = torch.ones(8, 4, dtype=torch.bfloat16)
+SMALL = torch.ones(8, 4, dtype=torch.int8)
+EXPERTS = torch.ones(2, 8, 4, dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ((NORM, PLAIN), "bfloat16"),
+        ((NORM, SMALL), "int8 (bitsandbytes)"),
+        ((NORM, SMALL, EXPERTS), "int8 (bitsandbytes), experts bfloat16"),
+    ],
+)
+def test_precision_says_what_is_held(weights: tuple[torch.Tensor, ...], told: str) -> None:
+    assert device.held_precision(decoder_of(*weights)) == told
+
+
+def test_experts_that_stay_are_told(recwarn: pytest.WarningsRecorder) -> None:
+    device.warn_of_precision(decoder_of(NORM, SMALL), "8bit")
+    assert not recwarn
+    with pytest.warns(device.PrecisionWarning, match=r"64 of 96 weights .* stay bfloat16"):
+        device.warn_of_precision(decoder_of(NORM, SMALL, EXPERTS), "8bit")
+    with pytest.warns(device.PrecisionWarning, match=r"64 of 128 weights .* stay bfloat16"):
+        device.warn_of_precision(decoder_of(NORM, SMALL, EXPERTS), "4bit")
+
+
+def test_an_answer_tells_what_the_weights_are_held_in(checkpoint: Path) -> None:
+    model: Any = load_model(str(checkpoint), device="cpu", dtype="bfloat16")
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 60, 3), np.uint8)
+    assert ask(pixels, "how many?", model=model, strategy="thumbnail").dtype == "bfloat16"

@@ -78,7 +78,7 @@ def test_extras_are_parts_of_their_own(checkpoint: Path) -> None:
         ("visual.deepstack_merger_list.0.norm.weight", "projector"),
         ("model.layers.3.mlp.up_proj.weight", "decoder"),
         ("model.scale_pos_residuals.672", "extras"),
-        ("reghead.0.weight", "extras"),
+        ("reghead.0.weight", "reghead"),
     ],
 )
 def test_names_of_other_layouts_belong_to_their_part(name: str, part: str) -> None:
@@ -219,7 +219,7 @@ def make_big(path: Path) -> Path:
     with torch.device("meta"):
         names = kind(kind.config_class.from_dict(dict(card.config))).state_dict()
     path.mkdir()
-    (path / "config.json").write_text(json.dumps(card.config))
+    (path / "config.json").write_text(json.dumps({**card.config, "image_token_index": 3}))
     table: dict[str, str] = {}
     for shard in range(4):
         file = f"model-{shard + 1:05}-of-00004.safetensors"

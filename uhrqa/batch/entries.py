@@ -20,6 +20,7 @@ from uhrqa.errors import QuestionError
 from uhrqa.registry import suggest
 
 Id = str | int
+Place = Path | str  # a file, or an address on a server
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Entry:
         id: as given, text or number; of a line without one, `line-N`.
         key: what makes it this question: it changes when id, image's name or text change.
         image: path as written.
-        path: the same, relative to the working directory.
+        path: the same, relative to the working directory; of no use where `image` is an address.
         text: the question.
         error: why this line cannot be asked; the empty text when it can.
     """
@@ -43,6 +44,13 @@ class Entry:
     path: Path = Path()
     text: str = ""
     error: str = ""
+
+    @property
+    def place(self) -> Place:
+        """What to open."""
+        from uhrqa.raster import is_remote
+
+        return self.image if is_remote(self.image) else self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-from uhrqa.batch.entries import Entry
+from uhrqa.batch.entries import Entry, Place
 from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import UhrqaError
 
 logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]  # one line of the output, as JSON
-Opener = Callable[[Path], AbstractContextManager[Callable[[str], Record]]]
+Opener = Callable[[Place], AbstractContextManager[Callable[[str], Record]]]
 
 
 class Sink(Protocol):
@@ -88,20 +87,22 @@ def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:
         if entry.error:
             yield _record(entry, {"error": entry.error})
         else:
-            groups.setdefault(_real(entry.path), []).append(entry)
+            groups.setdefault(_real(entry.place), []).append(entry)
     for group in groups.values():
-        yield from _answer_group(group[0].path, group, open_image)
+        yield from _answer_group(group[0].place, group, open_image)
 
 
-def _real(path: Path) -> str:
+def _real(path: Place) -> str:
     """The file behind a path, whatever its spelling; the path itself where no file can be."""
+    if isinstance(path, str):
+        return path
     try:
         return os.path.realpath(path)
     except (OSError, ValueError):
         return str(path)
 
 
-def _answer_group(path: Path, group: list[Entry], open_image: Opener) -> Iterator[Record]:
+def _answer_group(path: Place, group: list[Entry], open_image: Opener) -> Iterator[Record]:
     waiting = list(group)
     stamp = stamp_image(path)  # before it is opened: replaced from here on, it is asked again
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uhrqa.batch.entries import Entry
+from uhrqa.batch.entries import Entry, Place
 from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import OutputError
 
@@ -50,7 +50,7 @@ class Scan:
         self._retry_failed = retry_failed
         self._entries = {entry.key: entry for entry in entries}
         self._asked = {entry.id for entry in entries if not entry.error}
-        self._stamps: dict[Path, str | None] = {}
+        self._stamps: dict[Place, str | None] = {}
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Go through all lines.
@@ -147,9 +147,9 @@ class Scan:
         """Whether another image lies there now; one that is gone replaces nothing."""
         if entry.error:
             return False
-        if entry.path not in self._stamps:
-            self._stamps[entry.path] = stamp_image(entry.path)
-        return self._stamps[entry.path] not in (None, stamp)
+        if entry.place not in self._stamps:
+            self._stamps[entry.place] = stamp_image(entry.place)
+        return self._stamps[entry.place] not in (None, stamp)
 
 
 def _is_torn(line: bytes) -> bool:

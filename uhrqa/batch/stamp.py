@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from uhrqa.batch.entries import digest
+from uhrqa.batch.entries import Place, digest
 from uhrqa.errors import RasterError
 
 
-def stamp_image(path: Path) -> str | None:
-    """Size and time of change of an image, in 16 letters.
+def stamp_image(path: Place) -> str | None:
+    """Size and time of change of an image, in 16 letters; on a server its ETag.
 
     For a Zarr directory those of every file in it: a chunk that is written again in its place
     leaves no trace in the directory itself.
@@ -19,6 +19,8 @@ def stamp_image(path: Path) -> str | None:
     Returns:
         None where nothing is there.
     """
+    if isinstance(path, str):
+        return _remote_stamp(path)
     try:
         if path.is_dir() and _is_zarr(path):
             return digest("\n".join(_files(path)))
@@ -26,6 +28,15 @@ def stamp_image(path: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return digest(f"{state.st_size} {state.st_mtime_ns}")
+
+
+def _remote_stamp(url: str) -> str | None:
+    from uhrqa.raster.remote import stamp
+
+    try:
+        return digest(stamp(url))
+    except RasterError:  # a Zarr store is no file; its chunks are not looked at
+        return None
 
 
 def _is_zarr(path: Path) -> bool:

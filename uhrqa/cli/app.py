@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -21,15 +22,17 @@ from uhrqa.cli.usage import check_dashes, hide_flag_types, tidy_help
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 COMMANDS = {
     "ask": "Ask one question about one image.",
+    "chat": "Ask one question after the other about one image.",
     "batch": "Answer a file of questions; continues where it was stopped.",
     "profile": "Show what budgets and strategies cost, planned or really run.",
     "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
     "compare": "Rank strategies on your own questions.",
+    "distill": "Train a Region Focus Module from a checkpoint's own attention.",
     "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
     "models": "List the models there are.",
     "strategies": "List the strategies there are, with options and defaults.",
@@ -41,7 +44,7 @@ COMMANDS = {
 EPILOG = """\
 Exit codes:
 
-0 ok · 1 a question of a batch failed, or doctor found a breakage
+0 ok · 1 a question of a batch or of a piped chat failed, or doctor found a breakage
 2 usage, a bad setting or name · 3 bad image or questions
 4 model missing or unusable · 5 out of memory · 6 output not writable
 7 budget refused: less than the strategy needs
@@ -177,6 +180,17 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         text = str(error).lower()
         return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """What runs out of memory fails with a line that says what helps; the next one may fit."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UhrqaError(OUT_OF_MEMORY) from error
 
 
 def _fail(message: str, code: int) -> int:

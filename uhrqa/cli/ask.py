@@ -9,8 +9,13 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose, load
-from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
-from uhrqa.errors import QuestionError
+from uhrqa.cli.console import (
+    check_question,
+    dump_json,
+    print_note,
+    print_result,
+    read_stdin,
+)
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
@@ -19,25 +24,34 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples(
     'uhrqa ask harbour.tif "How many ships are there?"',
-    'uhrqa ask city.zarr "Where is the pool?" -b 2k -s region-merge --json',
+    'uhrqa ask s3://bucket/city.tif "Where is the pool?" -b 2k --roi 0,0,9000,6000 --json',
 )
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.PRINTING)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
         str,
         typer.Argument(metavar="QUESTION", help="`-` reads stdin; `--` before one with a dash."),
     ],
+    *,
+    geojson: Annotated[
+        str | None,
+        typer.Option("--geojson", metavar="FILE", help="Write the evidence as GeoJSON polygons."),
+    ] = None,
     given: opt.Given,
 ) -> None:
     """Ask one question about one image.
 
     The answer goes to stdout; counts, cost and times go to stderr.
     """
-    answer, loading = _answer(image, _read_question(question), given)
+    answer, loading = _answer(image, _read_question(question), given, mapped=geojson is not None)
+    if geojson is not None:
+        from uhrqa.cli.geojson import write_geojson
+
+        write_geojson(answer, geojson)
     as_json = given.settings.format == "json"
     print_result(dump_json(answer.to_dict()) if as_json else answer.text)
     if not given.quiet:
@@ -48,13 +62,23 @@ def ask(
         print_report(answer, loading=loading, verbose=given.verbose > 0)
 
 
-def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]:
-    """The answer, and the seconds it took to load the model."""
-    settings = given.settings
-    choice = choose(settings, given.options, rfm=given.rfm)
+def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tuple[Answer, float]:
+    """The answer, and the seconds it took to load the model.
+
+    Args:
+        image: its path.
+        question: the user's words.
+        given: the options.
+        mapped: the place of the evidence on the ground is needed.
+    """
+    choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     from uhrqa.raster import open_raster
 
-    with open_raster(image) as raster:
+    with open_raster(image, roi=given.placing.roi) as raster:
+        if mapped or given.placing.gsd_in_prompt:  # told before the model is loaded
+            from uhrqa.raster.ground import require_ground
+
+            require_ground(raster)
         begin = time.perf_counter()
         vlm = load(given)
         from uhrqa.answer import ask as ask_model
@@ -64,11 +88,8 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
             raster,
             question,
             model=vlm,
-            strategy=choice.strategy,
-            budget=choice.budget,
-            options=choice.options,
-            seed=settings.seed,
-            max_new_tokens=settings.max_new_tokens,
+            gsd_in_prompt=given.placing.gsd_in_prompt,
+            **choice.arguments(given.settings),
         )
     return answer, loading
 
@@ -76,8 +97,4 @@ def _answer(image: str, question: str, given: opt.Given) -> tuple[Answer, float]
 def _read_question(question: str) -> str:
     if question == "-":
         question = read_stdin().read().decode("utf-8", "surrogateescape")
-    if not question.strip():
-        raise QuestionError("the question is empty; ask something, or use - to read it from stdin")
-    if any("\ud800" <= letter <= "\udfff" for letter in question):  # as bytes that are not UTF-8
-        raise QuestionError("the question is not valid UTF-8")
-    return question.strip()
+    return check_question(question)

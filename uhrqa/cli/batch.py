@@ -24,14 +24,13 @@ from uhrqa.batch import (
     run_batch,
 )
 from uhrqa.cli import options as opt
-from uhrqa.cli.app import OUT_OF_MEMORY, is_out_of_memory
+from uhrqa.cli.app import memory_told
 from uhrqa.cli.choice import Choice, choose, load
 from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
-from uhrqa.config import Settings
-from uhrqa.errors import OutputError, QuestionError, UhrqaError
+from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
     from uhrqa.vlm import VisionLanguageModel
@@ -48,7 +47,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -87,10 +86,10 @@ def batch(
     """
     settings, rfm, quiet = given.settings, given.rfm, given.quiet
     output = _read_output(outputs)
-    choice = choose(settings, opt.read_pairs(option), rfm=rfm)
+    choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence))
-    images = _Images(settings, choice, evidence)
+    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing))
+    images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
@@ -119,14 +118,15 @@ class _Stdout:
 class _Images:
     """Opens images for a batch, once it has the model."""
 
-    def __init__(self, settings: Settings, choice: Choice, evidence: bool) -> None:
-        self.settings = settings
+    def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
+        self.settings = given.settings
+        self.placing = given.placing
         self.choice = choice
         self.evidence = evidence
         self.model: VisionLanguageModel | None = None
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[Callable[[str], Record]]:
+    def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
         """One image, its encoded tiles shared by its questions."""
         from uhrqa.answer import ask
         from uhrqa.features import FeatureCache
@@ -136,20 +136,17 @@ class _Images:
         if model is None:
             raise RuntimeError("no model yet")
         features = FeatureCache()
-        with _memory_told(), open_raster(path) as raster:
+        with memory_told(), open_raster(path, roi=self.placing.roi) as raster:
 
-            @_memory_told()
+            @memory_told()
             def answer(question: str) -> Record:
                 found = ask(
                     raster,
                     question,
                     model=model,
-                    strategy=choice.strategy,
-                    budget=choice.budget,
-                    options=choice.options,
-                    seed=settings.seed,
-                    max_new_tokens=settings.max_new_tokens,
                     features=features,
+                    gsd_in_prompt=self.placing.gsd_in_prompt,
+                    **choice.arguments(settings),
                 )
                 record = found.to_dict()
                 record |= {"width": found.size.w, "height": found.size.h}
@@ -158,17 +155,6 @@ class _Images:
                 return record
 
             yield answer
-
-
-@contextmanager
-def _memory_told() -> Iterator[None]:
-    """What runs out of memory fails with a line that says what helps; the next one may fit."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UhrqaError(OUT_OF_MEMORY) from error
 
 
 def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:

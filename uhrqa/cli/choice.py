@@ -40,6 +40,16 @@ class Choice:
         """The options given, and under them those of the card; the rest have defaults."""
         return {**self.card.options.get(self.strategy, {}), **self.options}
 
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """What `ask` is called with beside image, question and model."""
+        return {
+            "strategy": self.strategy,
+            "budget": self.budget,
+            "options": self.options,
+            "seed": settings.seed,
+            "max_new_tokens": settings.max_new_tokens,
+        }
+
     def with_strategy(self, name: str) -> Choice:
         """The same with another strategy, at its defaults."""
         return Choice(self.card, name, {}, self.budget)
@@ -52,6 +62,7 @@ def choose(
     strategy: str | None = None,
     budget: int | None = None,
     rfm: str | None = None,
+    clip: str | None = None,
 ) -> Choice:
     """Look every name up before anything heavy is read.
 
@@ -61,6 +72,7 @@ def choose(
         strategy: instead of the settings'.
         budget: in tokens, instead of the settings'.
         rfm: file of a Region Focus Module, instead of the card's.
+        clip: directory of a whole CLIP or SigLIP, instead of the card's.
 
     Raises:
         UnknownNameError: no such model, strategy or option.
@@ -74,6 +86,8 @@ def choose(
     card = choose_card(settings)
     if rfm is not None:
         card = replace(card, rfm_layers=rfm_depth(Path(rfm)))
+    if clip is not None:
+        card = replace(card, clip=clip)
     name = strategy or settings.strategy or card.strategy
     try:
         STRATEGIES[name]
@@ -88,10 +102,29 @@ def choose(
     cap = Budget.of(written, settings.max_tiles, usual=card.budget)
     choice = Choice(card, name, options, cap)
     try:
-        make_strategy(name, choice.all_options)
+        chosen = make_strategy(name, choice.all_options)
     except (UnknownNameError, ConfigError) as error:
         raise CardError(f"model card '{card.name}': {error}") from error
+    if getattr(chosen, "relevance", None) == "clip":
+        _check_clip(card)
     return choice
+
+
+def _check_clip(card: Card) -> None:
+    """Refuse `relevance=clip` before anything is loaded where it cannot be had.
+
+    Raises:
+        ConfigError: no checkpoint with a paired text tower is named.
+        CheckpointError: what is named is none.
+    """
+    from uhrqa.vlm.directory import read_config
+
+    if card.clip is None:
+        raise ConfigError(
+            f"relevance=clip: {card.name} has no text tower that is paired with a vision tower; "
+            "name the directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
+        )
+    read_config(Path(card.clip))
 
 
 def choose_card(settings: Settings) -> Card:
@@ -104,21 +137,44 @@ def choose_card(settings: Settings) -> Card:
         CheckpointError: the model's directory is none.
     """
     from uhrqa.vlm.card import load_card
+    from uhrqa.vlm.config_checks import check_counts
 
     try:
-        return load_card(settings.model)
+        card = load_card(settings.model)
     except UnknownNameError as error:
         raise _traced(error, settings, "model") from error
+    check_counts(card.name, card.config)
+    return card
+
+
+def check_model(given: Given) -> None:
+    """Refuse at once what could not be loaded: torch, whose import takes seconds, is not needed.
+
+    Raises:
+        CheckpointError: the model's files are not on this machine, or not whole.
+        ConfigError: a package that an option needs is not installed.
+    """
+    from uhrqa.vlm.at_hand import check_at_hand
+
+    settings = given.settings
+    check_at_hand(
+        choose_card(settings),
+        allow_pickle=given.allow_pickle,
+        device_map=settings.device_map,
+        quantize=settings.quantize,
+        attention=settings.attention,
+    )
 
 
 def load(given: Given) -> VisionLanguageModel:
-    """Load the model, with the line its card wants read; that is left out with `--quiet`.
+    """Load the model, with what should be read about it; that is left out with `--quiet`.
 
     Raises:
         CheckpointError: weights, configuration or tokenizer cannot be used.
         ConfigError: a device, or a package that an option needs, is not there.
     """
     end_at_once()
+    check_model(given)
     from uhrqa.vlm import load_model
 
     settings = given.settings
@@ -128,13 +184,17 @@ def load(given: Given) -> VisionLanguageModel:
         dtype=settings.dtype,
         attention=settings.attention,
         rfm=given.rfm,
+        clip=given.clip,
         allow_pickle=given.allow_pickle,
         device_map=settings.device_map,
         quantize=settings.quantize,
     )
     end_with_cleanup()
-    if vlm.card.notice and not given.quiet:
-        print_note(f"uhrqa: note: {vlm.card.notice}")
+    from uhrqa.vlm.assumed import assumptions
+
+    notes = [vlm.card.notice, *assumptions(vlm.card, vlm.card.find_weights())]
+    for note in () if given.quiet else filter(None, notes):
+        print_note(f"uhrqa: note: {note}")
     return vlm
 
 

@@ -111,6 +111,19 @@ def read_stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def check_question(text: str) -> str:
+    """A question as it is asked, from bytes that were decoded with `surrogateescape`.
+
+    Raises:
+        QuestionError: it is empty, or its bytes are not UTF-8.
+    """
+    if not text.strip():
+        raise QuestionError("the question is empty; ask something, or use - to read it from stdin")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise QuestionError("the question is not valid UTF-8")
+    return text.strip()
+
+
 def open_console(stderr: bool = True, *, wide: bool = False) -> Console:
     """A rich console; plain and as wide as it takes where there is no terminal.
 

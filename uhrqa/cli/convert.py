@@ -1,4 +1,4 @@
-"""`uhrqa models convert`: an original LLaVA checkpoint in the stock layout."""
+"""`uhrqa models convert`: a checkpoint as stock safetensors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from uhrqa.cli.signals import end_at_once, end_with_cleanup
 EPILOG = opt.examples(
     "uhrqa models convert downloads/UHR-BAT uhr-bat",
     "uhrqa models convert llava-v1.5 stock --allow-pickle --vision-tower clip-vit-l-336",
+    "uhrqa models convert Qwen2-VL-pickled Qwen2-VL-stock --allow-pickle",
 )
 SCHEMA = "uhrqa.convert/1"
 
@@ -38,10 +39,11 @@ def convert(
     ] = None,
     given: opt.Given,
 ) -> None:
-    """Write an original LLaVA checkpoint in the layout of stock transformers.
+    """Write a checkpoint as safetensors in the layout of stock transformers.
 
-    LLaVA 1.5 and 1.6, LRS-VQA, LongVA, UHR-BAT and GeoLLaVA-8K. What comes out loads as fast as any
-    stock checkpoint and answers the same; name it with -m DST.
+    Originals of LLaVA 1.5 and 1.6, LRS-VQA, LongVA, UHR-BAT and GeoLLaVA-8K, and with
+    `--allow-pickle` pickles of these and of every stock family; tensors alone are taken from them.
+    What comes out loads as fast as any stock checkpoint and answers the same; name it with -m DST.
     """
     from uhrqa.vlm.convert import convert as write
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.choice import choose, load
+from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.cli.report import count_text
+from uhrqa.errors import BudgetError
 
 if TYPE_CHECKING:
     from uhrqa.evaluation.cases import Questions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from uhrqa.evaluation.run import Plan
 
 BUDGETS = ["64", "128", "256", "512", "1k"]
+WAYS = "strategies and budgets"
 VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
 
 Budgets = Annotated[
@@ -93,6 +95,8 @@ def measure(
         noun: what one of the source's subjects is called.
         paired: also tell differences between strategies.
     """
+    if not wanted.report_only:
+        check_model(given)  # before torch is imported, and anything drawn
     from uhrqa.evaluation.tables import chosen_budget
 
     at = opt.read_budgets([wanted.at])[0] if wanted.at is not None else None
@@ -112,6 +116,25 @@ def measure(
     report(results, at, **files, paired=paired)
     if not given.quiet:
         print_refusals(results)
+    _refuse_nothing_asked(results)
+
+
+def _refuse_nothing_asked(results: Results) -> None:
+    """End with an error where no strategy could work within any budget: controls alone say little.
+
+    Raises:
+        BudgetError: the first refusal.
+    """
+    from uhrqa.evaluation.controls import CONTROLS
+
+    refused = [refusal for refusal in results.refusals if refusal.strategy not in CONTROLS]
+    if refused and all(row.strategy in CONTROLS for row in results.rows):
+        ways = len({(refusal.strategy, refusal.budget) for refusal in refused})
+        first = refused[0]
+        raise BudgetError(
+            f"every budget was refused, {count_text(ways, 'strategy and budget', WAYS)} in all; "
+            f"{first.strategy}: {first.reason}"
+        )
 
 
 def make_plan(
@@ -134,7 +157,7 @@ def make_plan(
 
     Raises:
         UnknownNameError: no such model or strategy.
-        UhrqaError: what else is wrong with the model's card.
+        UhrqaError: what else is wrong with the model's card or its files.
     """
     from uhrqa.evaluation.run import Plan
     from uhrqa.strategies import STRATEGIES, make_strategy

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from uhrqa.batch import fingerprint
 from uhrqa.cli.choice import Choice
+from uhrqa.cli.placing import Placing
 from uhrqa.config import Settings
 from uhrqa.errors import CheckpointError
 
@@ -25,13 +26,18 @@ READ = (
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 SILENT = (
     "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
-    "paper", "notes",
+    "paper", "notes", "clip", "history", "views", "overruled",
 )  # fmt: skip
 """Fields of a card that decide nothing by themselves."""
 
 
 def identity(
-    settings: Settings, choice: Choice, *, rfm: str | None, evidence: bool
+    settings: Settings,
+    choice: Choice,
+    *,
+    rfm: str | None,
+    evidence: bool,
+    placing: Placing | None = None,
 ) -> dict[str, object]:
     """Everything that decides what a line of the output says, JSON-ready.
 
@@ -40,6 +46,7 @@ def identity(
         choice: model, strategy and budget.
         rfm: file of a Region Focus Module, instead of the card's.
         evidence: whether a line holds the boxes.
+        placing: the region, and what the model is told of the image's place.
 
     Raises:
         CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
@@ -62,8 +69,15 @@ def identity(
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         "evidence": evidence,
+        **({} if placing in (None, Placing()) else {"placing": _placing(placing)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
+
+
+def _placing(placing: Placing) -> dict[str, object]:
+    """These options, and what a file that they name holds."""
+    file = Path(placing.roi) if placing.roi is not None else None
+    return asdict(placing) | ({"file": _stamp(file)} if file and file.is_file() else {})
 
 
 def checkpoint_stamp(card: Card) -> str:
@@ -78,11 +92,13 @@ def checkpoint_stamp(card: Card) -> str:
 def _model(card: Card) -> dict[str, object]:
     directory = card.find_weights()
     tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
+    clip = sorted(Path(card.clip).glob(READ[0])) if card.clip else []
     return {
         "directory": str(directory.resolve()),
         "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
         "files": {file.name: _stamp(file) for file in _files(card, directory)},
         **({"tower": [_stamp(file) for file in tower]} if tower else {}),
+        **({"clip": [_stamp(file) for file in clip]} if clip else {}),
     }
 
 

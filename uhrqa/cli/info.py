@@ -28,7 +28,7 @@ BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", *opt.PRINTING)
+@opt.share("model", "roi", *opt.PRINTING)
 def info(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -48,7 +48,7 @@ def info(
 
     card = choose_card(given.settings)
     budgets = opt.read_budgets(opt.split_words(budget)) or _budgets(given.settings, card)
-    with open_raster(image) as raster:
+    with open_raster(image, roi=given.placing.roi) as raster:
         if advice := overview_advice(raster):
             warnings.warn(advice, NoOverviewWarning, stacklevel=1)
         found = _describe(raster, card, sorted(set(budgets)))
@@ -67,6 +67,7 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
     from uhrqa.pyramid import Pyramid
+    from uhrqa.raster.ground import describe_ground, ground_of
 
     pyramid = Pyramid.build(
         raster.size, card.tile, card.level_one_side, stretch=card.stretch_thumbnail
@@ -77,6 +78,7 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
         "image": raster.path,
         "width": raster.size.w,
         "height": raster.size.h,
+        **describe_ground(ground_of(raster), raster.size),
         "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
         "model": card.name,
         "tile": card.tile,
@@ -109,12 +111,22 @@ def _describe_level(level: Level, card: Card) -> dict[str, Any]:
     }
 
 
+def _ground_line(found: dict[str, Any]) -> str:
+    if "crs" not in found:
+        return f"ground: not known: {found['no_ground']}\n"
+    across, down = found["metres_per_pixel"]
+    lons, lats = zip(*found["lonlat"], strict=True)
+    span = ",".join(f"{edge:.5f}" for edge in (min(lons), min(lats), max(lons), max(lats)))
+    return f"ground: {found['crs']}, {across:g} x {down:g} m a pixel, lonlat:{span}\n"
+
+
 def _print(found: dict[str, Any]) -> None:
     from uhrqa.cli.report import make_table
 
     stored = ", ".join(f"{size['width']} x {size['height']}" for size in found["stored_levels"])
     print_result(
         f"{found['image']}: {found['width']} x {found['height']} px\n"
+        f"{_ground_line(found)}"
         f"stored levels: {stored}\n"
         f"model {found['model']}: tiles of {found['tile']} px, "
         f"{found['tokens_per_tile']} tokens a tile"

@@ -11,7 +11,7 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.complete import complete_model
 from uhrqa.cli.console import dump_json, fold, print_result
 from uhrqa.cli.report import bytes_text, count_text
-from uhrqa.errors import CheckpointError
+from uhrqa.errors import CardError, CheckpointError
 
 if TYPE_CHECKING:
     from uhrqa.vlm.report import Report
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 EPILOG = opt.examples(
     "uhrqa models inspect ./llava-v1.6-mistral-7b-hf",
     "uhrqa models inspect org/name@main --json",
+    "uhrqa models inspect ./llava-v1.5-7b --allow-pickle",
 )
 SHOWN = 3  # names of a long list
 
 
-@opt.share(*opt.PRINTING)
+@opt.share("allow_pickle", *opt.PRINTING)
 def inspect(
     model: Annotated[
         str,
@@ -35,13 +36,21 @@ def inspect(
 ) -> None:
     """Show what a checkpoint is, and whether it would load.
 
-    Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds.
+    Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds;
+    of pickles, which `--allow-pickle` lets it look into, names and shapes.
     Ends with 4 when it would not load; the last line says why and what to do.
     """
-    from uhrqa.vlm.card import load_card
-    from uhrqa.vlm.report import inspect_checkpoint
+    from uhrqa.vlm.inspecting import inspect_named
+    from uhrqa.vlm.report import SCHEMA
 
-    report = inspect_checkpoint(load_card(model))
+    try:
+        report = inspect_named(model, allow_pickle=given.allow_pickle)
+    except (CardError, CheckpointError) as error:
+        if given.settings.format == "json":
+            fault = {"schema": SCHEMA, "name": model, "loads": False, "fault": str(error)}
+            print_result(dump_json(fault))
+            raise typer.Exit(error.exit_code) from error
+        raise
     if given.settings.format == "json":
         print_result(dump_json(report.to_dict()))
     elif not given.quiet:
@@ -54,11 +63,10 @@ def inspect(
 def _lines(report: Report) -> Iterator[str]:
     yield f"{report.name}: {report.family}, {report.kind}, {report.layout} layout"
     yield f"  directory  {report.directory}"
-    yield f"  decoder    {_decoder(report)}"
-    yield f"  tower      {_tower(report)}"
     yield f"  weights    {_weights(report)}"
-    for name, share in report.parts.items():
-        yield f"  {name:10} {share.parameters:,} numbers, {bytes_text(share.bytes)}"
+    sizes = {"tower": _tower(report), "decoder": _decoder(report)}
+    for name in dict.fromkeys([*sizes, *report.parts]):
+        yield f"  {name:10} {'; '.join(filter(None, (sizes.get(name), _share(report, name))))}"
     beside = {
         "tokenizer": report.tokenizer,
         "template": report.template,
@@ -66,6 +74,8 @@ def _lines(report: Report) -> Iterator[str]:
     }
     for name, file in beside.items():
         yield f"  {name:10} {file or 'none of its own'}"
+    for note in report.assumed:
+        yield f"  note       {note}"
     for name in ("missing", "unexpected", "mismatched"):
         if names := getattr(report, name):
             yield f"  {name:10} {_few(names)}"
@@ -95,6 +105,11 @@ def _weights(report: Report) -> str:
     if not report.files:
         return "none that can be read"
     return f"{report.parameters:,} numbers, {bytes_text(report.bytes)} in {files}: {dtypes}"
+
+
+def _share(report: Report, name: str) -> str:
+    share = report.parts.get(name)
+    return f"{share.parameters:,} numbers, {bytes_text(share.bytes)}" if share else ""
 
 
 def _few(names: Iterable[str]) -> str:

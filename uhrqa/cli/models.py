@@ -29,8 +29,8 @@ SCHEMA = "uhrqa.models/1"
 def models(ctx: typer.Context, given: opt.Given) -> None:
     """List the models there are.
 
-    A directory that holds a checkpoint, or a hub id that is in the local cache, can be named with
-    -m as well.
+    A directory that holds a checkpoint, a card's file (*.yaml), or a hub id that is in the local
+    cache, can be named with -m as well.
     """
     if ctx.invoked_subcommand is None:
         list_models(given)

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.choice import Choice, choose, load
+from uhrqa.cli.choice import Choice, check_model, choose, load
+from uhrqa.cli.console import print_note
 from uhrqa.cli.rows import Row, Table, measured_row, planned_row, print_table
 from uhrqa.config import Settings
-from uhrqa.errors import BudgetError
+from uhrqa.errors import BudgetError, CheckpointError, ConfigError
 from uhrqa.geometry import Size
 
 app = typer.Typer(add_completion=False)
@@ -25,7 +26,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.PRINTING)
 def profile(
     image: Annotated[str | None, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)] = None,
     question: Annotated[
@@ -49,16 +50,43 @@ def profile(
     """
     if size is not None and image is not None:
         raise typer.BadParameter("give an image or --size, not both")
+    if size is not None and given.placing.roi is not None:
+        raise typer.BadParameter("--roi is of an image; give --size the size of the region")
     if image is not None and question is None:
         raise typer.BadParameter("give a question behind the image")
     choices = _choices(strategy, budget, given)
     if size is not None:
         table = _plan(read_size(size), choices, given.settings)
+        if choices[0].card.directory is not None:
+            _note_fault(given)
     else:
+        _check(given)  # before a scene is drawn
         table = _run(*_subject(image, question, given), choices, given)
     print_table(table, given.settings, given.quiet)
     if table.is_refused:
         raise BudgetError(str(table.rows[0].refused))
+
+
+def _check(given: opt.Given) -> None:
+    """Refuse a model that cannot be loaded.
+
+    Raises:
+        CheckpointError: its files are not on this machine, or not whole.
+        ConfigError: a package that an option needs is not installed.
+    """
+    try:
+        check_model(given)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; or plan without it: --size WIDTHxHEIGHT") from error
+
+
+def _note_fault(given: opt.Given) -> None:
+    """Say that a plan was made without looking at the files, where they would not load."""
+    try:
+        check_model(given)
+    except (CheckpointError, ConfigError) as error:
+        if not given.quiet:
+            print_note(f"uhrqa: note: planned from sizes alone; it would not load here: {error}")
 
 
 def _choices(
@@ -68,7 +96,14 @@ def _choices(
     names: list[str | None] = [*opt.split_words(strategies)]
     caps: list[int | None] = [*opt.read_budgets(opt.split_words(budgets))]
     return [
-        choose(given.settings, given.options, strategy=name, budget=tokens, rfm=given.rfm)
+        choose(
+            given.settings,
+            given.options,
+            strategy=name,
+            budget=tokens,
+            rfm=given.rfm,
+            clip=given.clip,
+        )
         for name in names or [None]
         for tokens in caps or [None]
     ]
@@ -120,14 +155,16 @@ def _plan(size: Size, choices: list[Choice], settings: Settings) -> Table:
 def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> Table:
     from uhrqa.raster import open_raster
 
-    open_raster(image).close()  # a bad image is told before the model is loaded
-    settings = given.settings
+    settings, placing = given.settings, given.placing
+    open_raster(image, roi=placing.roi).close()  # a bad image is told before the model is loaded
     vlm = load(given)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
         reset_peak_memory()
-        with open_raster(image) as raster:  # anew: no row profits from what another has read
+        with open_raster(
+            image, roi=placing.roi
+        ) as raster:  # anew: no row profits from what another has read
             answer = ask(
                 raster,
                 question,
@@ -137,6 +174,7 @@ def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> 
                 options=choice.options,
                 seed=settings.seed,
                 max_new_tokens=settings.max_new_tokens,
+                gsd_in_prompt=placing.gsd_in_prompt,
             )
         return measured_row(choice, answer)
 

@@ -81,13 +81,19 @@ def totals(answer: Answer) -> str:
     memory = bytes_text(answer.peak_memory)
     if answer.device_memory is not None:
         memory += f" (device {bytes_text(answer.device_memory)})"
+    asked = f" in {count_text(answer.requests, 'request')}" if answer.requests else ""
     passes = count_text(counts.relevance_passes, "relevance pass", "relevance passes")
     seen = count_text(counts.relevance_tokens, "visual token")
+    enters = count_text(counts.entering, "visual token enters", "visual tokens enter")
+    dropped = (
+        f"{enters}, {counts.stages[-1].tokens} stay to the last layer; {counts.kept} on average\n"
+    )
     return (
+        f"{dropped if len(counts.stages) > 1 else ''}"
         f"{count_text(counts.text, 'text token')} · "
         f"{count_text(counts.answer_tokens, 'answer token')} · "
         f"{passes} over {seen}\n"
-        f"{bytes_text(answer.bytes_read)} read · peak memory {memory}"
+        f"{bytes_text(answer.bytes_read)} read{asked} · peak memory {memory}"
     )
 
 

@@ -36,7 +36,7 @@ class FileSource:
 
     path: Path
     digest: str
-    images: Mapping[Path, tuple[Case, ...]] = field(repr=False)
+    images: Mapping[Path | str, tuple[Case, ...]] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path) -> FileSource:
@@ -49,12 +49,12 @@ class FileSource:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise QuestionError(f"{path}: cannot be read: {error.strerror}") from error
-        images: dict[Path, list[Case]] = {}
+        images: dict[Path | str, list[Case]] = {}
         for entry in read_entries(lines, path.parent):
             if entry.error:
                 raise QuestionError(f"{path}: {entry.error}")
             row = json.loads(lines[entry.line - 1].decode("utf-8-sig"))
-            images.setdefault(entry.path, []).append(_case(path, entry, row))
+            images.setdefault(entry.place, []).append(_case(path, entry, row))
         digest = hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
         return cls(path, digest, {image: tuple(cases) for image, cases in images.items()})
 
@@ -83,10 +83,19 @@ def _case(path: Path, entry: Entry, row: Mapping[str, Any]) -> Case:
     truth = next((row[name] for name in TRUTHS if name in row), None)
     if isinstance(truth, bool) or not isinstance(truth, str | int | float):
         raise QuestionError(f"{path}: line {entry.line}: no truth; give 'ground_truth' as a text")
-    things = tuple(_box(path, entry, corners) for corners in _corners(row))
+    things = read_boxes(path, entry, row)
     target = row.get("target_px") or min((max(box.w, box.h) for box in things), default=None)
     category = str(row.get("category") or ANY)
     return Case(entry.text, category, str(truth), things, things, target)
+
+
+def read_boxes(path: Path, entry: Entry, row: Mapping[str, Any]) -> tuple[Box, ...]:
+    """Boxes of the objects a line asks about; none where it gives none.
+
+    Raises:
+        QuestionError: one of them is not four numbers.
+    """
+    return tuple(_box(path, entry, corners) for corners in _corners(row))
 
 
 def _corners(row: Mapping[str, Any]) -> list[Any]:

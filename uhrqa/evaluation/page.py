@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from uhrqa.evaluation.row_log import Manifest, Results
-from uhrqa.evaluation.tables import Table, refusal_lines
+from uhrqa.evaluation.tables import Table, refusal_lines, subject_noun
 
 CONTROL_LINES = """\
 `majority` is the most common answer of a category, taken from scenes of another split, or from the
@@ -15,7 +15,7 @@ the same model without any visual token; `oracle` is the same model given the th
 token of the finest tiles that touch what is asked about (level 1 where nothing in particular is),
 outside any budget.
 
-Intervals are 95 %: a percentile bootstrap over scenes, as questions about one scene are not
+Intervals are 95 %: a percentile bootstrap over {noun}s, as questions about one {noun} are not
 independent. *Objects found* is the share of the objects asked about whose centre lies in a kept,
 unmerged token of a tile. Tiles and TFLOPs are those of a question that is asked alone. *Count
 error* is the mean absolute error of counts; an answer that is no number counts as 0."""
@@ -40,7 +40,7 @@ def markdown_page(results: Results, tables: Sequence[Table], picture: str | None
     lines = refusal_lines(results)
     if lines:
         parts += ["## Refused", "\n".join(f"- {line}" for line in lines)]
-    parts += ["## What the words mean", CONTROL_LINES]
+    parts += ["## What the words mean", CONTROL_LINES.format(noun=subject_noun(results))]
     return "\n\n".join(parts) + "\n"
 
 

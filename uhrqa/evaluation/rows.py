@@ -137,10 +137,20 @@ def share_found(evidence: Iterable[Evidence], things: Sequence[Box]) -> float | 
     if not things:
         return None
     boxes = [entry.box for entry in evidence if entry.level > 0 and entry.weight == 1]
-    kept = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    return float(np.mean(centres_shown(np.array(boxes, dtype=np.float64), things)))
+
+
+def centres_shown(boxes: np.ndarray, things: Sequence[Box]) -> list[bool]:
+    """Of each object, whether its centre lies in one of the boxes.
+
+    Args:
+        boxes: `[N, 4]` XYXY source pixels; N may be 0.
+        things: the objects.
+    """
+    kept = boxes.reshape(-1, 4)
     hits = []
     for box in things:
         x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
         inside = (kept[:, 0] <= x) & (x < kept[:, 2]) & (kept[:, 1] <= y) & (y < kept[:, 3])
         hits.append(bool(inside.any()))
-    return float(np.mean(hits))
+    return hits

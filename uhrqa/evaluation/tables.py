@@ -70,13 +70,18 @@ def report_tables(
             lambda names: [name for name in sizes if name in set(names)],
         ),
         _parts_table(
-            f"Right by longer side of the scene in px, {under}",
+            f"Right by longer side of the {subject_noun(results)} in px, {under}",
             there,
             PARTS["side"],
             lambda names: sorted(names, key=int),
         ),
         cost_table(f"Localisation, counting and cost {under}", there),
     ]
+
+
+def subject_noun(results: Results) -> str:
+    """What questions are about: a drawn scene, or an image where they come from a file."""
+    return "image" if "questions" in results.manifest else "scene"
 
 
 def chosen_budget(budgets: Iterable[int], at: int | None = None) -> int:
@@ -113,8 +118,9 @@ def accuracy_table(results: Results, seed: int = 0) -> Table:
         text = f"{share_text(share)} {interval_text(interval_over_scenes(ways[way], seed))}"
         return text if share.count == most else f"{text} n={share.count}"
 
+    over = f"{subject_noun(results)}s"
     return Table(
-        f"Right of {most} questions, with 95 % intervals over scenes; n where fewer were answered",
+        f"Right of {most} questions, with 95 % intervals over {over}; n where fewer were answered",
         ("strategy", *(str(budget) if budget else OUTSIDE for budget in columns)),
         [
             (name, *(cell((name, budget)) for budget in columns))

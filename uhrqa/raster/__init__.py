@@ -10,6 +10,7 @@ file contains, not by its name. Nothing heavier than numpy is imported before a 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
@@ -43,7 +44,7 @@ MAGIC = {
 }
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 IN_MEMORY = "array"  # path of every raster over an array
-REMOTE = ("http://", "https://", "ftp://", "s3://", "gs://", "az://")
+REMOTE = ("http://", "https://", "s3://", "gs://", "az://")
 
 
 class ExtraBandsWarning(UserWarning):
@@ -74,8 +75,9 @@ class Pixels:
 class Raster(Protocol):
     """An image that is read by window, at any scale. Reads may come from several threads.
 
-    One that knows how its coarse reads could become cheap may also have `overview_advice`, which
-    the function of that name gives.
+    One that knows how its coarse reads could become cheap may also have `overview_advice`, one that
+    knows whether it has places without image `has_mask`, one on a server `requests` and `expect`;
+    the functions of these names stand below.
     """
 
     @property
@@ -117,21 +119,79 @@ class Raster(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_raster(source: str | Path | NDArray[np.uint8]) -> Raster:
+def open_raster(source: str | Path | NDArray[np.uint8], *, roi: str | None = None) -> Raster:
     """Open an image; works as a context manager.
 
     Args:
-        source: path of a TIFF, Zarr, PNG or JPEG image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        source: path or address (`https://`, `s3://`, `gs://`, `az://`) of a TIFF, Zarr, PNG or JPEG
+            image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        roi: the region that is seen, as `uhrqa.raster.roi` reads it; all by default.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
+        ConfigError: the region is written wrongly, or lies outside the image.
     """
+    raster = _open_whole(source)
+    if roi is None:
+        return raster
+    from uhrqa.raster.clip import clip
+
+    try:
+        return clip(raster, roi)
+    except BaseException:
+        raster.close()
+        raise
+
+
+def in_source(raster: Raster, box: Box) -> Box:
+    """A box of a raster as one of the image it is a window of; of all others as it is."""
+    move = getattr(raster, "in_source", None)
+    moved: Box = box if move is None else move(box)
+    return moved
+
+
+def whole_of(raster: Raster) -> Raster:
+    """The image that a raster is a window of, or the raster itself."""
+    whole: Raster = getattr(raster, "whole", raster)
+    return whole
+
+
+def _open_whole(source: str | Path | NDArray[np.uint8]) -> Raster:
     if isinstance(source, np.ndarray):
         return _opened("array", source)
     if not isinstance(source, str | Path):
         raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
     path = str(source)
+    if is_remote(path):
+        from uhrqa.raster.remote import open_remote
+
+        return open_remote(path)
     return _opened(format_of(path), path)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address on a server."""
+    return path.lower().startswith(REMOTE)
+
+
+def requests_made(raster: Raster) -> int:
+    """Requests to a server so far; 0 for what is on a disk. Repeated ones count once."""
+    return int(getattr(raster, "requests", 0))
+
+
+def expect(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> None:
+    """Say what will be read next: what lies on a server is then fetched together.
+
+    Args:
+        raster: the image; one that gains nothing does nothing.
+        reads: boxes and sizes, as `read` will be given them.
+
+    Raises:
+        RasterError: the server fails, or the file was replaced.
+    """
+    told = getattr(raster, "expect", None)
+    if told is not None:
+        told(reads)
 
 
 def overview_advice(raster: Raster) -> str | None:
@@ -142,6 +202,12 @@ def overview_advice(raster: Raster) -> str | None:
     """
     advice: str | None = getattr(raster, "overview_advice", None)
     return advice
+
+
+def has_mask(raster: Raster) -> bool:
+    """Whether there may be places without image inside a raster; one that does not say so, may."""
+    masked: bool = getattr(raster, "has_mask", True)
+    return masked
 
 
 def format_of(path: str) -> str:
@@ -160,8 +226,9 @@ def format_of(path: str) -> str:
         with Path(path).open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:
-        if path.startswith(REMOTE):
-            raise RasterError(f"{path}: remote files are not read yet; download it first") from None
+        if "://" in path:
+            schemes = ", ".join(REMOTE)
+            raise RasterError(f"{path}: only {schemes} are read; download it first") from None
         raise RasterError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

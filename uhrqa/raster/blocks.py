@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -54,16 +54,18 @@ class StoredLevel(Protocol):
 
 
 class Meter:
-    """Counts encoded bytes taken from storage; safe to share between threads."""
+    """Counts encoded bytes taken from storage, and requests to servers; for several threads."""
 
     def __init__(self) -> None:
         self.total = 0
+        self.requests = 0
         self._lock = threading.Lock()
 
-    def add(self, count: int) -> None:
-        """Count some more bytes."""
+    def add(self, count: int, requests: int = 0) -> None:
+        """Count some more bytes, and the requests that brought them."""
         with self._lock:
             self.total += count
+            self.requests += requests
 
 
 class BlockCache:
@@ -94,6 +96,15 @@ class BlockCache:
                 self._bytes -= self._blocks.popitem(last=False)[1].nbytes
         return block
 
+    def room(self, size: int) -> int:
+        """How many blocks of `size` bytes are kept."""
+        return max(1, self._limit // size)
+
+    def lacks(self, keys: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Those of some keys whose blocks are not at hand."""
+        with self._lock:
+            return [key for key in keys if key not in self._blocks]
+
     def clear(self) -> None:
         """Forget all blocks."""
         with self._lock:
@@ -111,9 +122,11 @@ class BlockLevel:
         fetch: gives block (row, col), at least as large as its part of the level.
         cache: shared by the levels of a raster.
         index: number of this level, part of the key in the cache.
+        gather: told which blocks (row, col) will be fetched next, where that is of use: they may
+            lie on a server, and come faster together.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two by name
         self,
         size: Size,
         channels: int,
@@ -122,6 +135,7 @@ class BlockLevel:
         fetch: Callable[[int, int], Array],
         cache: BlockCache,
         index: int,
+        gather: Callable[[Sequence[tuple[int, int]]], None] | None = None,
     ) -> None:
         self.size = size
         self.channels = channels
@@ -130,20 +144,42 @@ class BlockLevel:
         self._fetch = fetch
         self._cache = cache
         self._index = index
+        self._gather = gather
 
-    def window(self, window: Window) -> Array:
-        """The pixels of a window, put together from its blocks."""
-        out = np.empty((*window.size, self.channels), np.uint8)
+    @property
+    def is_far(self) -> bool:
+        """Whether blocks come faster when several are asked for at once."""
+        return self._gather is not None
+
+    def expect(self, windows: Iterable[Window]) -> None:
+        """Say which windows will be read next, so that they are fetched together where it helps."""
+        if self._gather is None:
+            return
+        places = sorted({place for window in windows for place in self._under(window)})
+        missing = self._cache.lacks((self._index, *place) for place in places)
+        if missing:
+            self._gather([(row, col) for _, row, col in missing])
+
+    def _under(self, window: Window) -> Iterator[tuple[int, int]]:
+        """Places of the blocks that a window touches, in raster order."""
         bh, bw = self._block
         for row in range(window.y0 // bh, -(-window.y1 // bh)):
             for col in range(window.x0 // bw, -(-window.x1 // bw)):
-                block = self._get(row, col)
-                top, left = row * bh, col * bw
-                y0, y1 = max(window.y0, top), min(window.y1, top + bh)
-                x0, x1 = max(window.x0, left), min(window.x1, left + bw)
-                out[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = block[
-                    y0 - top : y1 - top, x0 - left : x1 - left
-                ]
+                yield row, col
+
+    def window(self, window: Window) -> Array:
+        """The pixels of a window, put together from its blocks."""
+        self.expect([window])
+        out = np.empty((*window.size, self.channels), np.uint8)
+        bh, bw = self._block
+        for row, col in self._under(window):
+            block = self._get(row, col)
+            top, left = row * bh, col * bw
+            y0, y1 = max(window.y0, top), min(window.y1, top + bh)
+            x0, x1 = max(window.x0, left), min(window.x1, left + bw)
+            out[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = block[
+                y0 - top : y1 - top, x0 - left : x1 - left
+            ]
         return out
 
     def _get(self, row: int, col: int) -> Array:

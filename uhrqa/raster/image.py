@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,9 @@ from uhrqa.raster.blocks import Meter, Window, with_alpha
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster
 
+if TYPE_CHECKING:
+    from uhrqa.raster.remote import RemoteFile
+
 Array = NDArray[np.uint8]
 MAX_IMAGE_PIXELS = 2**30  # 4 GiB decoded
 WARN_PIXELS = 2**24
@@ -33,43 +40,74 @@ CONVERT = (
 PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample
 
 
-def open_png(path: str) -> LevelRaster:
-    """Open a PNG image.
+def open_png(place: str | RemoteFile) -> LevelRaster:
+    """Open a PNG image; one on a server is fetched whole.
 
     Raises:
         RasterError: the header is damaged, or the image is of a kind that is not covered.
     """
-    with guarded(f"{path}: not a readable PNG"):
-        with Path(path).open("rb") as file:
-            depth = file.read(PNG_DEPTH_AT + 1)[PNG_DEPTH_AT]
+    source = _source(place)
+    with _closing(source), guarded(f"{source.path}: not a readable PNG"):
+        depth = source.file.read(PNG_DEPTH_AT + 1)[PNG_DEPTH_AT]
+        source.file.seek(0)
         if depth == 16:  # Pillow would show such colours as if they had 8 bits
             raise RasterError(
-                f"{path}: 16-bit PNG, only 8-bit images are read; "
-                f"convert it: gdal_translate -ot Byte -scale {path} bytes.tif"
+                f"{source.path}: 16-bit PNG, only 8-bit images are read; "
+                f"convert it: gdal_translate -ot Byte -scale {source.path} bytes.tif"
             )
-        image = PngImageFile(path)
-    return _raster(path, image)
+        return _raster(source, PngImageFile(source.file))
 
 
-def open_jpeg(path: str) -> LevelRaster:
-    """Open a JPEG image.
+def open_jpeg(place: str | RemoteFile) -> LevelRaster:
+    """Open a JPEG image; one on a server is fetched whole.
 
     Raises:
         RasterError: the header is damaged, or the image is of a kind that is not covered.
     """
-    with guarded(f"{path}: not a readable JPEG"):
-        image = JpegImageFile(path)
-    return _raster(path, image)
+    source = _source(place)
+    with _closing(source), guarded(f"{source.path}: not a readable JPEG"):
+        return _raster(source, JpegImageFile(source.file))
 
 
-def _raster(path: str, image: ImageFile) -> LevelRaster:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An open file, and the bytes that decoding it takes from storage."""
+
+    path: str
+    file: IO[bytes]
+    length: int
+    meter: Meter
+
+
+def _source(place: str | RemoteFile) -> _Source:
+    if not isinstance(place, str):
+        copy = place.copied()
+        place.close()
+        return _Source(place.path, copy, 0, place.meter)  # fetched, and counted, already
+    with guarded(f"{place}: cannot be opened"):
+        path = Path(place)
+        return _Source(place, path.open("rb"), path.stat().st_size, Meter())
+
+
+@contextmanager
+def _closing(source: _Source) -> Iterator[None]:
+    """Close the file where it does not become a raster."""
     try:
-        _check(path, image)
-    except RasterError:
-        image.close()
+        yield
+    except BaseException:
+        source.file.close()
         raise
-    meter = Meter()
-    return LevelRaster(path, [ImageLevel(path, image, meter)], meter=meter, close=image.close)
+
+
+def _raster(source: _Source, image: ImageFile) -> LevelRaster:
+    _check(source.path, image)
+
+    def close() -> None:
+        image.close()
+        source.file.close()
+
+    level = ImageLevel(source.path, image, source.meter, source.length)
+    return LevelRaster(source.path, [level], meter=source.meter, close=close)
 
 
 def _check(path: str, image: ImageFile) -> None:
@@ -98,20 +136,21 @@ def _check(path: str, image: ImageFile) -> None:
             f"{path}: {image.width} x {image.height} px has no random access, all of it is decoded "
             f"into {pixels * 4 >> 20} MiB; {CONVERT.format(path=path)}",
             WholeImageWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
 class ImageLevel:
     """The one resolution of a PNG or JPEG image, decoded when first needed."""
 
-    def __init__(self, path: str, image: ImageFile, meter: Meter) -> None:
+    def __init__(self, path: str, image: ImageFile, meter: Meter, length: int) -> None:
         self.size = Size(image.height, image.width)
         self.channels = CHANNELS[image.mode]
         self.band = max(1, min(512, WARN_PIXELS // image.width))
         self._path = path
         self._image = image
         self._meter = meter
+        self._length = length
         self._decoded = False
         self._lock = threading.Lock()
 
@@ -135,9 +174,8 @@ class ImageLevel:
             if self._decoded:
                 return
             with guarded(f"{self._path}: the image is truncated or damaged"):
-                length = Path(self._path).stat().st_size
                 self._image.load()
-            self._meter.add(length)
+            self._meter.add(self._length)
             self._decoded = True
 
 

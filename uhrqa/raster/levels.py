@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import Meter, StoredLevel, Window
+from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span
 
@@ -45,6 +46,31 @@ class ArrayLevel:
         return self._array[window.y0 : window.y1, window.x0 : window.x1]
 
 
+class CroppedLevel:
+    """A window of another level."""
+
+    def __init__(self, level: StoredLevel, window: Window) -> None:
+        self.size = window.size
+        self.channels = level.channels
+        self.band = level.band
+        self.is_far = bool(getattr(level, "is_far", False))
+        self._level = level
+        self._window = window
+
+    def window(self, window: Window) -> Array:
+        """The pixels of a window of this one."""
+        return self._level.window(self._moved(window))
+
+    def expect(self, windows: Iterable[Window]) -> None:
+        """See `BlockLevel.expect`."""
+        if isinstance(self._level, BlockLevel):
+            self._level.expect([self._moved(window) for window in windows])
+
+    def _moved(self, window: Window) -> Window:
+        y, x = self._window.y0, self._window.x0
+        return Window(window.y0 + y, window.y1 + y, window.x0 + x, window.x1 + x)
+
+
 @dataclass(frozen=True, slots=True)
 class _Scaled:
     """A level with its pixels per source pixel, along y and x."""
@@ -67,6 +93,7 @@ class LevelRaster:
         meter: counts the bytes that `levels` read.
         close: releases the file.
         remedy: how to add overviews to such a file; None when no warning is due.
+        ground: where the image lies on the Earth, or why that is not known.
     """
 
     def __init__(
@@ -77,8 +104,10 @@ class LevelRaster:
         meter: Meter | None = None,
         close: Callable[[], None] | None = None,
         remedy: str | None = None,
+        ground: Ground | NoGround | None = None,
     ) -> None:
         self.path = path
+        self.ground = ground or NoGround()
         self.size = levels[0].size
         self.levels = tuple(level.size for level in levels)
         self._meter = meter or Meter()
@@ -90,11 +119,22 @@ class LevelRaster:
         self._made: list[_Scaled] = []
         self._making = threading.Lock()
         self._closed = False
+        self._far = any(getattr(level, "is_far", False) for level in levels)
 
     @property
     def bytes_read(self) -> int:
         """Encoded bytes taken from storage so far."""
         return self._meter.total
+
+    @property
+    def has_mask(self) -> bool:
+        """See `uhrqa.raster.has_mask`."""
+        return any(scaled.level.channels == 4 for scaled in self._stored)
+
+    @property
+    def requests(self) -> int:
+        """See `uhrqa.raster.requests_made`."""
+        return self._meter.requests
 
     @property
     def overview_advice(self) -> str | None:
@@ -108,23 +148,45 @@ class LevelRaster:
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
-        if self._closed:
-            raise ValueError(f"{self.path}: read after it was closed")
-        if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
-            raise ValueError(f"cannot read {box} as {out}: both must have an area")
+        level, rows, cols = self._located(box, out)
         array = np.zeros((*out, 3), np.uint8)
         mask = np.zeros(out, np.bool_)
-        source = self._serving(box, out)
-        h, w = source.level.size
-        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
-        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
         if rows.count and cols.count:
-            samples = _sampled(source.level, rows, cols)
+            samples = _sampled(level, rows, cols)
             shown = samples[..., 3] >= 128 if samples.shape[2] == 4 else np.True_
             place = slice(*rows.out), slice(*cols.out)
             mask[place] = shown
             array[place] = samples[..., :3] * mask[place][:, :, None]
         return Pixels(array, mask, box)
+
+    def expect(self, reads: Sequence[tuple[Box, Size]]) -> None:
+        """See `uhrqa.raster.expect`."""
+        if not self._far:
+            return
+        windows: dict[BlockLevel | CroppedLevel, list[Window]] = {}
+        for box, out in reads:
+            level, rows, cols = self._located(box, out)
+            if rows.count and cols.count and isinstance(level, BlockLevel | CroppedLevel):
+                windows.setdefault(level, []).append(Window(*rows.inside, *cols.inside))
+        for level, wanted in windows.items():
+            level.expect(wanted)
+
+    def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
+        """The level that serves a read, and what of its rows and columns."""
+        if self._closed:
+            raise ValueError(f"{self.path}: read after it was closed")
+        if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
+            raise ValueError(f"cannot read {box} as {out}: both must have an area")
+        source = self._serving(box, out)
+        h, w = source.level.size
+        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
+        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
+        return source.level, rows, cols
+
+    def cropped(self, window: Window) -> LevelRaster:
+        """A window of the finest level as an image of its own; closing it closes nothing."""
+        level = CroppedLevel(self._stored[0].level, window)
+        return LevelRaster(self.path, [level], meter=self._meter, remedy=self._remedy)
 
     def close(self) -> None:
         """Release the file; again does nothing."""

@@ -3,18 +3,17 @@
 Structure comes from tifffile; everything a header promises is checked against the file before any
 pixel is decoded. Covered: 8-bit grey and RGB, with or without alpha and further bands; tiles and
 strips; every compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first
-image that is a thumbnail of a later one. Of several full images one is read, with a warning.
-Not covered, and refused: palettes, other depths, CMYK and other colour models. Ignored:
-orientation, nodata values, mask images, georeferencing.
+image that is a thumbnail of a later one; GDAL's tag for a nodata value. Of several full images one
+is read, with a warning. Not covered, and refused: palettes, other depths, CMYK and other colour
+models. Ignored: orientation, mask images, georeferencing.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tifffile import TiffFile, TiffPage
 
@@ -22,9 +21,15 @@ from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, first_bands
 from uhrqa.raster.blocks import BlockCache, Meter, StoredLevel
+from uhrqa.raster.files import LocalFile
+from uhrqa.raster.georeference import tiff_ground
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.tiff_level import JPEG, Bands, TiffSource, tiff_level
+
+if TYPE_CHECKING:
+    from uhrqa.raster.remote import RemoteFile
 
 # What tifffile logs about odd headers either raises here or does not matter.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -33,6 +38,7 @@ MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
 ASPECT_SLACK = 0.02  # between the shapes of a thumbnail and its image
 LEAST_RATIO = 1.2  # by which an image is larger than its thumbnail; nearer sizes are a stack
 GREY, RGB, YCBCR = 1, 2, 6
+GDAL_NODATA = 42113  # a tag
 REFUSED = {
     0: ("white-is-zero grey", "tiff2rgba {path} rgb.tif"),
     3: ("a colour palette", "gdal_translate -expand rgb {path} rgb.tif"),
@@ -43,26 +49,29 @@ REFUSED = {
 OVERVIEWS = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
 
-def open_tiff(path: str) -> LevelRaster:
+def open_tiff(place: str | RemoteFile) -> LevelRaster:
     """Open a TIFF file.
+
+    Args:
+        place: a path, or an open file on a server, which the raster then closes.
 
     Raises:
         RasterError: the file is damaged, or of a kind that is not covered.
     """
+    path = place if isinstance(place, str) else place.path
     with guarded(f"{path}: not a readable TIFF"):
-        tif = TiffFile(path)
+        tif = TiffFile(place if isinstance(place, str) else place.stream(), name=path)
     try:
-        fd = os.open(path, os.O_RDONLY)
-    except OSError as error:
+        file = LocalFile(place, Meter()) if isinstance(place, str) else place
+    except RasterError:
         tif.close()
-        raise RasterError(f"{path}: cannot be opened: {error}") from error
-
-    source = TiffSource(path, fd, os.fstat(fd).st_size, Meter(), BlockCache())
+        raise
+    source = TiffSource(file, BlockCache())
 
     def close() -> None:
         source.cache.clear()
         tif.close()
-        os.close(fd)
+        file.close()
 
     try:
         levels = _levels(source, tif)
@@ -70,7 +79,20 @@ def open_tiff(path: str) -> LevelRaster:
         close()
         raise
     remedy = OVERVIEWS.format(path=path)
-    return LevelRaster(path, levels, meter=source.meter, close=close, remedy=remedy)
+    return LevelRaster(
+        path, levels, meter=file.meter, close=close, remedy=remedy, ground=_ground(tif)
+    )
+
+
+def _ground(tif: TiffFile) -> Ground | NoGround:
+    """Where the image lies: any of its pages may say so, overviews do not."""
+    for page in _pages(tif):
+        try:
+            if tags := page.geotiff_tags:
+                return tiff_ground(tags)
+        except Exception as error:  # noqa: BLE001 - damaged keys need not keep from the pixels
+            return NoGround(f"its GeoTIFF keys cannot be read ({type(error).__name__})")
+    return NoGround()
 
 
 def _levels(source: TiffSource, tif: TiffFile) -> list[StoredLevel]:
@@ -212,4 +234,15 @@ def _bands(path: str, page: TiffPage) -> Bands:
     alpha = [samples - len(extra) + i for i, kind in enumerate(extra) if int(kind) in (1, 2)]
     shown = 1 if samples - len(alpha) < 3 else 3
     first_alpha = alpha[0] if alpha and alpha[0] >= shown else None
-    return Bands(shown, first_alpha, unseen=samples - len(alpha) > shown)
+    unseen = samples - len(alpha) > shown
+    return Bands(shown, first_alpha, unseen, _nodata(page))
+
+
+def _nodata(page: TiffPage) -> int | None:
+    """The value of pixels without image that GDAL noted, where 8 bits can hold it."""
+    tag = page.tags.get(GDAL_NODATA)
+    try:
+        value = float(str(tag.value).strip("\0 ")) if tag is not None else -1.0
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value <= 255 else None

@@ -1,12 +1,12 @@
 """One image of a TIFF file as a level: its storage checked, its tiles and strips decoded.
 
-Bytes are read by offset (`os.pread`), never through tifffile's one seek position, so that threads
-may read at the same time.
+Bytes are read by offset, never through tifffile's one seek position, so that threads may read at
+the same time.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,8 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter, StoredLevel, Window, with_alpha
+from uhrqa.raster.blocks import BlockCache, BlockLevel, StoredLevel, Window, with_alpha
+from uhrqa.raster.files import ByteFile
 from uhrqa.raster.guard import check_block, check_jpeg, check_size, guarded
 
 Array = NDArray[np.uint8]
@@ -28,43 +29,40 @@ OFFSET_BYTES = 16  # offset and byte count of one tile or strip
 class TiffSource:
     """An open file: what all its levels share."""
 
-    path: str
-    fd: int
-    length: int
-    meter: Meter
+    file: ByteFile
     cache: BlockCache
 
-    def read(self, offset: int, count: int) -> bytes:
-        """Bytes of the file.
+    @property
+    def path(self) -> str:
+        """What the user gave, for messages."""
+        return self.file.path
 
-        Raises:
-            RasterError: the file has become shorter, or the disk fails.
-        """
-        try:
-            data = os.pread(self.fd, count, offset)
-        except OSError as error:
-            raise RasterError(f"{self.path}: cannot be read at byte {offset}: {error}") from error
-        self.meter.add(len(data))
-        if len(data) < count:
-            raise RasterError(
-                f"{self.path}: ends at byte {offset + len(data)}, {offset + count} needed; "
-                "it was cut short after it was opened"
-            )
-        return data
+    @property
+    def length(self) -> int:
+        """Bytes of the file."""
+        return self.file.length
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Which samples of a pixel are shown: the first 1 or 3, and one for transparency if any."""
+    """Which samples of a pixel are shown: the first 1 or 3, and one for transparency if any.
+
+    Attributes:
+        shown: 1 or 3.
+        alpha: the sample that tells transparency.
+        unseen: there are further bands.
+        nodata: a pixel whose shown samples all have this value shows no image.
+    """
 
     shown: int
     alpha: int | None
     unseen: bool
+    nodata: int | None = None
 
     @property
     def channels(self) -> int:
         """Channels of a decoded block."""
-        return self.shown if self.alpha is None else 4
+        return self.shown if self.alpha is None and self.nodata is None else 4
 
     @property
     def indices(self) -> list[int]:
@@ -73,9 +71,11 @@ class Bands:
 
     def of(self, samples: Array) -> Array:
         """`[h, w, S]` with exactly the samples of `indices`, as `[h, w, channels]`."""
-        if self.alpha is None:
+        colour = samples[..., : self.shown]
+        if self.alpha is None and self.nodata is None:
             return samples
-        return with_alpha(samples[..., : self.shown], samples[..., self.shown])
+        alpha = 255 - 255 * (colour == self.nodata).all(-1).astype(np.uint8)
+        return with_alpha(colour, alpha if self.alpha is None else alpha & samples[..., self.shown])
 
 
 def tiff_level(source: TiffSource, page: TiffPage, bands: Bands, index: int) -> StoredLevel:
@@ -94,7 +94,13 @@ def tiff_level(source: TiffSource, page: TiffPage, bands: Bands, index: int) -> 
     if raw:
         return RawStrips(storage, size, block.h)
     return BlockLevel(
-        size, bands.channels, block=block, fetch=storage.block, cache=source.cache, index=index
+        size,
+        bands.channels,
+        block=block,
+        fetch=storage.block,
+        cache=source.cache,
+        index=index,
+        gather=storage.expect if source.file.is_remote else None,
     )
 
 
@@ -131,7 +137,9 @@ class Storage:
         self._tables = {"jpegtables": page.jpegtables} if page.jpegtables else {}
         self._decode = page.decode
         self._check()
-        source.meter.add(TAG_BYTES * len(page.tags) + OFFSET_BYTES * len(self.offsets))
+        if not source.file.is_remote:  # there each byte is counted as it comes
+            headers = TAG_BYTES * len(page.tags) + OFFSET_BYTES * len(self.offsets)
+            source.file.meter.add(headers)
 
     def _check(self) -> None:
         path, planes = self.source.path, self.page.samplesperpixel if self.separate else 1
@@ -157,16 +165,26 @@ class Storage:
         Raises:
             RasterError: its data is damaged; the message names level, tile and byte.
         """
-        segment = row * self.grid[1] + col
+        segments = self._segments(row, col)
         if not self.separate:
-            return self.bands.of(self._segment(segment)[..., self.bands.indices])
-        plane = self.grid[0] * self.grid[1]
-        parts = [self._segment(band * plane + segment) for band in self.bands.indices]
-        return self.bands.of(np.concatenate(parts, axis=2))
+            return self.bands.of(self._segment(segments[0])[..., self.bands.indices])
+        return self.bands.of(np.concatenate([self._segment(one) for one in segments], axis=2))
+
+    def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
+        """Say which blocks (row, col) are decoded next."""
+        segments = [segment for place in blocks for segment in self._segments(*place)]
+        self.source.file.expect([(int(self.offsets[n]), int(self.counts[n])) for n in segments])
+
+    def _segments(self, row: int, col: int) -> list[int]:
+        """Numbers of the tiles or strips that hold a block: one, or one for each band shown."""
+        segment, plane = row * self.grid[1] + col, self.grid[0] * self.grid[1]
+        return (
+            [band * plane + segment for band in self.bands.indices] if self.separate else [segment]
+        )
 
     def _segment(self, segment: int) -> Array:
         offset, count = int(self.offsets[segment]), int(self.counts[segment])
-        data = self.source.read(offset, count) if count else None
+        data = self.source.file.read(offset, count) if count else None
         row, col = divmod(segment % (self.grid[0] * self.grid[1]), self.grid[1])
         where = f"{self.name} {row}" if self.name == "strip" else f"tile row {row}, column {col}"
         with guarded(
@@ -228,11 +246,12 @@ class RawStrips:
                 f"{storage.source.path}: {storage.label}, strip {strip} has "
                 f"{storage.counts[strip]} bytes, row {piece.y1 - 1} lies beyond; export it again"
             )
-        read = storage.source.read
+        read = storage.source.file.read
         if 2 * w >= width:  # nearly all of each row: one read is cheaper than many
             data = read(start, h * width * pixel)
             rows = np.frombuffer(data, np.uint8).reshape(h, width, pixel)
             return rows[:, piece.x0 : piece.x1]
         starts = range(start + piece.x0 * pixel, start + h * width * pixel, width * pixel)
+        storage.source.file.expect([(offset, w * pixel) for offset in starts])
         data = b"".join(read(offset, w * pixel) for offset in starts)
         return np.frombuffer(data, np.uint8).reshape(h, w, pixel)

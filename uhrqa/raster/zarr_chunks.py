@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from uhrqa.geometry import Size
 from uhrqa.raster.blocks import BlockCache, BlockLevel, Meter
 from uhrqa.raster.guard import check_block, guarded
 from uhrqa.raster.packed import exceeds
+
+if TYPE_CHECKING:
+    from uhrqa.raster.zarr_remote import RemoteStore
 
 Array = NDArray[np.uint8]
 Interval = tuple[int, int]
@@ -46,10 +50,24 @@ class ZarrChunks:
     """The chunks of one array.
 
     Bytes read are the lengths of the chunk files a read touches; of a shard, the share of its area
-    that is read. Metadata is not counted.
+    that is read; metadata is not counted. On a server they are what its answers hold.
+
+    Args:
+        path: what the user gave, for messages.
+        array: of zarr.
+        layout: its axes.
+        meter: counts bytes.
+        remote: the store the array lies in, where that is on a server.
     """
 
-    def __init__(self, path: str, array: Any, layout: Layout, meter: Meter) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        path: str,
+        array: Any,  # noqa: ANN401 - zarr's type has free parameters
+        layout: Layout,
+        meter: Meter,
+        remote: RemoteStore | None = None,
+    ) -> None:
         self._path = path
         self._array = array
         self._layout = layout
@@ -61,9 +79,21 @@ class ZarrChunks:
             check_block(path, "chunk", 0, 0, 0)
         self._block = Size(*(side * max(1, READ_SIDE // side) for side in chunk))
         self._codec = _packing(array)
+        self._remote = remote
+        if remote is not None:
+            remote.watch(array.path, self._refuse_bomb)
 
     def level(self, cache: BlockCache, index: int) -> BlockLevel:
         """These chunks as a level."""
+
+        def gather(places: Sequence[tuple[int, int]]) -> None:
+            if self._remote is not None:
+                some = places[: cache.room(self._block.area * self._layout.shown)]
+                self._remote.run(lambda place: cache.get((index, *place), make(place)), some)
+
+        def make(place: tuple[int, int]) -> Callable[[], Array]:
+            return lambda: self._fetch(*place)
+
         return BlockLevel(
             self._layout.size,
             self._layout.shown,
@@ -71,6 +101,7 @@ class ZarrChunks:
             fetch=self._fetch,
             cache=cache,
             index=index,
+            gather=None if self._remote is None else gather,
         )
 
     def _fetch(self, row: int, col: int) -> Array:
@@ -84,8 +115,9 @@ class ZarrChunks:
             f"array '{self._array.path or '/'}', rows {region[layout.y]}, cols {region[layout.x]}"
         )
         with guarded(f"{self._path}: {where}: a chunk cannot be decoded"):
-            self._refuse_bombs(where, region)
-            self._meter.add(self._encoded_bytes(region))
+            if self._remote is None:  # there, chunks are looked at and counted as they come
+                self._refuse_bombs(where, region)
+                self._meter.add(self._encoded_bytes(region))
             values = np.asarray(self._array[tuple(slice(*interval) for interval in region)])
         axes = (layout.y, layout.x, *(() if layout.band is None else (layout.band,)))
         others = [axis for axis in range(values.ndim) if axis not in axes]
@@ -102,21 +134,47 @@ class ZarrChunks:
         """
         if self._codec is None:
             return
-        pixels = math.prod(self._array.chunks)
         for place, file in self._files(region):
-            packed = (
-                self._inside_shard(file, place, region)
-                if self._array.shards
-                else (file.read_bytes(),)
+            if not self._array.shards:
+                self._refuse(where, file.read_bytes())
+                continue
+            with file.open("rb") as stream:
+                for data in self._inside_shard(stream, place, region):
+                    self._refuse(where, data)
+
+    def _refuse_bomb(self, key: str, data: bytes, first: int | None) -> None:
+        """The same for what a server has sent.
+
+        Args:
+            key: of the file it is part of.
+            data: the file, or the chunk of a shard.
+            first: byte of the shard it begins at; None for whole files, -1 for the end of one.
+        """
+        if self._codec is None:
+            return
+        where = f"array '{self._array.path or '/'}', file {key}"
+        shards = self._array.shards
+        if shards and first is None:
+            whole = [(0, side) for side in shards]
+            for chunk in self._inside_shard(io.BytesIO(data), [0] * len(shards), whole):
+                self._refuse(where, chunk)
+        elif not shards or first not in (-1, self._index_start()):
+            self._refuse(where, data)
+
+    def _index_start(self) -> int:
+        """Where the index of a shard begins; -1: it is the end."""
+        return -1 if self._array.metadata.codecs[0].index_location.value == "end" else 0
+
+    def _refuse(self, where: str, data: bytes) -> None:
+        pixels = math.prod(self._array.chunks)
+        if self._codec is not None and exceeds(self._codec, data, SLACK * pixels):
+            raise RasterError(
+                f"{self._path}: {where}: a chunk of {pixels} bytes that unpacks to more than "
+                f"{SLACK} times as many; the file is damaged, or made to fill the memory"
             )
-            if any(exceeds(self._codec, data, SLACK * pixels) for data in packed):
-                raise RasterError(
-                    f"{self._path}: {where}: a chunk of {pixels} bytes that unpacks to more than "
-                    f"{SLACK} times as many; the file is damaged, or made to fill the memory"
-                )
 
     def _inside_shard(
-        self, file: Path, place: Sequence[int], region: Sequence[Interval]
+        self, stream: IO[bytes], place: Sequence[int], region: Sequence[Interval]
     ) -> Iterator[bytes]:
         """The chunks of a shard that a region touches, as they are stored."""
         shards, chunks = self._array.shards, self._array.chunks
@@ -126,15 +184,14 @@ class ZarrChunks:
             range(max(0, start // side - begin), min(count, -(-stop // side) - begin))
             for (start, stop), side, begin, count in zip(region, chunks, first, grid, strict=True)
         )
-        with file.open("rb") as stream:
-            index = _shard_index(stream, self._array.metadata.codecs[0], grid)
-            if index is None:
-                return
-            for chunk in itertools.product(*touched):
-                offset, length = map(int, index[chunk])
-                if offset != EMPTY_CHUNK:
-                    stream.seek(offset)
-                    yield stream.read(length)
+        index = _shard_index(stream, self._array.metadata.codecs[0], grid)
+        if index is None:
+            return
+        for chunk in itertools.product(*touched):
+            offset, length = map(int, index[chunk])
+            if offset != EMPTY_CHUNK:
+                stream.seek(offset)
+                yield stream.read(length)
 
     def _files(self, region: Sequence[Interval]) -> Iterator[tuple[tuple[int, ...], Path]]:
         """The files of chunks or shards that a region touches, with their places in the grid."""
@@ -176,7 +233,7 @@ def _packing(array: Any) -> str | None:  # noqa: ANN401 - zarr's type has free p
     return packing[-1] if packing else None
 
 
-def _shard_index(stream: BinaryIO, codec: Any, grid: Sequence[int]) -> NDArray[np.uint64] | None:  # noqa: ANN401
+def _shard_index(stream: IO[bytes], codec: Any, grid: Sequence[int]) -> NDArray[np.uint64] | None:  # noqa: ANN401
     """Offset and length of each chunk of a shard, `[*grid, 2]`; None where it is packed itself."""
     names = [part.to_dict()["name"] for part in codec.index_codecs]
     if names not in (["bytes"], ["bytes", "crc32c"]):

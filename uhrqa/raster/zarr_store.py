@@ -3,7 +3,7 @@
 Covered: uint8 arrays `[h, w]`, `[h, w, bands]`, `[bands, h, w]` and the same behind axes of length
 1; OME-NGFF 0.4 and 0.5 `multiscales`, or a group in which all arrays of such a kind are reductions
 of the largest. A group with several images is refused: which one is meant must be said.
-Not covered: zipped and remote stores, colour metadata (the first three bands are shown as RGB). A
+Not covered: zipped stores, colour metadata (the first three bands are shown as RGB). A
 chunk that was never written reads as the array's fill value.
 """
 
@@ -18,10 +18,13 @@ import zarr
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import ExtraBandsWarning, first_bands
+from uhrqa.raster import ExtraBandsWarning, first_bands, is_remote
 from uhrqa.raster.blocks import BlockCache, Meter
+from uhrqa.raster.georeference import zarr_ground
+from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.stores import shown
 from uhrqa.raster.zarr_chunks import Layout, ZarrChunks
 
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
@@ -31,13 +34,19 @@ OVERVIEWS = "add reduced levels, for example as OME-NGFF multiscales"
 
 
 def open_zarr(path: str) -> LevelRaster:
-    """Open a Zarr directory.
+    """Open a Zarr directory, or such a store on a server.
 
     Raises:
         RasterError: the metadata is damaged, or the arrays are not an image that is covered.
     """
+    meter, cache, remote = Meter(), BlockCache(), None
+    if is_remote(path):
+        from uhrqa.raster.zarr_remote import RemoteStore
+
+        remote = RemoteStore(path, meter)
+        path = shown(path)
     with guarded(f"{path}: the Zarr metadata cannot be read"):
-        node = zarr.open(path, mode="r")
+        node = zarr.open(remote or path, mode="r")
         if isinstance(node, zarr.Array):
             arrays, named = [node], True
         else:
@@ -52,12 +61,35 @@ def open_zarr(path: str) -> LevelRaster:
             ExtraBandsWarning,
             stacklevel=4,
         )
-    meter, cache = Meter(), BlockCache()
     stored = [
-        ZarrChunks(path, array, layout, meter).level(cache, index)
+        ZarrChunks(path, array, layout, meter, remote).level(cache, index)
         for index, (array, layout) in enumerate(levels)
     ]
-    return LevelRaster(path, stored, meter=meter, close=cache.clear, remedy=OVERVIEWS)
+    return LevelRaster(
+        path,
+        stored,
+        meter=meter,
+        close=cache.clear,
+        remedy=OVERVIEWS,
+        ground=_ground(node, levels[0][0]),
+    )
+
+
+def _ground(node: Any, array: Any) -> Ground | NoGround:  # noqa: ANN401
+    """Where the finest level lies, by its attributes, its group's, or a variable they name."""
+    try:
+        inside, around, mapping = dict(array.attrs), dict(node.attrs), {}
+        scales = around.get("multiscales")
+        layout = scales.get("layout", ()) if isinstance(scales, dict) else ()
+        level: dict[str, Any] = next(
+            (entry for entry in layout if entry.get("asset") == array.basename), {}
+        )
+        name = inside.get("grid_mapping")
+        if isinstance(name, str) and isinstance(node, zarr.Group):
+            mapping = dict(node[name].attrs)
+        return zarr_ground([inside, level, around], mapping)
+    except Exception as error:  # noqa: BLE001 - damaged attributes need not keep from the pixels
+        return NoGround(f"its attributes cannot be read ({type(error).__name__})")
 
 
 def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
@@ -72,11 +104,28 @@ def _arrays(path: str, group: zarr.Group) -> tuple[list[Any], bool]:
         nodes = [group[dataset["path"]] for dataset in scales[0]["datasets"]]
         arrays = [node for node in nodes if isinstance(node, zarr.Array)]
     else:
-        arrays = [array for _, array in sorted(group.arrays())]
+        arrays = _members(path, group)
     if not arrays:
         inside = ", ".join(sorted(name for name, _ in group.groups())[:5]) or "nothing"
         raise RasterError(f"{path}: a Zarr group without an array (it holds: {inside}); name one")
     return arrays, isinstance(scales, list)
+
+
+def _members(path: str, group: zarr.Group) -> list[Any]:
+    """All arrays of a group.
+
+    Raises:
+        RasterError: it lies on a server that does not list files.
+    """
+    try:
+        return [array for _, array in sorted(group.arrays())]
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        raise RasterError(
+            f"{path}: a Zarr group without multiscales metadata, on a server that does not list "
+            f"files; name an array, for example {path.rstrip('/')}/0"
+        ) from error
 
 
 def _layout(path: str, array: Any) -> Layout:  # noqa: ANN401 - zarr's type has free parameters

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uhrqa.selection import Selection
     from uhrqa.tokens import VisualTokens
 
+TRIES = 4  # at a finer resize of an image with no-data; its mask is read for each
 LEVEL_DOC = "pyramid level the tokens come from"
 UNPRUNED = (
     "the image does not fit this model unpruned: use a strategy that prunes, such as -s rfm-dip"
@@ -46,7 +47,7 @@ class Full:
         """See `Strategy.select`."""
         from uhrqa.selection import require
 
-        level = _level(scene, self.level)
+        level = level_of(scene, self.level)
         scene.require_tiles((scene.pyramid.thumbnail, level))
         needed = _whole_cost(scene, level) + scene.token_count(scene.pyramid.thumbnail)
         require(needed, budget, f"all of level {level.index} with the thumbnail", UNPRUNED)
@@ -63,7 +64,7 @@ class Downsample:
 
         thumbnail = scene.pyramid.thumbnail
         require(scene.token_count(thumbnail), budget, "one tile")
-        level = _largest_that_fits(scene, budget.tokens, scene.tiles_left)
+        level = _largest_shown(scene, budget.tokens, scene.tiles_left)
         if level is None:
             return unscored(scene.tokens(thumbnail))
         return _whole(scene, level, None)
@@ -80,8 +81,7 @@ class Uniform:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
-        rows, cols = scene.token_grid(_level(scene, self.level))
-        return behind_thumbnail(thumbnail, tokens.take(even_grid(rows, cols, room)))
+        return behind_thumbnail(thumbnail, tokens.take(even_tokens(tokens, room)))
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,35 @@ def even_grid(rows: int, cols: int, count: int) -> Tensor:
     return cells.flatten()
 
 
-def _level(scene: Scene, index: int | None) -> Level:
+def even_tokens(tokens: VisualTokens, count: int) -> Tensor:
+    """Indices of at most `count` tokens of one level, spread evenly over those that show image.
+
+    Where cells of its grid show none, the grid is the finest even one of which enough show some.
+    """
+    import torch
+
+    rows, cols = tokens.grid[0].tolist()
+    place = torch.full((rows * cols,), -1)
+    place[tokens.row * cols + tokens.col] = torch.arange(len(tokens))
+    if len(tokens) <= count:
+        return torch.arange(len(tokens))
+    low, high = count, rows * cols  # of `low` cells, at most `count` show image
+    while high - low > 1 and len(tokens) < rows * cols:
+        middle = (low + high) // 2
+        if int((place[even_grid(rows, cols, middle)] >= 0).sum()) <= count:
+            low = middle
+        else:
+            high = middle
+    picked = place[even_grid(rows, cols, low)]
+    return picked[picked >= 0]
+
+
+def level_of(scene: Scene, index: int | None) -> Level:
+    """A level besides the thumbnail, the finest for None.
+
+    Raises:
+        ConfigError: the image has no such level.
+    """
     from uhrqa.errors import ConfigError
 
     pyramid = scene.pyramid
@@ -157,6 +185,29 @@ def _whole(scene: Scene, level: Level, thumbnail: VisualTokens | None) -> Select
 
     tokens = end_rows(scene.tokens(level), scene.newline)
     return unscored(tokens if thumbnail is None else VisualTokens.cat([thumbnail, tokens]))
+
+
+def _largest_shown(scene: Scene, budget: int, tiles: int | None) -> Level | None:
+    """The finest resize whose tokens that show image fit, as near as a few tries bring it."""
+    level = _largest_that_fits(scene, budget, tiles)
+    if level is None or not scene.may_hide:
+        return level
+    room, larger = float(budget), level
+    for _ in range(TRIES):
+        room *= budget / max(1, _shown_cost(scene, larger))
+        found = _largest_that_fits(scene, int(room), tiles)
+        if found is None or found.size.area <= level.size.area:
+            break
+        larger = found
+        if _shown_cost(scene, larger) <= budget:
+            level = larger
+    return level
+
+
+def _shown_cost(scene: Scene, level: Level) -> int:
+    """Tokens of a level that show image, with the ends of the rows that hold one."""
+    cells = scene.shown_cells(level)
+    return int(cells.sum()) + (scene.newline is not None) * int(cells.any(1).sum())
 
 
 def _largest_that_fits(scene: Scene, budget: int, tiles: int | None) -> Level | None:
@@ -185,11 +236,21 @@ def room_behind_thumbnail(
     scene: Scene, budget: Budget, index: int
 ) -> tuple[VisualTokens, VisualTokens, int]:
     """The thumbnail, all tokens of a level, and how many of them there is room for."""
+    level = level_of(scene, index)
+    require_room(scene, budget, level)
+    thumbnail = scene.tokens(scene.pyramid.thumbnail)  # without what shows no image
+    return thumbnail, scene.tokens(level), budget.tokens - len(thumbnail)
+
+
+def require_room(scene: Scene, budget: Budget, level: Level) -> int:
+    """How many tokens of a level there is room for behind the thumbnail; nothing is read.
+
+    Raises:
+        BudgetError: none, or more tiles than allowed.
+    """
     from uhrqa.selection import require
 
-    level = _level(scene, index)
     spent = scene.token_count(scene.pyramid.thumbnail)
     require(spent + 1, budget, f"the thumbnail ({spent}) and one token")
     scene.require_tiles((scene.pyramid.thumbnail, level))
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
-    return thumbnail, scene.tokens(level), budget.tokens - spent
+    return budget.tokens - spent

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
-RELEVANCE = ("auto", "rfm", "llm")
-RELEVANCE_DOC = "rfm, llm (the model's own attention), or auto: rfm where the model has one"
+RELEVANCE = ("auto", "rfm", "llm", "clip")
+RELEVANCE_DOC = (
+    "rfm, llm (the model's own attention), clip (cosines of the towers that --clip names), or "
+    "auto: rfm where the model has one"
+)
 LAYER_DOC = "decoder layer read with relevance=llm; the card's by default"
 NEWLINES_DOC = "end every row that holds a kept token with the model's newline token"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uhrqa.strategies.baselines import LEVEL_DOC, room_behind_thumbnail
+from uhrqa.strategies.by_tower import tiles_of
 from uhrqa.strategies.options import (
     LAYER_DOC,
     RELEVANCE,
@@ -116,9 +117,7 @@ class ThumbnailQuota:
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         coarse = scene.relevance(thumbnail, source=self.relevance, layer=self.layer)
         scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
-        side = scene.tile // scene.cell(scene.pyramid[self.level])
-        wide = int(tokens.col.max()) // side + 1
-        _, tile = torch.unique(tokens.row // side * wide + tokens.col // side, return_inverse=True)
+        _, tile = torch.unique(tiles_of(scene, tokens), return_inverse=True)
         sizes = torch.bincount(tile)
         seen = _at(coarse, thumbnail.centres(), tokens.centres())
         mean = torch.zeros(len(sizes)).index_add_(0, tile, seen) / sizes

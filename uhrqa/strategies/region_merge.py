@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from uhrqa.errors import ConfigError
 from uhrqa.strategies.options import (
     LAYER_DOC,
     RELEVANCE,
@@ -39,7 +41,9 @@ class RegionMerge:
     """Keeps what matters in every region of several views and merges the rest (UHR-BAT)."""
 
     scales: tuple[int, ...] | None = option(
-        None, "longer sides of the views in pixels; 2, 4, 8 and 12 tiles by default"
+        None,
+        "longer sides of the views in pixels; by default those the model learned (UHR-BAT), else "
+        "2, 4, 8 and 12 tiles",
     )
     shares: tuple[int, ...] = option(
         (80, 320, 600, 2000), "how the budget is shared among the views, coarsest first"
@@ -53,6 +57,10 @@ class RegionMerge:
     coverage: bool = option(
         True, "every region keeps a token (the paper's promise); false cuts the list (Algorithm 1)"
     )
+    encode: str = option(
+        "all", "'needed': tiles of regions behind the cut are not encoded; k-means then takes the "
+        "anchor's features. With coverage=false"
+    )  # fmt: skip
     rows: str = option(
         "auto", "query rows: 'text' (mean, as in the paper), 'last' (what an RFM is distilled on), "
         "or 'auto': last for an RFM, text for the model's own attention"
@@ -63,6 +71,9 @@ class RegionMerge:
 
     def __post_init__(self) -> None:
         check_choice("partition", self.partition, ("kmeans", "grid"))
+        check_choice("encode", self.encode, ("all", "needed"))
+        if self.encode == "needed" and self.coverage:
+            raise ValueError("encode=needed: every region is needed with coverage; coverage=false")
         check_choice("rows", self.rows, ("auto", "text", "last"))
         check_choice("order", self.order, ("priority", "raster"))
         check_choice("relevance", self.relevance, RELEVANCE)
@@ -89,41 +100,65 @@ class RegionMerge:
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`. Line numbers are those of Algorithm 1."""
         from uhrqa.selection import require
+        from uhrqa.strategies.needed import needed_tokens
+        from uhrqa.tokens import as_grid
 
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
         scene.require_tiles(views)
-        counts = [scene.token_count(view) for view in views]
-        allotted = allot(budget.tokens, counts, self.shares[: len(views)])
         anchor = scene.tokens(views[0])
         source = scene.relevance_source(self.relevance)
         rows = self.rows if self.rows != "auto" else "last" if source == "rfm" else "text"
         scores = scene.relevance(anchor, source=source, layer=self.layer, rows=rows)
-        importance = scores.reshape(scene.token_grid(views[0]))
+        importance = as_grid(scores, anchor)
+        late = self.encode == "needed"
+        seen = [anchor, *(scene.places(v) if late else scene.tokens(v) for v in views[1:])]
+        allotted = allot(budget.tokens, [len(tokens) for tokens in seen], self.shares[: len(views)])
+        cell = float(scene.cell(views[0]))
         parts = []
-        for view, room in zip(views, allotted, strict=True):
-            tokens = anchor if view is views[0] else scene.tokens(view)
-            aligned = transfer(importance, tokens, views[0], float(scene.cell(views[0])))
-            parts.append(self._compress(scene, tokens, aligned, room))
+        for view, tokens, room in zip(views, seen, allotted, strict=True):
+            labels = None
+            if late and view is not views[0]:
+                tokens, labels = needed_tokens(
+                    scene,
+                    view,
+                    anchor,
+                    room,
+                    partial(transfer, importance, anchor=views[0], cell=cell),
+                    partial(self._partition, scene, room=room),
+                )
+            aligned = transfer(importance, tokens, views[0], cell)
+            parts.append(self._compress(scene, tokens, aligned, room, labels))
         return _joined(parts, views, self.order)
 
     def _views(self, scene: Scene) -> tuple[Level, ...]:
         from uhrqa.pyramid import Pyramid
 
-        sides = self.scales or tuple(tiles * scene.tile for tiles in SIDE_TILES)
+        sides = self.scales or scene.views or tuple(tiles * scene.tile for tiles in SIDE_TILES)
+        if scene.views and (odd := [side for side in sides if side not in scene.views]):
+            raise ConfigError(
+                f"scales={_listed(sides)}: the model has no map for views of {_listed(odd)} px; "
+                f"give some of {_listed(scene.views)}"
+            )
         return Pyramid.views(scene.size, scene.tile, sides[: len(self.shares)]).levels[1:]
 
     def _compress(
-        self, scene: Scene, tokens: VisualTokens, importance: Tensor, room: int
+        self,
+        scene: Scene,
+        tokens: VisualTokens,
+        importance: Tensor,
+        room: int,
+        labels: Tensor | None = None,
     ) -> tuple[VisualTokens, Tensor]:
-        """One view within its budget: lines 1-28."""
+        """One view within its budget: lines 1-28; its regions are `labels` where they are known."""
         import torch
 
         from uhrqa.tokens import VisualTokens
 
-        if len(tokens) <= room:
+        if labels is None and len(tokens) <= room:
             return tokens, importance
-        groups, order = group_by_region(self._partition(scene, tokens, room), importance)
+        regions = self._partition(scene, tokens, room) if labels is None else labels
+        groups, order = group_by_region(regions, importance)
         kept: list[VisualTokens] = []
         scores: list[Tensor] = []
         left = room
@@ -159,6 +194,10 @@ class RegionMerge:
             iterations=self.iterations,
             coord_weight=self.coord_weight,
         ).cpu()
+
+
+def _listed(sides: Sequence[int]) -> str:
+    return ",".join(map(str, sides))
 
 
 def allot(budget: int, counts: Sequence[int], shares: Sequence[int]) -> list[int]:

@@ -110,7 +110,11 @@ class RfmDip:
             steps.append(f"level {level.index}: {len(tokens)} tokens, {zoom.note}")
             if not zoom.tiles:
                 break  # lines 9-10
-            tokens = scene.tokens(finer, zoom.tiles)  # lines 12-13
+            found = scene.tokens(finer, zoom.tiles)  # lines 12-13
+            if not len(found):  # a coarse token may reach into tiles that are no-data
+                steps.append(f"level {finer.index}: no image in these tiles")
+                break
+            tokens = found
         steps.append(f"level {int(tokens.level[0])}: {len(tokens)} tokens, answers from here")
         return Trail(tuple(sights), tuple(steps), limits)
 

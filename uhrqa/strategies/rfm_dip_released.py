@@ -24,6 +24,8 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, behind_thumbnail, require
 from uhrqa.tokens import VisualTokens
 
+PAPER = "use --option compat=paper"
+
 
 def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
     """The tokens the published code would keep, cut to the budget by relevance.
@@ -32,23 +34,24 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
         ConfigError: the model has no Region Focus Module or no newline token.
         BudgetError: less than the thumbnail and a row end for each row.
     """
-    newline = scene.newline
+    newline, name = scene.newline, scene.model.card.name
     if newline is None:
-        raise ConfigError("compat=released: this model has no newline token; use compat=paper")
-    scene.relevance_source("rfm")
+        raise ConfigError(f"compat=released: {name} has no newline token; {PAPER}")
+    if not scene.model.rfm_layers:
+        raise ConfigError(f"compat=released: {name} has no Region Focus Module; {PAPER}")
     first, second = released_levels(scene.size, scene.tile, scene.model.card.level_one_side)
     (ends, _) = last = released_grid(second, second.size, _cells(scene, second))
     least = scene.token_count(scene.pyramid.thumbnail) + ends
     require(least, budget, f"the thumbnail ({least - ends}) and {ends} row ends")
-    thumbnail = scene.tokens(scene.pyramid.thumbnail)
+    thumbnail = scene.tokens(scene.pyramid.thumbnail, masked=True)
     grid = released_grid(first, scene.size, _cells(scene, first))
-    coarse, _ = whole_grid(scene.tokens(first), first, grid, newline)
+    coarse, _ = whole_grid(scene.tokens(first, masked=True), first, grid, newline)
     scores = scene.grid_relevance(coarse, thumbnail, torch.zeros(len(coarse), dtype=torch.bool))
     key = _best(scores, int(ratio * len(coarse))) | coarse.is_separator
     tiles = released_tiles(key, grid, second)
     steps = [f"level 1: {len(coarse)} cells, {len(tiles)} tiles hit"]
 
-    fine, blank = whole_grid(scene.tokens(second, tiles), second, last, newline)
+    fine, blank = whole_grid(scene.tokens(second, tiles, masked=True), second, last, newline)
     scores = scene.grid_relevance(fine, thumbnail, blank).masked_fill(blank, -1)
     held = int((~blank).sum())
     count = min(int(ratio * held), budget.tokens - least)

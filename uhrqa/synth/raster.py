@@ -38,6 +38,11 @@ class SceneRaster:
         return tuple(found)
 
     @property
+    def has_mask(self) -> bool:
+        """A drawn scene shows image everywhere."""
+        return False
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of pixels drawn so far."""
         return self._drawn

@@ -13,7 +13,7 @@ import torch
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY = 60.0  # seconds of training that a kill may cost
+SAVE_EVERY = 60.0  # seconds
 WARM_UP = 0.03  # share of a stage
 
 
@@ -27,6 +27,7 @@ class Stage:
         state: what is saved with it; values with `state_dict` are restored in place.
         step: steps taken.
         used: seconds they took.
+        save_every: seconds of training that a kill may cost.
     """
 
     file: Path
@@ -34,6 +35,7 @@ class Stage:
     state: dict[str, Any]
     step: int = 0
     used: float = 0.0
+    save_every: float = SAVE_EVERY
     _mark: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
 
@@ -67,7 +69,7 @@ class Stage:
         self._mark = now
         self.step += 1
         over = self.share >= 1.0
-        if over or now - self._saved > SAVE_EVERY:
+        if over or now - self._saved > self.save_every:
             self.save()
             self._saved = time.monotonic()
         return not over

@@ -1,23 +1,21 @@
 """Stage 3: a Region Focus Module learns to attend as a deeper decoder layer does.
 
-Source: Luo et al. 2025, Eq. 4-6: per head, KL divergence over all that the last prompt token sees,
-KL over the high-resolution tokens alone (lambda_hr = 2), and the squared error of its logits there.
+The loss is that of `uhrqa.training.distillation`, read in the last layer alone.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from uhrqa.rfm import FORMAT, from_layers
+from uhrqa.rfm import from_layers
 from uhrqa.training.batches import VIEWS, Batches, Course, make_batch
 from uhrqa.training.decoder import Learner, attention_bias, forward, run_layers
+from uhrqa.training.distillation import distillation_loss
 from uhrqa.training.language import held_out_views
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
@@ -28,8 +26,6 @@ from uhrqa.training.views import View
 log = logging.getLogger(__name__)
 
 LAYERS = (0, 2)  # decoder layers it starts from; the last one is also the teacher
-LAMBDA_HR, LAMBDA_MSE = 2.0, 1.0
-MSE_SCALE = 0.02  # logits reach some 10: brings the squared error to the size of the divergences
 PEAK = 0.5  # of the decoder's learning rates
 FIRST_VIEW = 5 * 10**8  # scenes of its own
 WHOLE = 0.3  # share of batches that keep every token
@@ -43,29 +39,6 @@ def focus_rows(rfm: nn.Module, learner: Learner, batch: Batch) -> Tensor:
     layers, last = list(rfm.get_submodule("layers")), len(LAYERS) - 1  # type: ignore[call-overload]
     trace = run_layers(layers, states, turn, attention_bias(batch), batch.asks, (last,))
     return trace.rows[last]
-
-
-def distillation_loss(student: Tensor, teacher: Tensor, visual: Tensor) -> Tensor:
-    """Eq. 6.
-
-    Args:
-        student: `[R, H, N]` masked logits.
-        teacher: the same of the teacher.
-        visual: `[R, N]` bool: high-resolution tokens.
-    """
-    hidden = ~visual[:, None]
-    whole = _divergence(student, teacher)
-    low = torch.finfo(student.dtype).min / 2
-    local = _divergence(student.masked_fill(hidden, low), teacher.masked_fill(hidden, low))
-    gap = ((student - teacher) ** 2).masked_fill(hidden, 0.0)
-    count = visual.sum(-1).clamp_min(1)[:, None]
-    mse = MSE_SCALE * (gap.sum(-1) / count).mean()
-    return whole + LAMBDA_HR * local + LAMBDA_MSE * mse
-
-
-def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    log_t, log_s = teacher.log_softmax(-1), student.log_softmax(-1)
-    return (log_t.exp() * (log_t - log_s)).sum(-1).mean()
 
 
 def _visual_rows(batch: Batch, width: int) -> Tensor:
@@ -169,13 +142,3 @@ def rfm_step(
     loss = distillation_loss(student[kept], teacher[kept], visual[kept])
     optimizer.step(loss, stage.pace)
     return float(loss.detach())
-
-
-def save_rfm(rfm: nn.Module, file: Path) -> None:
-    """Write the module in half precision, with the layers it started from."""
-    state = {
-        name: value.detach().half().contiguous()
-        for name, value in rfm.state_dict().items()
-        if name.startswith("layers.")
-    }
-    save_file(state, file, {"format": FORMAT, "layers": json.dumps(list(LAYERS))})

@@ -7,18 +7,23 @@ strategies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from uhrqa.vlm.turns import Turns
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import torch
     from torch import Tensor
 
+    from uhrqa.drops import Drop
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
     from uhrqa.vlm.multiscale import Multiscale
+    from uhrqa.vlm.paired import Paired
     from uhrqa.vlm.placement import Placement
 
 
@@ -30,11 +35,13 @@ class Prompt:
         before: token ids before the image.
         after: token ids after it; the question is among them.
         between: token ids between two levels of the image.
+        asked: how many at the end of `after` are this question's own; None: all.
     """
 
     before: tuple[int, ...]
     after: tuple[int, ...]
     between: tuple[int, ...] = ()
+    asked: int | None = None
 
     def __len__(self) -> int:
         return len(self.before) + len(self.after)
@@ -112,6 +119,11 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
+    def precision(self) -> str:
+        """What the decoder's weights are held in, in a word or two: `float32`."""
+        ...
+
+    @property
     def newline(self) -> Tensor | None:
         """`[D]`, the learned row end; None when the model has none."""
         ...
@@ -127,6 +139,11 @@ class VisionLanguageModel(Protocol):
         ...
 
     @property
+    def paired(self) -> Paired | None:
+        """Towers that see patches and questions in one space, where the card names some."""
+        ...
+
+    @property
     def fill(self) -> tuple[int, int, int]:
         """RGB of padding: the colour that normalises to zero."""
         ...
@@ -134,29 +151,35 @@ class VisionLanguageModel(Protocol):
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """Visual tokens of tiles.
 
+        From `[T, 3, B, B]` uint8; `[T, n, n, D]`, n x n tokens a tile in raster order. D is the
+        decoder's width, or a multiple of it where inner layers take features, too.
+        """
+        ...
+
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Visual tokens of tiles, and what the vision tower makes of each.
+
         Args:
             pixels: `[T, 3, B, B]` uint8.
 
         Returns:
-            `[T, n, n, D]`, n x n tokens a tile in raster order. D is the decoder's width, or a
-            multiple of it where inner layers take features, too.
+            What `encode_tiles` gives, and `[T, n, n, 1 + d]` float32: how much the tower attends to
+            a token inside its tile, then its key, both from the layer that features are taken from
+            and means over heads. Attention is the class token's, or the mean over all patches where
+            there is none; a token made of several patches has their mean.
         """
         ...
 
-    def build_prompt(self, question: str) -> Prompt:
-        """Tokenise a question once, in the checkpoint's own template.
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
+        """Tokenise a question, behind those asked before, in the checkpoint's own template.
 
         Raises:
-            QuestionError: empty, or it holds the image token.
+            QuestionError: empty, it holds the image token, or there is no place for `history`.
         """
         ...
 
     def assemble(self, prompt: Prompt, tokens: VisualTokens) -> Sequence:
-        """Put the visual tokens at the image's place.
-
-        Args:
-            prompt: what stands before and behind them.
-            tokens: N visual tokens, separators among them, in the order of the prompt.
+        """Put visual tokens, separators among them, at the image's place.
 
         Returns:
             Embeddings of `prompt.length(tokens)` tokens in the decoder's dtype, and who is where.
@@ -179,8 +202,8 @@ class VisionLanguageModel(Protocol):
             layer: decoder layer to read; None for the Region Focus Module's last.
             rows: `[M]` positions of the query tokens.
             columns: `[N]` positions the softmax runs over.
-            blank: `[N]` bool, columns that hold nothing: no token sees them, yet they keep a
-                place in the softmax, one above their logit, as in the released LRS-VQA code.
+            blank: `[N]` bool, empty columns: no token sees them, yet they keep a place in the
+                softmax, one above their logit, as in the released LRS-VQA code.
 
         Returns:
             `[N]` mean over heads and rows, float32 on the CPU; sums to 1.
@@ -190,12 +213,18 @@ class VisionLanguageModel(Protocol):
         """
         ...
 
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
-        """The greedy answer.
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
+        """The greedy answer, of at most `max_new_tokens`, 1 or more.
 
         Args:
             sequence: visual tokens and question.
-            max_new_tokens: tokens that are written at most, 1 or more.
+            max_new_tokens: tokens that are written at most.
+            drops: visual tokens that leave between two layers, first layer first.
+
+        Raises:
+            ConfigError: drops in a decoder whose layers see less than all that stands before.
         """
         ...
 
@@ -207,6 +236,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
     dtype: str | None = None,
     attention: str = "auto",
     rfm: str | Path | None = None,
+    clip: str | Path | None = None,
     allow_pickle: bool = False,
     device_map: str | None = None,
     quantize: str | None = None,
@@ -222,10 +252,12 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
         attention: `sdpa`, `flash_attention_2`, or `auto`: flash-attn where it is installed and the
             model is in half precision on a GPU.
         rfm: file of a Region Focus Module, instead of the card's.
+        clip: directory of a whole CLIP or SigLIP for `relevance=clip`, instead of the card's.
         allow_pickle: read `pytorch_model*.bin` where there is no safetensors; tensors alone are
             taken from it, and a pickle that holds anything else is refused.
         device_map: `auto` puts the parts on all devices there are (needs accelerate).
-        quantize: `8bit` or `4bit` weights of the decoder (needs bitsandbytes).
+        quantize: `8bit` or `4bit` weights of the decoder's linear layers (needs bitsandbytes);
+            experts stay as they are, which a `PrecisionWarning` tells.
 
     Raises:
         UnknownNameError: no such model.
@@ -236,7 +268,7 @@ def load_model(  # noqa: PLR0913 - each a choice of the user's
     from uhrqa.vlm.card import load_card
     from uhrqa.vlm.families import find_class
 
-    card = load_card(name)
+    card = load_card(name) if clip is None else replace(load_card(name), clip=str(clip))
     model: VisionLanguageModel = find_class(card.family).load(
         card,
         device=device,

@@ -1,4 +1,4 @@
-"""Writing an original LLaVA checkpoint in the stock layout, once.
+"""Writing a checkpoint in the stock layout as safetensors, once: an original LLaVA, or pickles.
 
 What comes out is a directory like any other: stock weights, `rfm.safetensors`,
 `multiscale.safetensors`, the tokenizer's files as they were. Its `config.json` names the release it
@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import transformers
@@ -28,17 +29,16 @@ from uhrqa.vlm.directory import LAYOUT_KEY, SCALE_TABLES, companions
 from uhrqa.vlm.extras import load_focus, load_tables, rfm_tensors, scale_tensors
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.layouts import EXTRAS
-from uhrqa.vlm.loading import is_pickled, load_strictly, weights_of
-from uhrqa.vlm.pickles import rewrite_pickles
-from uhrqa.vlm.shards import read_under
+from uhrqa.vlm.loading import load_strictly, weights_of
+from uhrqa.vlm.pickles import as_safetensors, card_differences, card_of_pickles
+from uhrqa.vlm.shards import follow_umask, read_under
 from uhrqa.vlm.source import Source, source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
 TOKENIZER = ("*token*", "vocab.*", "merges.txt", "*.model", "chat_template*", "generation_config.*")
-FOLLOWS = (
-    "name", "weights", "config", "family", "rfm", "rfm_layers", "placement", "vision_tower"
-)  # fmt: skip
-"""Fields of a card that a converted checkpoint gives by itself."""
+NOT_TAKEN = ("model*.safetensors*", "*.bin", "*.pt", "*.pth", "*.index.json", "config.json", "*.py")
+"""Files of a stock checkpoint that are written anew, or that nothing reads."""
+SUFFIXES = (".json", ".jinja", ".txt", ".model", ".safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Converted:
 
     Attributes:
         path: the directory.
-        release: name of the original layout.
+        release: name of the original layout; `stock` where only pickles became safetensors.
         tensors: number of tensors in each file that was written, by the file's kind.
         card: file of the card beside the directory; None where it needs none.
     """
@@ -76,36 +76,51 @@ def convert(
     """
     _check_target(target)
     with ExitStack() as stack:
-        if allow_pickle:
-            name = str(_without_pickles(load_card(name).find_weights(), target, stack))
-            if vision_tower:
-                vision_tower = _without_pickles(vision_tower, target, stack)
-        return _convert(name, target, vision_tower)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+        tower = None
+        if vision_tower:
+            tower = str(_readable(vision_tower, target, allow_pickle, stack).resolve())
+        if not allow_pickle:
+            return _convert(load_card(name, vision_tower=tower), target)
+        path = Path(name).expanduser()
+        path = path if path.is_dir() else load_card(name).find_weights()
+        place = _readable(path, target, allow_pickle, stack)
+        if place == path:
+            return _convert(load_card(name, vision_tower=tower), target)
+        return _convert(card_of_pickles(name, path, place, tower), target, pickled=True)
 
 
-def _without_pickles(path: Path, target: Path, stack: ExitStack) -> Path:
+def _readable(path: Path, target: Path, allow_pickle: bool, stack: ExitStack) -> Path:
     """The directory itself, or one that holds its pickles as safetensors until the stack closes."""
-    if not is_pickled(path, allow_pickle=True):
+    if not allow_pickle:
         return path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    place = tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent.resolve())
-    stack.callback(shutil.rmtree, place, ignore_errors=True)
-    rewrite_pickles(path, Path(place))
-    return Path(place)
+    try:
+        return stack.enter_context(as_safetensors(path, target.parent.resolve()))
+    except OSError as error:
+        raise _unwritable(target, error) from error
 
 
-def _convert(name: str, target: Path, vision_tower: Path | None) -> Converted:
-    card = load_card(name, vision_tower=str(vision_tower.resolve()) if vision_tower else None)
+def _convert(card: Card, target: Path, *, pickled: bool = False) -> Converted:
     path = weights_of(card)
     source = source_of(card, path)
-    if source is None:
-        raise CheckpointError(f"{name}: is in the stock layout already; use it with -m {name}")
+    if source is None and not pickled:
+        raise CheckpointError(
+            f"{card.name}: is in the stock layout already; use it with -m {quote(card.name)}"
+        )
     try:
         with _written_whole(target) as place:
             tensors = _write(card, path, source, place)
-        return Converted(target, source.layout.name, tensors, _write_card(card, target))
+        release = source.layout.name if source else card.layout or "stock"
+        return Converted(target, release, tensors, _write_card(card, target))
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"{target}: cannot be written: {error.strerror or error}")
 
 
 def _check_target(target: Path) -> None:
@@ -118,25 +133,29 @@ def _check_target(target: Path) -> None:
 @contextmanager
 def _written_whole(target: Path) -> Iterator[Path]:
     """A directory beside the target that takes its name in the end, or is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent.resolve()))
+    outer = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent.resolve()))
     try:
+        place = outer / target.name
+        place.mkdir()  # unlike the outer one with the rights that the user's umask gives
         yield place
-        place.chmod(0o755)
+        follow_umask(place)
         place.replace(target)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
 
 
-def _write(card: Card, path: Path, source: Source, place: Path) -> dict[str, int]:
+def _write(card: Card, path: Path, source: Source | None, place: Path) -> dict[str, int]:
     """Write weights, extras, tokenizer and normalisation; return the number of tensors by kind."""
-    family = source.layout.family
+    family = source.layout.family if source else card.family
     kind = getattr(transformers, f"{FAMILIES[family].kind}ForConditionalGeneration")
     model = load_strictly(kind, path, dtype="auto", attention="sdpa", source=source)
     load_tables(card, path, source)  # only to see that they fit
     load_focus(card, path, source, model.get_decoder(), None)
     model.save_pretrained(place, save_original_format=False)
     counts = {"model": len(model.state_dict())}
+    if source is None:
+        _copy_beside(card, path, place)
+        return counts
     for stem, tensors in _extras(card, path).items():
         metadata = {"format": FORMAT if stem == "rfm" else "pt"}
         save_file(tensors, place / f"{stem}.safetensors", metadata)
@@ -150,6 +169,16 @@ def _write(card: Card, path: Path, source: Source, place: Path) -> dict[str, int
     return counts
 
 
+def _copy_beside(card: Card, path: Path, place: Path) -> None:
+    """Take along what lies beside a stock checkpoint's weights."""
+    load_tokenizer(path)
+    for file in filter(Path.is_file, path.iterdir()):
+        taken = file.suffix in SUFFIXES and not any(map(file.match, NOT_TAKEN))
+        if taken:
+            shutil.copyfile(file, place / file.name)
+    _copy_named(card, path, place)
+
+
 def _copy(card: Card, path: Path, place: Path) -> None:
     """Take the tokenizer along, and the files that a card names."""
     tokenizer = load_tokenizer(path)
@@ -158,6 +187,10 @@ def _copy(card: Card, path: Path, place: Path) -> None:
     for pattern in TOKENIZER if (path / "tokenizer.json").is_file() else TOKENIZER[-1:]:
         for file in filter(Path.is_file, path.glob(pattern)):
             shutil.copyfile(file, place / file.name)
+    _copy_named(card, path, place)
+
+
+def _copy_named(card: Card, path: Path, place: Path) -> None:
     for stem, name in (("rfm", card.rfm), ("placement", card.placement)):
         if name:
             shutil.copyfile(path / name, place / f"{stem}.safetensors")
@@ -184,11 +217,7 @@ def _card_file(target: Path) -> Path:
 def _write_card(card: Card, target: Path) -> Path | None:
     """Write what the card says beyond what the new directory gives; None when that is nothing."""
     fresh = card_of_directory(target, card.name)
-    said = {
-        entry.name: getattr(card, entry.name)
-        for entry in fields(Card)
-        if entry.name not in FOLLOWS and getattr(card, entry.name) != getattr(fresh, entry.name)
-    }
+    said = card_differences(card, fresh)
     if not said:
         return None
     found = {**said, **companions(target)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from uhrqa.config import ATTENTION, DEVICE_MAPS, DTYPES, QUANTISED
 from uhrqa.errors import ConfigError
 from uhrqa.registry import suggest
+from uhrqa.vlm.at_hand import check_packages
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -63,11 +65,7 @@ def choose_attention(attention: str, device: torch.device, dtype: torch.dtype | 
         there = importlib.util.find_spec("flash_attn") is not None
         return "flash_attention_2" if halves and there and device.type == "cuda" else "sdpa"
     if attention == "flash_attention_2":
-        if importlib.util.find_spec("flash_attn") is None:
-            raise ConfigError(
-                "attention flash_attention_2: flash-attn is not installed; "
-                "pip install 'uhrqa[flash]', or use sdpa"
-            )
+        check_packages(attention=attention)
         if device.type != "cuda":
             raise ConfigError(f"attention flash_attention_2 needs a GPU, not {device}; use sdpa")
     return attention
@@ -109,23 +107,14 @@ def choose_placing(
     ):
         if value is not None and value not in known:
             raise ConfigError(f"unknown {key} '{value}'{suggest(value, known)}")
+    check_packages(device_map=device_map, quantize=quantize)
     placing: dict[str, Any] = {}
     if device_map:
-        _need(f"device_map {device_map}", ("accelerate",), "map")
         placing["device_map"] = device_map
     if quantize:
-        _need(f"quantize {quantize}", ("bitsandbytes", "accelerate"), "quant")
         placing.setdefault("device_map", {"": device})
         placing["quantization_config"] = _quantisation(quantize, device)
     return placing
-
-
-def _need(what: str, packages: tuple[str, ...], extra: str) -> None:
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(
-                f"{what}: {package} is not installed; pip install 'uhrqa[{extra}]', or leave it out"
-            )
 
 
 def _quantisation(quantize: str, device: torch.device) -> Any:  # noqa: ANN401 - untyped there
@@ -141,6 +130,48 @@ def _quantisation(quantize: str, device: torch.device) -> Any:  # noqa: ANN401 -
         bnb_4bit_compute_dtype=torch.float32 if device.type == "cpu" else torch.bfloat16,
         llm_int8_skip_modules=spared,
     )
+
+
+class PrecisionWarning(UserWarning):
+    """Weights are held in another precision than was asked for."""
+
+
+def held_precision(decoder: Any) -> str:  # noqa: ANN401 - a decoder of transformers
+    """What a decoder's layers are held in: `bfloat16`, or `int8 (bitsandbytes)` where quantised.
+
+    Args:
+        decoder: quantised or not.
+    """
+    small, kept, usual = _matrices(decoder)
+    if not small:
+        return usual
+    weight = next(iter(small))
+    name = str(getattr(weight, "quant_type", "int8"))  # nf4, of weights of four bits
+    return f"{name} (bitsandbytes)" + (f", experts {usual}" if kept else "")
+
+
+def warn_of_precision(decoder: Any, quantize: str) -> None:  # noqa: ANN401 - as above
+    """Tell what of a decoder was asked to be quantised and is not."""
+    small, kept, usual = _matrices(decoder)
+    packed = 2 if quantize == "4bit" else 1
+    rest = sum(weight.numel() for weight in kept)
+    whole = rest + packed * sum(weight.numel() for weight in small)
+    if rest:
+        warnings.warn(
+            f"quantize {quantize}: {rest:,} of {whole:,} weights of the decoder's layers stay "
+            f"{usual}: bitsandbytes takes no experts; --dtype bfloat16 or --device-map auto helps "
+            "where memory is short",
+            PrecisionWarning,
+            stacklevel=2,
+        )
+
+
+def _matrices(decoder: Any) -> tuple[list[Any], list[Any], str]:  # noqa: ANN401 - as above
+    """Matrices of the layers, quantised and not, and the dtype of what is not."""
+    weights = [weight for weight in decoder.layers.parameters() if weight.ndim > 1]
+    small = [weight for weight in weights if not weight.is_floating_point()]
+    kept = [weight for weight in weights if weight.is_floating_point()]
+    return small, kept, str(decoder.dtype).removeprefix("torch.")
 
 
 def place_of(module: Any) -> torch.device:  # noqa: ANN401 - a module, perhaps under a hook

@@ -21,8 +21,9 @@ from transformers.modeling_utils import LoadStateDictConfig
 from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError
-from uhrqa.rfm import empty_rfm
+from uhrqa.rfm import describe_misfit, empty_rfm
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.families import find_class
 from uhrqa.vlm.headers import Entry
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
@@ -81,6 +82,7 @@ def match(
         CheckpointError: the class cannot be built from the configuration.
     """
     logging.disable_progress_bar()
+    check_counts(kind, config)
     model: Any = _build(getattr(transformers, kind), config)
     names = set(model.state_dict())
     found = {name: torch.empty(entry.shape, device="meta") for name, entry in entries.items()}
@@ -111,25 +113,18 @@ def _build(kind: Any, config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - class
         with torch.device("meta"):
             return kind(kind.config_class.from_dict(dict(config))).eval()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise CheckpointError(f"config.json: no {kind.__name__} from it: {reason}") from error
+        raise CheckpointError(
+            f"config.json: no {kind.__name__} from it: {reason_of(error)}; compare it with the "
+            "original"
+        ) from error
 
 
 def match_rfm(model: PreTrainedModel, depth: int, entries: Mapping[str, Entry]) -> str | None:
     """What of a Region Focus Module does not fit a model's decoder; None when all does."""
     rfm = empty_rfm(model.get_decoder(), depth)
     wanted = {name: tuple(value.shape) for name, value in rfm.state_dict().items()}
-    there = {name: entry.shape for name, entry in entries.items()}
-    if wanted == there:
-        return None
-    odd = sorted(
-        name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name)
-    )
-    first = odd[0]
-    return (
-        f"does not fit this model's decoder: {len(odd)} tensors, first {first}: "
-        f"{_sides(there.get(first))} in the file, {_sides(wanted.get(first))} by the config"
-    )
+    fault = describe_misfit({name: entry.shape for name, entry in entries.items()}, wanted)
+    return fault and f"does not fit this model's decoder: {fault}"
 
 
 def check_tokenizer(
@@ -144,7 +139,3 @@ def check_tokenizer(
     nothing = torch.zeros(3, 1, 1)
     family = find_class(card.family)
     family(card, model, load_tokenizer(directory), nothing, nothing).prompter.check()
-
-
-def _sides(shape: tuple[int, ...] | None) -> str:
-    return "none" if shape is None else f"[{', '.join(map(str, shape))}]"

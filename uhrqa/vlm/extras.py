@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uhrqa.errors import CheckpointError
-from uhrqa.rfm import load_rfm, rfm_of
+from uhrqa.rfm import load_rfm, rfm_depth, rfm_of
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.directory import SCALE_TABLES
 from uhrqa.vlm.layouts import EXTRAS, rfm_name
@@ -45,8 +45,10 @@ def load_focus(
     where, module = path, None
     if file or card.rfm:
         where = Path(file) if file else path / str(card.rfm)
+        check_depth(where, rfm_depth(where), decoder)
         module = load_rfm(where, decoder)
     elif source is not None and source.layout.rfm_layers:
+        check_depth(path, source.layout.rfm_layers, decoder)
         module = rfm_of(rfm_tensors(path), decoder, path)
     elif card.rfm_layers:
         raise CheckpointError(
@@ -54,6 +56,20 @@ def load_focus(
             "is the download complete?"
         )
     return _finite(where, module)
+
+
+def check_depth(where: Path, depth: int, decoder: nn.Module) -> None:
+    """Refuse a Region Focus Module with more layers than the decoder it was made from.
+
+    Raises:
+        CheckpointError: both numbers.
+    """
+    layers = len(decoder.get_submodule("layers"))  # type: ignore[arg-type]
+    if depth > layers:
+        raise CheckpointError(
+            f"{where}: a Region Focus Module of {depth} layers, and the decoder has {layers}; it "
+            "is another model's"
+        )
 
 
 def _finite(where: Path, module: Module) -> Module:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,7 +18,8 @@ import transformers
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from uhrqa.relevance import RowProbe, probed_name, read_rows
+from uhrqa.drops import Drop
+from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.card import Card
@@ -26,21 +29,23 @@ from uhrqa.vlm.device import (
     choose_dtype,
     choose_placing,
     held,
+    held_precision,
     place_of,
+    warn_of_precision,
 )
+from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import (
-    Loading,
-    is_pickled,
-    load_strictly,
-    weights_of,
-)
+from uhrqa.vlm.loading import Loading, load_strictly, weights_of
 from uhrqa.vlm.multiscale import Multiscale
+from uhrqa.vlm.paired import Paired, load_paired
+from uhrqa.vlm.pickles import is_pickled
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
+from uhrqa.vlm.tower import TowerListener, fold
+from uhrqa.vlm.turns import Turns
 
 TILE_BATCH = 32
 
@@ -58,6 +63,7 @@ class Family(ABC):
         std: `[3, 1, 1]`, alike.
         placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
+        paired: towers for `relevance=clip`, where the card names some.
     """
 
     marks: ClassVar[tuple[str, str] | None] = None
@@ -69,6 +75,7 @@ class Family(ABC):
     std: Tensor
     placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
+    paired: Paired | None = None
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
@@ -137,7 +144,7 @@ class Family(ABC):
             kind,
             path,
             dtype=choose_dtype(wanted.dtype, place),
-            attention="sdpa",  # of the vision tower: its sequences are short
+            attention=probed_name("sdpa"),  # of the vision tower: its sequences are short
             source=source,
             how={"use_safetensors": not is_pickled(path, wanted.allow_pickle), **placing},
         )
@@ -160,14 +167,22 @@ class Family(ABC):
             std,
             tables.to(place) if tables else None,
             load_focus(card, path, source, decoder, wanted.rfm),
+            load_paired(Path(card.clip), place, model.dtype) if card.clip else None,
         )
         loaded.prompter.check()
+        if wanted.quantize:
+            warn_of_precision(decoder, wanted.quantize)
         return loaded
 
     @property
     def device(self) -> torch.device:
         """Where inputs go."""
         return place_of(self.model.get_input_embeddings())
+
+    @property
+    def precision(self) -> str:
+        """What the decoder's weights are held in."""
+        return held_precision(self.model.get_decoder())
 
     @property
     def newline(self) -> Tensor | None:
@@ -197,9 +212,25 @@ class Family(ABC):
         side = self.card.dims.vision.side
         return torch.cat(parts).unflatten(1, (side, side))
 
-    def build_prompt(self, question: str) -> Prompt:
+    @torch.inference_mode()
+    def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """See `VisionLanguageModel.watch_tiles`."""
+        vision = self.card.dims.vision
+        features, traits = [], []
+        for batch in pixels.split(TILE_BATCH):
+            listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
+            with listening(listener):
+                features.append(self.encode_tiles(batch))
+            traits.append(self.token_traits(listener.traits(len(batch))))
+        return torch.cat(features), torch.cat(traits).unflatten(1, (vision.side, vision.side))
+
+    def token_traits(self, patches: Tensor) -> Tensor:
+        """Traits of tokens, `[T, n * n, k]`, from those of a tower's patches, `[T, S, k]`."""
+        return fold(patches, self.card.dims.vision.features)
+
+    def build_prompt(self, question: str, history: Turns = ()) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
-        return self.prompter.build(question)
+        return self.prompter.build(question, history)
 
     @property
     def prompter(self) -> Prompter:
@@ -269,17 +300,22 @@ class Family(ABC):
         return read_rows(decoder, inputs, [RowProbe(layer, rows, columns, bias)])[0]
 
     @torch.inference_mode()
-    def generate(self, sequence: Sequence, max_new_tokens: int) -> Generation:
+    def generate(
+        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+    ) -> Generation:
         """See `VisionLanguageModel.generate`."""
         decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
         cache = DynamicCache(config=self.model.config.get_text_config())
         stops = self._stop_ids()
         ids: list[int] = []
         begin = time.perf_counter()
-        inputs = self._refined(sequence).inputs()
+        inputs: dict[str, Any] = {}
+        refined = self._refined(sequence)
         prefill, step = 0.0, 0
+        hidden = prefilled(decoder, refined, tuple(drops), cache, max_new_tokens)
         for step in range(max_new_tokens):
-            hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
+            if step > 0:
+                hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
             token = int(head(hidden[:, -1]).argmax(-1))
             if step == 0:
                 prefill = time.perf_counter() - begin

@@ -11,9 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from uhrqa.errors import CheckpointError
+from uhrqa.vlm.pointers import refuse_pointer
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -75,7 +77,8 @@ def read_headers(directory: Path) -> dict[str, Entry]:
     if pickles := find_pickles(directory):
         raise CheckpointError(
             f"{directory}: weights are pickled ({pickles[0].name}), which can run code when read; "
-            "convert them to safetensors, or allow them with --allow-pickle"
+            f"convert them to safetensors: {convert_command(str(directory), directory)}; "
+            "or allow them with --allow-pickle"
         )
     raise CheckpointError(f"{directory}: no model*.safetensors; is the download complete?")
 
@@ -84,6 +87,20 @@ def find_pickles(directory: Path) -> list[Path]:
     """Files of a directory that hold pickled weights, those transformers would take first."""
     found = (sorted(directory.glob(pattern)) for pattern in PICKLES)
     return list(dict.fromkeys(file for files in found for file in files))
+
+
+def convert_command(name: str, directory: Path) -> str:
+    """The command that writes a checkpoint's pickles as safetensors, to be pasted.
+
+    Args:
+        name: what the user calls the checkpoint.
+        directory: where it lies; what is written gets its name, or that of its repository.
+    """
+    own = directory.resolve()
+    stem = own.name
+    if own.parent.name == "snapshots":  # of the hub cache: models--org--name/snapshots/commit
+        stem = own.parents[1].name.rpartition("--")[2]
+    return f"uhrqa models convert {quote(name)} {quote(f'{stem}-stock')} --allow-pickle"
 
 
 def has_safetensors(directory: Path) -> bool:
@@ -136,6 +153,7 @@ def read_header(file: Path) -> dict[str, Entry]:
     Raises:
         CheckpointError: no safetensors file, or shorter or longer than its header says.
     """
+    refuse_pointer(file)
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
@@ -162,14 +180,18 @@ def _lengths(file: Path, size: int, needed: int, who: str) -> str:
 def _entries(file: Path, header: Mapping[str, Any]) -> dict[str, Entry]:
     entries = {}
     for name, value in header.items():
-        if name == "__metadata__":
+        if name == "__metadata__" and isinstance(value, Mapping):
             continue
         try:
             first, last = value["data_offsets"]
-            shape = tuple(int(side) for side in value["shape"])
+            shape = tuple(int(side) for side in list(value["shape"]))
+            if min((*shape, first, last - first)) < 0:
+                raise ValueError(f"{shape} at {first} to {last}")
             entries[name] = Entry(shape, str(value["dtype"]), file.name, int(last) - int(first))
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{file}: header: {name}: no shape, dtype and place") from error
+            raise CheckpointError(
+                f"{file}: header: {name}: no usable shape, dtype and place; {AGAIN}"
+            ) from error
     return entries
 
 
@@ -179,12 +201,13 @@ def _parse(file: Path, raw: bytes) -> dict[str, Any]:
     Raises:
         CheckpointError: it is none.
     """
+    what = "" if file.suffix == ".json" else "its header is "
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: its header is not JSON; {AGAIN}") from error
+        raise CheckpointError(f"{file}: {what}not JSON; {AGAIN}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{file}: its header is not a JSON object; {AGAIN}")
+        raise CheckpointError(f"{file}: {what}not a JSON object; {AGAIN}")
     return content
 
 

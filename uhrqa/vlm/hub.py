@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from uhrqa.errors import CheckpointError
@@ -13,6 +14,15 @@ def is_hub_id(text: str) -> bool:
     """Whether a text reads as `org/name`, with or without a revision."""
     hub_id, _, _ = text.partition("@")
     return hub_id.count("/") == 1
+
+
+def has_cached(hub_id: str) -> bool:
+    """Whether the local cache has anything of a hub id; without huggingface_hub, which is slow."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or f"{home}/huggingface"
+    place = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    repo = hub_id.partition("@")[0].replace("/", "--")
+    return (Path(place or f"{home}/hub").expanduser() / f"models--{repo}").is_dir()
 
 
 def cached_snapshot(hub_id: str) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from uhrqa.errors import CardError, CheckpointError
@@ -44,6 +43,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 """Where the tensors that stock LLaVA lacks lie; under several prefixes the first one counts."""
 
 UHR_BAT_SIDES = (672, 1344, 2688, 4032)  # px of the views
+UHR_BAT_SHARES = (80, 320, 600, 2000)  # of the budget, view by view
 UHR_BAT_KEYS = ("multiscale_target_sizes", "multiscale_base_attention_size", "scale_residual_base")
 
 _VICUNA = (
@@ -68,9 +68,6 @@ LAYOUTS: dict[str, Mapping[str, Any]] = {
         "strategy": "region-merge",
         "budget": 3000,
         "relevance_layer": -1,
-        "options": {
-            "region-merge": {"scales": list(UHR_BAT_SIDES), "shares": [80, 320, 600, 2000]}
-        },
     },
     "lrs-vqa": {
         "row_ends": True, "stretch_thumbnail": False, "pool": 2, "between": ":",
@@ -89,14 +86,15 @@ class Layout:
         config: what its stock `config.json` would be.
         tower: name or directory of the vision tower, where its weights lie elsewhere.
         extras: tensors besides those of stock LLaVA, by kind.
-        sides: longer sides of the views that UHR-BAT has a map for, in pixels.
+        sides: longer sides of the views of UHR-BAT, in pixels: those it has maps for and those it
+            says it has, ascending.
     """
 
     name: str
     config: dict[str, Any]
     tower: str | None
     extras: Mapping[str, tuple[str, ...]]
-    sides: tuple[int, ...] = UHR_BAT_SIDES
+    sides: tuple[int, ...] = ()
 
     @property
     def family(self) -> str:
@@ -151,15 +149,22 @@ def recognise(
         stock_config(config, shapes, family, tower),
         None if stored else str(config.get("mm_vision_tower") or "none"),
         extras,
-        _sides(config),
+        _sides(config, view_sides(extras.get("scale_maps", ()))),
     )
 
 
-def _sides(config: Mapping[str, Any]) -> tuple[int, ...]:
-    sides = config.get("multiscale_target_sizes") or UHR_BAT_SIDES
+def _sides(config: Mapping[str, Any], found: Iterable[int]) -> tuple[int, ...]:
+    """Longer sides of the views; those the configuration names must be there."""
+    sides = config.get("multiscale_target_sizes") or ()
     if not isinstance(sides, list | tuple) or not all(isinstance(side, int) for side in sides):
         raise CheckpointError(f"config.json: multiscale_target_sizes is {sides}; give pixels")
-    return tuple(sides)
+    return tuple(sorted({*sides, *found})) or UHR_BAT_SIDES
+
+
+def view_sides(names: Iterable[str]) -> tuple[int, ...]:
+    """Longer sides in pixels of the views that UHR-BAT's maps are for, by the tensors' names."""
+    found = (re.search(r"(?:scale_pos_residuals|scale_maps)\.(\d+)$", name) for name in names)
+    return tuple(sorted(int(match[1]) for match in found if match))
 
 
 def _release(config: Mapping[str, Any], extras: Iterable[str]) -> str:
@@ -192,47 +197,19 @@ def rfm_name(name: str) -> str | None:
     return None if own in (name, "norm.weight") or DROPPED.search(own) else own
 
 
-def check_complete(path: Path, release: str, layout: Layout) -> None:
-    """Refuse a checkpoint that lacks what its release was trained with.
-
-    Args:
-        path: for the message.
-        release: what the checkpoint must be.
-        layout: what its files hold.
-
-    Raises:
-        CheckpointError: lists what is missing.
-    """
-    if missing := [name for name in _required(release, layout) if not _has(layout, name)]:
-        raise CheckpointError(
-            f"{path}: {release} without {', '.join(missing)}; it would answer from untrained "
-            "numbers: is the download complete?"
-        )
-
-
-def _required(release: str, layout: Layout) -> list[str]:
-    if release == "uhr-bat":
-        maps = [f"model.scale_pos_residuals.{side}" for side in layout.sides]
-        parts = [f"{index}.{part}" for index in (0, 2) for part in ("weight", "bias")]
-        return [*(f"model.multiscale_token_mlp.{part}" for part in parts), *maps]
-    if release == "lrs-vqa":
-        rows = [] if layout.family == "llava_next" else ["model.image_newline"]
-        return [*rows, "model.mm_projector.token_pruner.layers.0.self_attn.q_proj.weight"]
-    return []
-
-
-def _has(layout: Layout, name: str) -> bool:
-    names = {found for part in layout.extras.values() for found in part}
-    return name in names or name.removeprefix("model.") in names
-
-
-def layout_defaults(where: str, release: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+def layout_defaults(
+    where: str,
+    release: str | None,
+    config: Mapping[str, Any],
+    views: tuple[int, ...] | None = None,
+) -> dict[str, Any]:
     """What a card of a release says when it says nothing.
 
     Args:
         where: the card's name, for the message.
         release: its `layout`; None for a stock checkpoint.
         config: the stock configuration.
+        views: longer sides of UHR-BAT's views that the checkpoint has maps for.
 
     Raises:
         CardError: no such release.
@@ -244,6 +221,11 @@ def layout_defaults(where: str, release: str | None, config: Mapping[str, Any]) 
     text = config.get("text_config")
     decoder = str(text.get("model_type")) if isinstance(text, Mapping) else "none"
     found = {"template": False, "prompt": PROMPTS.get(decoder, _VICUNA), **LAYOUTS[release]}
+    if release == "uhr-bat":
+        sides = views or UHR_BAT_SIDES
+        more = UHR_BAT_SHARES[-1:] * (len(sides) - len(UHR_BAT_SHARES))
+        shares = [*UHR_BAT_SHARES[: len(sides)], *more]
+        found |= {"views": sides, "options": {"region-merge": {"shares": shares}}}
     if release == "lrs-vqa":
         tiles, budget = (80, 4000) if decoder == "qwen2" else (40, 2500)
         dip = {"keep_ratio": 0.25, "zoom_ratio": 0.25, "max_tiles": tiles}

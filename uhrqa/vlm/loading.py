@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,10 +18,19 @@ from transformers.utils import logging
 
 from uhrqa.errors import CheckpointError, ConfigError
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.device import place_of
 from uhrqa.vlm.directory import read_layout
-from uhrqa.vlm.headers import check_dtypes, find_pickles, has_safetensors, read_headers
+from uhrqa.vlm.headers import Entry, check_dtypes, convert_command, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
+from uhrqa.vlm.pickles import (
+    PICKLE_INDEX,
+    SINGLE_PICKLE,
+    find_shards,
+    is_pickled,
+    read_pickle,
+)
+from uhrqa.vlm.size_check import check_size
 from uhrqa.vlm.source import Source
 
 
@@ -53,19 +61,44 @@ def weights_of(card: Card, *, allow_pickle: bool = False) -> Path:
             pickled, missing, cut short or of an unknown dtype.
     """
     path = card.find_weights()
+    check_counts(path, card.config)
     if not is_pickled(path, allow_pickle):
-        check_dtypes(path, read_headers(path), card.config)
+        entries = read_headers(path)
+        check_dtypes(path, entries, card.config)
+        check_size(card, path, entries)
     elif read_layout(path, card.vision_tower) is not None:
-        raise CheckpointError(
-            f"{path}: an original LLaVA layout is told by the names of its tensors, which a pickle "
-            "hides; write it once with: uhrqa models convert SRC DST --allow-pickle"
-        )
+        raise CheckpointError(hidden_layout(card.name, path))
+    else:
+        _check_pickles(path, card)
     return path
 
 
-def is_pickled(path: Path, allow_pickle: bool) -> bool:
-    """Whether weights are to be read from a pickle: allowed, and there is nothing better."""
-    return allow_pickle and not has_safetensors(path) and bool(find_pickles(path))
+def hidden_layout(name: str, path: Path) -> str:
+    """Why a pickled checkpoint in an original layout does not load, and what to do."""
+    return (
+        f"{path}: an original LLaVA layout is told by the names of its tensors, which a pickle "
+        f"hides; write it once with: {convert_command(name, path)}"
+    )
+
+
+def _check_pickles(path: Path, card: Card) -> None:
+    """Look a checkpoint's pickles through before they are read.
+
+    Raises:
+        CheckpointError: one is missing, damaged, or holds more than tensors.
+    """
+    files = find_shards(path)
+    if files[0].name != SINGLE_PICKLE and not (path / PICKLE_INDEX).is_file():
+        raise CheckpointError(
+            f"{path}: {len(files)} pickles ({files[0].name} ...) but no {PICKLE_INDEX}; write them "
+            f"as safetensors: {convert_command(card.name, path)}"
+        )
+    entries = {
+        name: Entry(tuple(value.shape), str(value.dtype), file.name, value.nbytes)
+        for file in files
+        for name, value in read_pickle(file, values=False).items()
+    }
+    check_size(card, path, entries)
 
 
 def load_strictly(
@@ -145,14 +178,10 @@ def _read(
         model, report = loaded
     except (MemoryError, torch.OutOfMemoryError):
         raise
-    except UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: the pickle holds more than tensors, which may be code: not read; convert it "
-            "to safetensors where you trust it"
-        ) from error
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise CheckpointError(f"{path}: cannot be loaded: {reason}") from error
+        raise CheckpointError(
+            f"{path}: cannot be loaded: {reason_of(error)}; compare config.json with the original"
+        ) from error
     return model, report
 
 

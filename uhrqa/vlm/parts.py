@@ -11,7 +11,8 @@ from uhrqa.vlm.layouts import DROPPED
 
 PARTS = (
     ("rfm", r"token_pruner\."),
-    ("extras", r"multiscale|scale_pos|reghead|tile_pos|placement"),
+    ("reghead", r"reghead"),
+    ("extras", r"multiscale|scale_pos|tile_pos|placement"),
     ("projector", r"projector\.|\bvisual\.(deepstack_)?merger"),
     ("tower", r"vision_tower|\bvisual\.|vision_model"),
     ("head", r"lm_head\."),

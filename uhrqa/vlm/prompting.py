@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from uhrqa.errors import CheckpointError, QuestionError
 from uhrqa.vlm import Prompt
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.turns import Turn, Turns, chat_forms, write_turns
+from uhrqa.vlm.vocabulary import check_vocabulary
 
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
 
@@ -35,7 +36,8 @@ class Prompter:
         """See that questions can be asked at all, before the first one is.
 
         Raises:
-            CheckpointError: the tokenizer has no image token or no template where one is needed.
+            CheckpointError: the tokenizer is not the model's, or it has no image token or no usable
+                template where one is needed.
         """
         where, own = self.card.name, not self.card.prompt
         if own and not self.tokenizer.chat_template:
@@ -48,13 +50,14 @@ class Prompter:
                 f"{where}: its tokenizer of {len(self.tokenizer):,} tokens has no image token "
                 f"(config.json: {self.image_id}); copy the tokenizer of the original checkpoint"
             )
+        check_vocabulary(self.card, self.tokenizer, self.image_id)
         try:
             self.build("?")
         except (QuestionError, ValueError) as error:
             reason = f"prompt: {error}".removeprefix(f"prompt: {where}: ")
             raise CheckpointError(f"{where}: {reason}") from error
 
-    def build(self, question: str) -> Prompt:
+    def build(self, question: str, history: Turns = ()) -> Prompt:
         """See `VisionLanguageModel.build_prompt`."""
         known = self._image_token()
         image = known or IMAGE
@@ -62,7 +65,10 @@ class Prompter:
             raise QuestionError("the question is empty")
         if image in question:
             raise QuestionError(f"the question holds the image token {image}; leave it out")
-        text = self._render(question.strip(), image)
+        asked = question.strip()
+        text = self._render(
+            asked, [Turn(q.strip(), a.replace(image, "").strip()) for q, a in history], image
+        )
         bos = self.tokenizer.bos_token
         special = not (bos and text.startswith(bos))
         if known:  # in one go, as the model was trained
@@ -77,6 +83,7 @@ class Prompter:
             (*before, *self._ids(opening)),
             (*self._ids(closing), *after),
             self._ids(self.card.between or ""),
+            len(self._ids(text[text.rindex(asked) :])) if history else None,
         )
 
     def _image_token(self) -> str | None:
@@ -91,21 +98,34 @@ class Prompter:
             return ()
         return tuple(self.tokenizer(text, add_special_tokens=special).input_ids)
 
-    def _render(self, question: str, image: str) -> str:
+    def _render(self, question: str, history: Turns, image: str) -> str:
         if not (self.card.template and self.tokenizer.chat_template):
-            return self.card.prompt.replace(IMAGE, image).replace("{question}", question)
-        parts = [{"type": "image"}, {"type": "text", "text": question}]
-        for content in (parts, f"{image}\n{question}"):
-            chat: Any = [{"role": "user", "content": content}]
+            own = self.card.prompt.replace(IMAGE, image)
+            end = self.tokenizer.eos_token or ""
+            return write_turns(own, question, history, image=image, end=end)
+        fault = ""
+        for chat in chat_forms(question, history, image):
             try:
                 rendered = self.tokenizer.apply_chat_template(
                     chat, tokenize=False, add_generation_prompt=True
                 )
-            except (TypeError, ValueError, TemplateError):  # a template for the other form
+            except TemplateSyntaxError as error:
+                raise CheckpointError(
+                    f"{self.card.name}: its chat template is no Jinja, line {error.lineno}: "
+                    f"{error.message}; copy it from the original checkpoint"
+                ) from error
+            except (TypeError, ValueError, TemplateError) as error:  # one for the other form
+                fault = f"; it fails with: {' '.join(str(error).split())}"
                 continue
             text = str(rendered)
-            if text.count(image) == 1 and question in text:
+            said = [question, *(answer for _, answer in history)]
+            if text.count(image) == 1 and all(part in text for part in said):
                 return text
+        if history:
+            raise QuestionError(
+                f"{self.card.name}: its chat template has no place for earlier turns; "
+                "ask without them (--history 0)"
+            )
         raise QuestionError(
-            f"{self.card.name}: its chat template has no place for an image ({image})"
+            f"{self.card.name}: its chat template has no place for an image ({image}){fault}"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from transformers.vision_utils import get_vision_window_index
 
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm.family import Family
@@ -22,12 +23,32 @@ class QwenVL(Family):
         """See `Family.features`."""
         vision = self.model.config.vision_config
         merge, patch = vision.spatial_merge_size, vision.patch_size
-        tiles, side = len(pixels), pixels.shape[-1] // patch
+        tiles = len(pixels)
         patches = as_patches(pixels, patch, merge, vision.temporal_patch_size)
-        grid = torch.tensor([[1, side, side]] * tiles, device=pixels.device)
+        grid = self._grid(tiles).to(pixels.device)
         out = self.model.model.get_image_features(patches, grid, return_dict=True)
         parts = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
         return torch.cat([torch.cat(list(part)).unflatten(0, (tiles, -1)) for part in parts], -1)
+
+    def _grid(self, tiles: int) -> Tensor:
+        """`[T, 3]` frames, rows and columns of patches."""
+        side = self.card.tile // self.model.config.vision_config.patch_size
+        return torch.tensor([[1, side, side]] * tiles)
+
+    def token_traits(self, patches: Tensor) -> Tensor:
+        """See `Family.token_traits`; patches of a token follow each other, tokens by windows."""
+        vision = self.model.config.vision_config
+        group = vision.spatial_merge_size**2
+        found = patches.flatten(0, 1).unflatten(0, (-1, group)).mean(1)
+        if hasattr(vision, "window_size"):
+            order, _ = get_vision_window_index(
+                self._grid(len(patches)),
+                spatial_merge_size=vision.spatial_merge_size,
+                window_size=vision.window_size,
+                patch_size=vision.patch_size,
+            )
+            found = found[order.argsort().to(found.device)]
+        return found.unflatten(0, (len(patches), -1))
 
     def positions(self, slots: Tensor, tokens: VisualTokens, length: int) -> Tensor:
         """See `Family.positions`; as `get_rope_index` of transformers, when all are kept."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from uhrqa.errors import CheckpointError
 from uhrqa.rfm import rfm_depth
-from uhrqa.vlm.directory import SCALE_TABLES
+from uhrqa.vlm.assumed import PROCESSORS, assumptions, find_template, first_file
+from uhrqa.vlm.directory import SCALE_TABLES, is_original
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.headers import TOKENIZERS, Entry, check_dtypes, read_header, read_headers
 from uhrqa.vlm.layouts import rfm_name
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from uhrqa.vlm.expected import Match
 
 SCHEMA = "uhrqa.checkpoint/1"
-TEMPLATES = ("chat_template.jinja", "chat_template.json")
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+REGHEAD = "reghead.safetensors"
+"""File of GeoLLaVA-8K's own head in a converted checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Report:
         missing: names the class expects and no file has.
         unexpected: names the class has no place for.
         mismatched: names whose shape is another than the configuration's.
+        assumed: lines about what no file says, or says otherwise than the card.
         renamed: tensors whose names in the files are others than the class's, and known.
         fault: what is wrong first, with its fix; None when it loads.
     """
@@ -68,6 +70,7 @@ class Report:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     mismatched: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
     renamed: int = 0
     fault: str | None = None
 
@@ -113,12 +116,13 @@ def inspect_checkpoint(card: Card) -> Report:
         parts=count_parts(found.entries),
         dtypes=_sums((entry.dtype, entry.bytes) for entry in found.entries.values()),
         files=_sums((entry.file, entry.bytes) for entry in found.entries.values()),
-        tokenizer=_first(directory, TOKENIZERS),
-        template=_first(directory, TEMPLATES),
-        processor=_first(directory, PROCESSORS),
+        tokenizer=first_file(directory, TOKENIZERS),
+        template=find_template(directory),
+        processor=first_file(directory, PROCESSORS),
         missing=matched.missing if matched else (),
         unexpected=matched.unexpected if matched else (),
         mismatched=tuple(sorted(matched.mismatched)) if matched else (),
+        assumed=assumptions(card, directory),
         renamed=matched.renamed if matched else 0,
         fault=fault,
     )
@@ -132,7 +136,10 @@ class _Found:
         self.entries: dict[str, Entry] = {}
         self.match: Match | None = None
         self.kind = f"{FAMILIES[card.family].kind}ForConditionalGeneration"
+        self.original = is_original(directory)
         self.layout = f"stock, from {card.layout}" if card.layout else "stock"
+        if self.original:
+            self.layout = f"original LLaVA ({card.layout})"
 
     def look(self) -> None:
         """Look at one thing after the other, in the order of loading.
@@ -147,9 +154,6 @@ class _Found:
             self.entries = {**self.entries, **{f"{part}:{n}": e for n, e in entries.items()}}
         check_dtypes(directory, weights, card.config)
         source = source_of(card, directory)
-        if source is not None:
-            self.kind = f"{FAMILIES[source.layout.family].kind}ForConditionalGeneration"
-            self.layout = f"original LLaVA ({source.layout.name})"
         config = card.config if source is None else source.layout.config
         from uhrqa.vlm.expected import check_tokenizer, match  # only now torch
 
@@ -163,6 +167,7 @@ class _Found:
 
     def _look_beside(self, companions: Mapping[str, Mapping[str, Entry]]) -> None:
         from uhrqa.vlm.expected import match_rfm
+        from uhrqa.vlm.extras import check_depth
         from uhrqa.vlm.placement import Placement
 
         card, directory = self.card, self.directory
@@ -172,11 +177,14 @@ class _Found:
                 f"{directory}: no Region Focus Module, and the card says one of {card.rfm_layers} "
                 "layers; is the download complete?"
             )
-        if focus and self.match and (wrong := match_rfm(self.match.model, card.rfm_layers, focus)):
-            raise CheckpointError(f"{directory / (card.rfm or '')}: {wrong}")
+        if focus and self.match:
+            where = directory / (card.rfm or "")
+            check_depth(where, card.rfm_layers, self.match.model.get_decoder())
+            if wrong := match_rfm(self.match.model, card.rfm_layers, focus):
+                raise CheckpointError(f"{where}: {wrong}")
         if card.placement:
             Placement.load(directory / card.placement)  # small enough to be read
-        if self.layout == "stock, from uhr-bat" and "extras" not in companions:
+        if card.layout == "uhr-bat" and not self.original and "extras" not in companions:
             raise CheckpointError(
                 f"{directory / SCALE_TABLES}: missing; convert the checkpoint again"
             )
@@ -196,6 +204,8 @@ def _companions(card: Card, directory: Path) -> Iterator[tuple[str, dict[str, En
                 rfm_depth(directory / file)  # whether it is one
     if (directory / SCALE_TABLES).is_file():
         yield "extras", read_header(directory / SCALE_TABLES)
+    if (directory / REGHEAD).is_file():
+        yield "reghead", read_header(directory / REGHEAD)
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -203,7 +213,3 @@ def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     for key, value in pairs:
         sums[key] = sums.get(key, 0) + value
     return dict(sorted(sums.items()))
-
-
-def _first(directory: Path, names: Iterable[str]) -> str | None:
-    return next((name for name in names if (directory / name).is_file()), None)

@@ -10,7 +10,7 @@ from uhrqa.errors import CheckpointError
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.directory import read_layout
 from uhrqa.vlm.hub import cached_snapshot
-from uhrqa.vlm.layouts import Layout, check_complete
+from uhrqa.vlm.layouts import Layout
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +41,40 @@ def source_of(card: Card, path: Path) -> Source | None:
     aside = ", ".join(f"{kind} ({len(names)})" for kind, names in layout.extras.items()) or "none"
     LOG.info("%s: original LLaVA layout, %s; tensors besides LLaVA's: %s", path, layout.name, aside)
     return Source(layout, _tower_of(card, path, layout.tower) if layout.tower else None)
+
+
+def check_complete(path: Path, release: str, layout: Layout) -> None:
+    """Refuse a checkpoint that lacks what its release was trained with.
+
+    Args:
+        path: for the message.
+        release: what the checkpoint must be.
+        layout: what its files hold.
+
+    Raises:
+        CheckpointError: lists what is missing.
+    """
+    if missing := [name for name in _required(release, layout) if not _has(layout, name)]:
+        raise CheckpointError(
+            f"{path}: {release} without {', '.join(missing)}; it would answer from untrained "
+            "numbers: is the download complete?"
+        )
+
+
+def _required(release: str, layout: Layout) -> list[str]:
+    if release == "uhr-bat":
+        maps = [f"model.scale_pos_residuals.{side}" for side in layout.sides]
+        parts = [f"{index}.{part}" for index in (0, 2) for part in ("weight", "bias")]
+        return [*(f"model.multiscale_token_mlp.{part}" for part in parts), *maps]
+    if release == "lrs-vqa":
+        rows = [] if layout.family == "llava_next" else ["model.image_newline"]
+        return [*rows, "model.mm_projector.token_pruner.layers.0.self_attn.q_proj.weight"]
+    return []
+
+
+def _has(layout: Layout, name: str) -> bool:
+    names = {found for part in layout.extras.values() for found in part}
+    return name in names or name.removeprefix("model.") in names
 
 
 def _tower_of(card: Card, path: Path, name: str) -> Path:

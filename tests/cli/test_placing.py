@@ -1,0 +1,90 @@
+"""Images on servers, regions and places, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.raster.test_ground import NORTH_UP, UTM, geotiff
+from tests.servers import serving
+
+
+@pytest.fixture
+def placed(tmp_path: Path) -> str:
+    return str(geotiff(tmp_path / "placed.tif", UTM, **NORTH_UP))
+
+
+def test_info_tells_system_pixel_and_extent(uhrqa, placed: str, image: str) -> None:
+    out = uhrqa("info", placed).out
+    assert "ground: EPSG:32633, 2.0008 x 2.0008 m a pixel, lonlat:15.00000," in out
+    found = json.loads(uhrqa("info", placed, "--json").out)
+    assert found["metres_per_pixel"] == [2.0008, 2.0008]
+    assert "ground: not known: it holds no georeferencing" in uhrqa("info", image).out
+    assert uhrqa("info", placed, "--roi", "10,10,40,50").out.startswith(f"{placed}: 30 x 40 px")
+
+
+def test_evidence_is_written_as_geojson(uhrqa, checkpoint, placed: str, tmp_path: Path) -> None:
+    target = tmp_path / "evidence.geojson"
+    arguments = ("-m", checkpoint, "--device", "cpu", "-b", 30, "-s", "downsample")
+    done = uhrqa("ask", placed, "how many?", *arguments, "--geojson", target, "--json")
+    assert done.code == 0, done.err
+    record, found = json.loads(done.out), json.loads(target.read_text())
+    assert found["type"] == "FeatureCollection"
+    assert len(found["features"]) == len(record["evidence"]) > 1
+    for feature, entry in zip(found["features"], record["evidence"], strict=True):
+        assert feature["geometry"] == {"type": "Polygon", "coordinates": [entry["lonlat"]]}
+        assert feature["properties"]["box"] == entry["box"]
+    points = np.concatenate([f["geometry"]["coordinates"][0] for f in found["features"]])
+    assert points[:, 0].min() == pytest.approx(15, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--geojson", "a.geojson"), 3, "its place on the ground is not known"),
+        (("--gsd-in-prompt",), 3, "is not known: it holds no georeferencing"),
+        (("--roi", "lonlat:1,2,3,4"), 3, "where the region lies in the image is not known"),
+        (("--roi", "900,0,950,50"), 2, "lies outside the image"),
+        (("--roi", "5,5,1,1"), 2, "it is empty"),
+    ],
+)
+def test_what_needs_a_place_is_refused_before_a_model_is_loaded(
+    uhrqa, image: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    done = uhrqa("ask", image, "how many?", "--device", "cpu", *options)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_batch_reads_images_on_a_server_and_continues(uhrqa, checkpoint, image, tmp_path) -> None:
+    with serving(tmp_path) as server:
+        lines = [
+            {"image": f"{server.url}/a.tif", "question": "how many?"},
+            {"image": f"{server.url}/none.tif", "question": "how many?"},
+        ]
+        (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        command = ("batch", "q.jsonl", "-o", "out.jsonl", "-m", checkpoint, "--device", "cpu")
+        roi = ("--roi", "100,50,300,250", "-b", 30, "-s", "thumbnail", "--evidence")
+        assert uhrqa(*command, *roi).code == 1
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        assert rows[0]["requests"] > 0
+        assert rows[0]["evidence"][0]["box"][:2] == [100, 50]
+        assert rows[1]["error"].endswith("none.tif: no such file on the server")
+        again = uhrqa(*command, *roi)
+        assert "0 answered, 1 done before, 1 failed" in again.err
+        other = uhrqa(*command, "--roi", "0,0,50,50", *roi[2:])
+        assert other.code == 6  # answers about another region are not mixed in
+
+
+def test_requests_stand_in_the_account(uhrqa, checkpoint, image, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        done = uhrqa(
+            "ask", f"{server.url}/a.tif", "how many?", "-m", checkpoint, "--device", "cpu",
+            "-s", "thumbnail",
+        )  # fmt: skip
+    assert done.code == 0, done.err
+    assert " read in 1 request · " in done.err

@@ -1,0 +1,198 @@
+"""`uhrqa distill`: a Region Focus Module from a checkpoint's own attention."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from uhrqa.cli import options as opt
+from uhrqa.cli.choice import choose_card, load
+from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.cli.files import is_same_file
+from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from uhrqa.distill.recipe import Recipe
+    from uhrqa.distill.run import Outcome
+    from uhrqa.vlm.card import Card
+
+app = typer.Typer(add_completion=False)
+
+EPILOG = opt.examples(
+    "uhrqa distill questions.jsonl -m llava-v1.6-vicuna-7b -o rfm.safetensors",
+    "uhrqa distill questions.jsonl -o tiny.safetensors --layers 0,2 --steps 200 --lr 1e-3 "
+    "--plot tiny.svg",
+)
+
+
+@app.command(epilog=EPILOG)
+@opt.share("model", "device", "dtype", "attention", "allow_pickle", "seed", *opt.MESSAGES)
+def distill(
+    questions: Annotated[
+        Path, typer.Argument(metavar="QUESTIONS", help="JSON lines; no truths needed.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The module, .safetensors.")
+    ],
+    *,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,…",
+            help="Decoder layers it starts from; the last one teaches (4 up to the card's).",
+        ),
+    ] = None,
+    rfm_layers: Annotated[
+        int | None, typer.Option(metavar="R", help="How many, spread evenly (4).")
+    ] = None,
+    pairs: Annotated[
+        str,
+        typer.Option(metavar="N,N,…", help="Its layers that are taught, or 'all'."),
+    ] = "0,-1",
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps.")] = 1000,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Questions a step.")] = 8,
+    lr: Annotated[float, typer.Option(metavar="X", min=0.0, help="Peak learning rate.")] = 2e-5,
+    lambda_kl: Annotated[
+        float, typer.Option(metavar="X", min=0.0, help="Factor of the KL divergences.")
+    ] = 1.0,
+    lambda_hr: Annotated[
+        float, typer.Option(metavar="X", min=0.0, help="Of the one over high-resolution tokens.")
+    ] = 2.0,
+    lambda_mse: Annotated[
+        float, typer.Option(metavar="X", min=0.0, help="Of the squared error of logits.")
+    ] = 1.0,
+    levels: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Deepest pyramid level trained on.")
+    ] = 1,
+    tiles: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Tiles of a level from 2 on, at most.")
+    ] = 8,
+    held_out: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Images to measure on alone (a tenth)."),
+    ] = None,
+    bf16: Annotated[
+        bool | None,
+        typer.Option("--bf16/--no-bf16", help="Compute in bfloat16 (on a GPU)."),
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Less memory, a third more time: checkpointing.")
+    ] = False,
+    save_every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.0, help="Between checkpoints.")
+    ] = 300.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew where the output holds something.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
+    ] = None,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="All figures; `-` is stdout."),
+    ] = None,
+    given: opt.Given,
+) -> None:
+    """Train a Region Focus Module from a checkpoint's own attention.
+
+    Each line is an object with `image` and `question` (or LRS-VQA's `text`), and perhaps `hbox` or
+    `hboxes`. The module learns to attend to thumbnail and level 1 as the model's decoder does; the
+    model itself stays as it is. Stopped at any point, the same command goes on from the last
+    checkpoint. Beside the module a `.log` is written. At the end its loss, and the boxes found
+    among its best tokens and its teacher's, are measured on images held out. Use the result with
+    `uhrqa ask --rfm FILE`.
+    """
+    from uhrqa.distill.recipe import Recipe, choose_layers, choose_pairs
+
+    card = choose_card(given.settings)
+    held = card.dims.decoder.layers
+    teacher = held // 2 if card.relevance_layer is None else card.relevance_layer % held
+    chosen = choose_layers(layers, rfm_layers, held, teacher)
+    recipe = Recipe(
+        chosen, choose_pairs(pairs, len(chosen)), steps, batch, lr, given.settings.seed,
+        lambda_kl, lambda_hr, lambda_mse, levels, tiles, held_out,
+        _mixed(bf16, given.settings.device), recompute, save_every,
+    )  # fmt: skip
+    _check_outputs(questions, output, plot)
+    outcome = _run(questions, output, recipe, card, given, overwrite)
+    _report(outcome, json_file, plot)
+
+
+def _mixed(wanted: bool | None, device: str | None) -> bool:
+    from uhrqa.vlm.device import choose_device
+
+    return choose_device(device).type == "cuda" if wanted is None else wanted
+
+
+def _check_outputs(questions: Path, output: Path, plot: Path | None) -> None:
+    """Refuse names that cannot be written to, before anything is read."""
+    if is_same_file(questions, output):
+        raise OutputError(f"{output}: is the file of questions; name another one with -o")
+    if plot is not None:
+        from uhrqa.evaluation.plot import require_matplotlib
+
+        require_matplotlib(plot)
+
+
+def _run(
+    questions: Path,
+    output: Path,
+    recipe: Recipe,
+    card: Card,
+    given: opt.Given,
+    overwrite: bool,
+) -> Outcome:
+    """Look at all that can be wrong, load the model, train."""
+    from uhrqa.distill.examples import hold_out, read_examples
+    from uhrqa.distill.run import distill as train
+    from uhrqa.distill.state import Files, digest_of
+
+    if not recipe.lambda_kl and not recipe.lambda_mse:
+        raise ConfigError("--lambda-kl and --lambda-mse are both 0: nothing would be learnt")
+    examples = read_examples(questions)
+    hold_out(examples, recipe.held_out, recipe.seed)
+    stamp = checkpoint_stamp(card)
+    files = Files(output)
+    files.prepare(overwrite=overwrite)
+    model: Any = load(given)
+    about = {
+        "model": stamp,
+        "questions": digest_of(examples),
+        "dtype": str(model.model.dtype).removeprefix("torch."),
+    }
+    note = (lambda text: None) if given.quiet else (lambda text: print_note(f"uhrqa: {text}"))
+    try:
+        return train(model, examples, recipe, files, about=about, note=note)
+    except BaseException:
+        if not given.quiet and files.checkpoint.exists():
+            print_note(f"uhrqa: {files.checkpoint} holds the run; run it again to go on")
+        raise
+
+
+def _report(outcome: Outcome, json_file: str | None, plot: Path | None) -> None:
+    """The result on stdout, figures and picture where they are wanted."""
+    from uhrqa.distill.run import described_check
+
+    if plot is not None:
+        from uhrqa.distill.plot import draw_plot
+
+        draw_plot(outcome, plot)
+    if json_file == "-":
+        print_result(dump_json(outcome.to_dict()))
+        return
+    if json_file is not None:
+        try:
+            Path(json_file).write_text(dump_json(outcome.to_dict()) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{json_file}: cannot be written: {error.strerror}") from error
+    where = "images held out" if outcome.held_out else "the images trained on"
+    print_result(
+        f"{outcome.rfm}: {len(outcome.settings['layers'])} layers, {len(outcome.curve)} steps, "
+        f"{outcome.seconds:.0f} s; measured on {where}"
+    )
+    for when, found in (("before", outcome.before), ("after", outcome.after)):
+        first, *others = described_check(found)
+        print_result("\n".join([f"{when}: {first}", *others]))

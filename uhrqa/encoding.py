@@ -1,0 +1,272 @@
+"""Tiles read, encoded and kept: what of them shows image, and what the model makes of them.
+
+Knows nothing of questions, strategies or caps on tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_max_pool2d
+
+from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
+from uhrqa.geometry import Size
+from uhrqa.ledger import Ledger
+from uhrqa.pyramid import Level, Tile
+from uhrqa.raster import Raster, expect, has_mask, requests_made
+from uhrqa.tokens import VisualTokens, pool_tiles
+from uhrqa.vlm import VisionLanguageModel
+from uhrqa.vlm.paired import Paired
+
+READ_BATCH = 64  # tiles whose pixels are in memory at once
+
+
+class TileEncoder:
+    """Encodes tiles of one image, each once.
+
+    Args:
+        raster: where pixels come from.
+        model: what encodes.
+        features: encoded tiles, shared between questions.
+        ledger: where reads, tiles and their time are noted.
+    """
+
+    def __init__(
+        self, raster: Raster, model: VisionLanguageModel, features: FeatureCache, ledger: Ledger
+    ) -> None:
+        self.raster = raster
+        self.model = model
+        self.features = features
+        self.ledger = ledger
+        self._levels: dict[tuple[int, ...], Level] = {}  # by index and grid of tokens
+        self._like: Tensor | None = None  # tokens laid out before, without any
+        features.belong_to(raster, model)
+
+    def pooling(self, level: Level) -> int:
+        """Side of the groups of tokens that are averaged at a level."""
+        card = self.model.card
+        return 1 if level.index == 0 and not card.pool_thumbnail else card.pool
+
+    def cell(self, level: Level) -> Fraction:
+        """Level pixels along one side of a visual token."""
+        return self.model.card.pixels_per_token * self.pooling(level)
+
+    def side(self, level: Level) -> int:
+        """Visual tokens along a tile's side."""
+        return self.model.card.dims.vision.side // self.pooling(level)
+
+    def level_of(self, tokens: VisualTokens) -> Level:
+        """The level that tokens were laid out of."""
+        return self._levels[int(tokens.level[0]), *tokens.grid[0].tolist()]
+
+    def key(self, level: Level, tile: Tile) -> TileKey:
+        """Where a tile is kept."""
+        return level.size, level.tile, self.pooling(level), tile
+
+    def encode(
+        self, level: Level, tiles: Sequence[Tile], *, masked: bool = False, watch: bool = False
+    ) -> tuple[dict[Tile, EncodedTile], list[Tile]]:
+        """Tiles of a level, from the cache where they are there.
+
+        A tile that shows no image is read and not encoded, unless it is asked for.
+
+        Args:
+            level: whose tiles.
+            tiles: which.
+            masked: also encode tiles that show no image.
+            watch: also keep what the vision tower makes of each token.
+
+        Returns:
+            Each tile, and those that were not in the cache.
+        """
+        found = {tile: self.features.get(self.key(level, tile)) for tile in tiles}
+        have = {
+            tile: entry
+            for tile, entry in found.items()
+            if entry is not None and _is_enough(entry, masked=masked, watch=watch)
+        }
+        missing = [tile for tile in tiles if tile not in have]
+        for batch, pixels, shown in self._read(level, missing):
+            seen = [masked or cells is None or bool(cells.any()) for cells in shown]
+            encoded = self._encoded(level, pixels[torch.tensor(seen)], watch)
+            for tile, cells, is_seen in zip(batch, shown, seen, strict=True):
+                features, traits = next(encoded) if is_seen else (None, None)
+                entry = EncodedTile(features, cells, traits)
+                have[tile] = entry
+                self.features.put(self.key(level, tile), entry)
+            self.ledger.encoded[level] += sum(seen)
+            self.ledger.watched += watch * sum(seen)
+            if not all(seen):
+                self.ledger.blank[level] += len(seen) - sum(seen)
+        return have, missing
+
+    def encode_paired(
+        self, level: Level, towers: Paired, places: Sequence[int]
+    ) -> tuple[Tensor, int]:
+        """Tiles as paired towers see them, kept like the model's own.
+
+        Args:
+            level: whose tiles.
+            towers: what encodes.
+            places: T tiles by their number in raster order.
+
+        Returns:
+            `[T, g, g, P]`, and how many were encoded for it.
+        """
+        keys = [
+            (level.size, level.tile, PAIRED, Tile(*divmod(place, level.grid[1])))
+            for place in places
+        ]
+        have = {
+            key: found.features
+            for key in keys
+            if (found := self.features.get(key)) is not None and found.features is not None
+        }
+        missing = [key for key in keys if key not in have]
+        for start in range(0, len(missing), READ_BATCH):
+            batch = missing[start : start + READ_BATCH]
+            with self.ledger.stage("read"):
+                pixels, _ = self.read(level, [key[-1] for key in batch])
+            with self.ledger.stage("relevance"):
+                encoded = towers.encode(pixels)
+            for key, patches in zip(batch, encoded, strict=True):
+                have[key] = patches.clone()
+                self.features.put(key, EncodedTile(have[key]))
+        return torch.stack([have[key] for key in keys]), len(missing)
+
+    def _encoded(
+        self, level: Level, pixels: Tensor, watch: bool
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """`[n, n, D]` of each tile and, where it is watched, `[n, n, 1 + d]`."""
+        if not len(pixels):
+            return
+        pool = self.pooling(level)
+        with self.ledger.stage("encode"):
+            embed, traits = (
+                self.model.watch_tiles(pixels) if watch else (self.model.encode_tiles(pixels), None)
+            )
+            embed = pool_tiles(embed, pool)
+            if embed.is_cuda:  # else the time would show in the next stage
+                torch.cuda.synchronize(embed.device)
+        pooled = None if traits is None else pool_tiles(traits, pool)
+        for index, row in enumerate(embed):
+            # A row of a batch is a view that would keep the whole batch alive.
+            yield row.clone(), None if pooled is None else pooled[index].clone()
+
+    def _read(
+        self, level: Level, tiles: list[Tile]
+    ) -> Iterator[tuple[list[Tile], Tensor, list[Tensor | None]]]:
+        """Tiles by batches: their pixels `[T, 3, B, B]`, and which of their tokens show image."""
+        side = self.side(level)
+        for start in range(0, len(tiles), READ_BATCH):
+            batch = tiles[start : start + READ_BATCH]
+            with self.ledger.stage("read"):
+                pixels, mask = self.read(level, batch)
+                shown = self._shown(mask, side)
+            yield batch, pixels, shown  # outside: the stage ends before what is read is encoded
+
+    def _shown(self, mask: Tensor, side: int) -> list[Tensor | None]:
+        """`[n, n]` bool of each tile: tokens under which there is any image; None where all do."""
+        if not has_mask(self.raster):
+            return [None] * len(mask)
+        cells = adaptive_max_pool2d(mask[:, None].float(), side)[:, 0] > 0
+        return [None if tile.all() else tile.clone() for tile in cells]
+
+    def shown_cells(self, level: Level) -> Tensor:
+        """`[rows, cols]` bool: tokens of a level that show any image. Reads it, encodes nothing."""
+        rows, cols = level.cells(self.cell(level))
+        down, right = level.grid
+        side = self.side(level)
+        cells = torch.ones(down * right, side, side, dtype=torch.bool)
+        if has_mask(self.raster):
+            parts = [shown for _, _, shown in self._read(level, list(level.tiles()))]
+            for number, shown in enumerate(part for batch in parts for part in batch):
+                if shown is not None:
+                    cells[number] = shown
+        whole = cells.view(down, right, side, side).transpose(1, 2).reshape(down * side, -1)
+        return whole[:rows, :cols]
+
+    def read(self, level: Level, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
+        """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one."""
+        before, asked = self.raster.bytes_read, requests_made(self.raster)
+        fill, out = self.model.fill, Size(level.tile, level.tile)
+        batch = np.empty((len(tiles), *out, 3), np.uint8)
+        expect(self.raster, [(level.box(tile), out) for tile in tiles])
+        mask = np.empty(batch.shape[:3], np.bool_)
+        for row, shown, tile in zip(batch, mask, tiles, strict=True):
+            pixels = self.raster.read(level.box(tile), out)
+            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
+            shown[:] = pixels.mask
+        self.ledger.bytes_read += self.raster.bytes_read - before
+        self.ledger.requests += requests_made(self.raster) - asked
+        return torch.from_numpy(batch).permute(0, 3, 1, 2), torch.from_numpy(mask)
+
+    def lay_out(
+        self, level: Level, encoded: dict[Tile, EncodedTile], masked: bool
+    ) -> tuple[VisualTokens, Tensor | None]:
+        """Tokens of tiles in the raster order of the level's whole token grid.
+
+        Returns:
+            N tokens, and `[N, 1 + d]` what the tower makes of them where all tiles were watched.
+        """
+        seen = {tile: entry for tile, entry in encoded.items() if entry.features is not None}
+        if not seen:
+            return self._nothing(), None
+        cell = float(self.cell(level))
+        side = self.side(level)
+        corner = torch.tensor([(tile.row * side, tile.col * side) for tile in seen])
+        offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
+        place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
+        rows, cols = level.cells(self.cell(level))
+        self._levels[level.index, rows, cols] = level
+        shown = (place[:, 0] < rows) & (place[:, 1] < cols)
+        if not masked and any(entry.shown is not None for entry in seen.values()):
+            every = torch.ones(side, side, dtype=torch.bool)
+            cells = [every if entry.shown is None else entry.shown for entry in seen.values()]
+            shown &= torch.stack(cells).flatten()
+        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
+        order = order[shown[order]]
+        place = place[order]
+        sy, sx = level.scale
+        x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
+        box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
+        embed = _flat([entry.features for entry in seen.values()])
+        if embed.shape[1]:
+            self._like = embed[:0]
+        count = len(place)
+        traits = None
+        if all(entry.traits is not None for entry in seen.values()):
+            watched = _flat([entry.traits for entry in seen.values()])
+            traits = watched[order.to(watched.device)]
+        tokens = VisualTokens(
+            embed[order.to(embed.device)],
+            box,
+            torch.full((count,), level.index, dtype=torch.int64),
+            place[:, 0],
+            place[:, 1],
+            torch.tensor([[rows, cols]]).expand(count, -1),
+            torch.ones(count, dtype=torch.int64),
+        )
+        return tokens, traits
+
+    def _nothing(self) -> VisualTokens:
+        """No token, of the type and on the device of those that were laid out before."""
+        none = VisualTokens.empty(self.model.card.dims.token_width)
+        return none if self._like is None else replace(none, embed=self._like)
+
+
+def _is_enough(entry: EncodedTile, *, masked: bool, watch: bool) -> bool:
+    """Whether a kept tile has what is asked for; one without image has no features to keep."""
+    if entry.features is None:
+        return not masked
+    return not watch or entry.traits is not None
+
+
+def _flat(parts: list[Tensor | None]) -> Tensor:
+    """`[T * n * n, d]` of tiles' `[n, n, d]`."""
+    return torch.cat([part.flatten(0, 1) for part in parts if part is not None])

@@ -1,0 +1,104 @@
+"""Files whose bytes are read by their place in the file, from several threads. Knows no format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Protocol
+
+from uhrqa.errors import RasterError
+from uhrqa.raster.blocks import Meter
+
+Range = tuple[int, int]  # offset and number of bytes
+GAP = 2**12  # bytes between two ranges that are fetched along rather than asked for apart
+MAX_REQUEST = 2**22  # ranges are not merged beyond this: several requests run at once
+
+
+class ByteFile(Protocol):
+    """An open file.
+
+    Attributes:
+        path: what the user gave, for messages.
+        length: bytes of the file.
+        meter: counts what is read.
+        is_remote: reading costs a request.
+    """
+
+    path: str
+    length: int
+    meter: Meter
+    is_remote: bool
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Bytes of the file.
+
+        Raises:
+            RasterError: the file has become shorter or another one, or cannot be read.
+        """
+        ...
+
+    def expect(self, ranges: Sequence[Range]) -> None:
+        """Say what will be read next, so that it may be fetched at once."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+class LocalFile:
+    """A file on a disk.
+
+    Raises:
+        RasterError: it cannot be opened.
+    """
+
+    is_remote = False
+
+    def __init__(self, path: str, meter: Meter) -> None:
+        self.path = path
+        self.meter = meter
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise RasterError(f"{path}: cannot be opened: {error}") from error
+        self.length = os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        """See `ByteFile.read`."""
+        try:
+            data = os.pread(self._descriptor, count, offset)
+        except OSError as error:
+            raise RasterError(f"{self.path}: cannot be read at byte {offset}: {error}") from error
+        self.meter.add(len(data))
+        if len(data) < count:
+            raise RasterError(
+                f"{self.path}: ends at byte {offset + len(data)}, {offset + count} needed; "
+                "it was cut short after it was opened"
+            )
+        return data
+
+    def expect(self, ranges: Sequence[Range]) -> None:
+        """A disk needs no warning."""
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+
+def merged(ranges: Sequence[Range]) -> list[tuple[Range, list[Range]]]:
+    """Ranges that lie close together as one request each.
+
+    Returns:
+        What to ask for, with the ranges that lie in it, in the order of the file.
+    """
+    found: list[tuple[Range, list[Range]]] = []
+    for offset, count in sorted(set(ranges)):
+        if found:
+            (start, length), inside = found[-1]
+            stop = max(start + length, offset + count)
+            if offset <= start + length + GAP and stop - start <= MAX_REQUEST:
+                found[-1] = (start, stop - start), [*inside, (offset, count)]
+                continue
+        found.append(((offset, count), [(offset, count)]))
+    return found

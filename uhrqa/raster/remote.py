@@ -1,0 +1,265 @@
+"""Images on servers: a file read by ranges, few requests for its head, many at once for its tiles.
+
+Every answer of the server is compared with the first one: a file that was replaced in between must
+not give half of each.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, cast
+
+from uhrqa.errors import RasterError
+from uhrqa.raster import FORMATS, MAGIC, ZARR_FILES, Raster
+from uhrqa.raster.blocks import Meter
+from uhrqa.raster.files import Range, merged
+from uhrqa.raster.guard import MAX_BLOCK_BYTES
+from uhrqa.raster.stores import open_store, shown, told
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+HEAD_BYTES = 2**16  # asked for at once: the headers of most files, and of all small ones
+MOST_AHEAD = 2**20
+REQUESTS = 32  # at once
+HELD_BYTES = 2**26  # fetched ahead and not yet read
+MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
+
+
+def open_remote(url: str) -> Raster:
+    """Open an image on a server.
+
+    Raises:
+        RasterError: nothing is there, or nothing that can be read by parts.
+    """
+    try:
+        file = RemoteFile(url)
+    except RasterError:
+        if has_zarr(url):
+            return _opened("zarr", url)
+        raise
+    for magic, name in MAGIC.items():
+        if file.head.startswith(magic):
+            return _opened(name, file)
+    file.close()
+    if has_zarr(url):
+        return _opened("zarr", url)
+    raise RasterError(
+        f"{file.path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {file.head[:8]!r}); "
+        "check the address"
+    )
+
+
+def has_zarr(url: str) -> bool:
+    """Whether Zarr metadata lie below an address."""
+    import obstore
+
+    store = open_store(url)
+    for name in ZARR_FILES:
+        try:
+            with told(url):
+                obstore.head(store, name)
+        except RasterError:
+            continue
+        return True
+    return False
+
+
+def stamp(url: str) -> str:
+    """What tells that a file on a server was replaced: its ETag, or its size and date.
+
+    Raises:
+        RasterError: it cannot be asked for.
+    """
+    import obstore
+
+    with told(url):
+        return repr(_version(obstore.head(open_store(url), "")))
+
+
+def _opened(name: str, source: str | RemoteFile) -> Raster:
+    try:
+        raster: Raster = FORMATS.load(name)(source)
+    except BaseException:
+        if isinstance(source, RemoteFile):
+            source.close()
+        raise
+    return raster
+
+
+def _version(meta: ObjectMeta) -> tuple[object, ...]:
+    return meta["e_tag"], meta["last_modified"], meta["size"]
+
+
+class RemoteFile:
+    """One file on a server; see `ByteFile`. Opening it is one request, which brings its head.
+
+    Raises:
+        RasterError: it is not there, or cannot be read by parts.
+    """
+
+    is_remote = True
+
+    def __init__(self, url: str) -> None:
+        self.path = shown(url)
+        self.meter = Meter()
+        self._url = url
+        self._store = open_store(url)
+        self._first: tuple[object, ...] | None = None
+        self._held: dict[Range, tuple[Future[bytes], int]] = {}  # of which it is, and from where
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="uhrqa-remote")
+        self.length = HEAD_BYTES  # until the first answer says it
+        self.head = self._get((0, HEAD_BYTES))
+
+    def read(self, offset: int, count: int) -> bytes:
+        """See `ByteFile.read`."""
+        with self._lock:
+            held = self._held.pop((offset, count), None)
+        if held is None:
+            data = self._get((offset, count))
+        else:
+            answer, start = held
+            data = answer.result()[start : start + count]
+        if len(data) < count:
+            raise RasterError(
+                f"{self.path}: ends at byte {offset + len(data)}, {offset + count} needed; "
+                "the file is cut short"
+            )
+        return data
+
+    def expect(self, ranges: Sequence[Range]) -> None:
+        """Ask for ranges in as few requests as serve, all at once; waits for none of them."""
+        with self._lock:
+            total = sum(count for _, count in self._held)
+            if total > HELD_BYTES:  # nobody came for them
+                self._held.clear()
+                total = 0
+            wanted = [entry for entry in ranges if entry[1] and entry not in self._held]
+            for request, inside in merged(wanted):
+                total += request[1]
+                if self._held and total > HELD_BYTES:  # the rest is asked for when it is read
+                    break
+                answer = self._pool.submit(self._get, request)
+                for offset, count in inside:
+                    self._held[offset, count] = answer, offset - request[0]
+
+    def stream(self) -> IO[bytes]:
+        """The file as a stream for reading headers."""
+        return cast("IO[bytes]", HeadStream(self))
+
+    def copied(self, most: int = MAX_WHOLE_BYTES) -> IO[bytes]:
+        """All of the file in a temporary one, which is gone when it is closed.
+
+        Raises:
+            RasterError: it is larger than `most` bytes.
+        """
+        if self.length > most:
+            raise RasterError(
+                f"{self.path}: {self.length >> 20} MiB of a format without random access, which "
+                f"would be fetched whole (limit {most >> 20}); download it, or store it as a COG"
+            )
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        copy.write(self.head)
+        for start in range(len(self.head), self.length, MOST_AHEAD):
+            copy.write(self.read(start, min(MOST_AHEAD, self.length - start)))
+        copy.seek(0)
+        return copy
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._pool.shutdown(cancel_futures=True)
+        self._held.clear()
+
+    def _get(self, request: Range) -> bytes:
+        import obstore
+
+        start, count = request
+        stop = min(start + count, self.length)
+        if stop <= start:
+            return b""
+        with told(self._url):
+            answer = obstore.get(self._store, "", options={"range": (start, stop)})
+            self._refuse_change(answer.meta)
+            data = bytes(answer.bytes())
+        self.meter.add(len(data), requests=1)
+        return data
+
+    def _refuse_change(self, meta: ObjectMeta) -> None:
+        version = _version(meta)
+        if self._first is None:
+            self._first, self.length = version, meta["size"]
+        if version != self._first:
+            raise RasterError(
+                f"{self.path}: the file on the server was replaced while it was read "
+                f"(ETag {self._first[0]}, now {version[0]}); ask again"
+            )
+
+
+class HeadStream(io.RawIOBase):
+    """A file on a server for who reads its headers here and there.
+
+    Each request brings more than was asked for, and more every time: headers lie together.
+    """
+
+    def __init__(self, file: RemoteFile) -> None:
+        self._file = file
+        self._parts: dict[int, bytes] = {0: file.head}  # by where they begin
+        self._ahead = HEAD_BYTES
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.length}[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """The byte that is read next."""
+        return self._at
+
+    def readinto(self, buffer: object) -> int:
+        """Read into a buffer, for `RawIOBase`."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            RasterError: a header asks for more than headers have, or the server fails.
+        """
+        stop = self._file.length if size < 0 else min(self._file.length, self._at + size)
+        if stop - self._at > MAX_BLOCK_BYTES:
+            raise RasterError(
+                f"{self._file.path}: a header of {stop - self._at >> 20} MiB; the file is damaged"
+            )
+        if stop <= self._at:
+            return b""
+        data = self._found(self._at, stop)
+        self._at = stop
+        return data
+
+    def _found(self, start: int, stop: int) -> bytes:
+        for begin, part in self._parts.items():
+            if begin <= start and stop <= begin + len(part):
+                return part[start - begin : stop - begin]
+        count = min(max(stop - start, self._ahead), self._file.length - start)
+        self._ahead = min(2 * self._ahead, MOST_AHEAD)
+        self._parts[start] = self._file.read(start, count)
+        return self._parts[start][: stop - start]

@@ -1,0 +1,145 @@
+"""What an address names, as a store of `obstore`: https, S3, Google Cloud Storage, Azure.
+
+Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_STORAGE_*`); where there is none,
+requests are anonymous: machine roles are not asked for, since off the cloud that question hangs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uhrqa.errors import RasterError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+SCHEMES = ("http", "https", "s3", "gs", "az")
+TIMEOUT = timedelta(seconds=30)  # of one request
+CONNECT_TIMEOUT = timedelta(seconds=10)
+RETRIES = 4
+RETRY_TIMEOUT = timedelta(seconds=60)  # of one request and all its repetitions
+FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=100), timedelta(seconds=5)
+SIGNING = {  # any of these, and requests are signed
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ),
+    "gs": (
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_PATH",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    "az": (
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCESS_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_TOKEN",
+        "AZURE_STORAGE_CLIENT_ID",
+    ),
+}
+GOOGLE_DEFAULT = ".config/gcloud/application_default_credentials.json"
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+ASK_FOR = {  # what may be missing where access is denied
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_REGION",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or _SAS_TOKEN",
+}
+
+
+def scheme_of(url: str) -> str:
+    """What stands before `://`, in small letters."""
+    return url.partition("://")[0].lower()
+
+
+def shown(url: str) -> str:
+    """An address as it may stand in messages and results: without passwords and signatures."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0]
+
+
+def open_store(url: str) -> ObjectStore:
+    """A store whose root is the address itself: its one file has the empty name.
+
+    Raises:
+        RasterError: the address is written wrongly, or names no server that can be asked.
+    """
+    from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
+
+    scheme = scheme_of(url)
+    bucket, _, key = url.partition("://")[2].strip("/").partition("/")
+    if scheme not in SCHEMES or not bucket or not (key or scheme.startswith("http")):
+        schemes = ", ".join(f"{name}://" for name in SCHEMES)
+        raise RasterError(
+            f"{shown(url)}: not an address of an image; write for example s3://bucket/image.tif "
+            f"({schemes} are read)"
+        )
+    common: dict[str, Any] = {"client_options": _client(url), "retry_config": _retries()}
+    with told(url):
+        if scheme.startswith("http"):
+            return HTTPStore.from_url(url, **common)
+        common |= {"prefix": key} | ({} if _signs(scheme) else {"skip_signature": True})
+        if scheme == "s3":
+            return S3Store(bucket, **common)
+        return GCSStore(bucket, **common) if scheme == "gs" else AzureStore(bucket, **common)
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Turn what goes wrong between us and a server into one clear line.
+
+    Raises:
+        RasterError: anything went wrong.
+    """
+    from obstore import exceptions as bad
+
+    where = shown(url)
+    try:
+        yield
+    except (bad.NotFoundError, FileNotFoundError) as error:
+        raise RasterError(f"{where}: no such file on the server") from error
+    except (bad.PermissionDeniedError, bad.UnauthenticatedError, PermissionError) as error:
+        remedy = ASK_FOR.get(scheme_of(url), "use an address that needs no password")
+        raise RasterError(f"{where}: access denied, or no such file; {remedy}") from error
+    except (bad.NotSupportedError, NotImplementedError) as error:
+        raise RasterError(
+            f"{where}: the server does not send parts of a file (no range requests); download the "
+            "file first, or put it on another server"
+        ) from error
+    except (bad.BaseError, OSError, ValueError) as error:
+        raise RasterError(f"{where}: cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line for people, of what obstore says with all its causes behind it."""
+    text = " ".join(str(error).partition("Debug source")[0].split())
+    return text[:200] or type(error).__name__
+
+
+def _signs(scheme: str) -> bool:
+    if scheme == "gs" and (Path.home() / GOOGLE_DEFAULT).exists():
+        return True
+    return any(os.environ.get(name) for name in SIGNING[scheme])
+
+
+def _client(url: str) -> ClientConfig:
+    endpoints = [os.environ.get(name, "") for name in ENDPOINTS]
+    plain = any(place.startswith("http://") for place in (url.lower(), *endpoints))
+    return {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "allow_http": plain}
+
+
+def _retries() -> RetryConfig:
+    return {
+        "max_retries": RETRIES,
+        "retry_timeout": RETRY_TIMEOUT,
+        "backoff": {"init_backoff": FIRST_WAIT, "max_backoff": LONGEST_WAIT, "base": 2},
+    }
