@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 import zarr
@@ -78,7 +79,7 @@ def _zarr(*, bands_first: bool = False, **options: Any) -> Callable[[Path, Array
         stored = np.moveaxis(array, 2, 0)[None] if bands_first else array
         side = {True: (1, 1, 64, 64), False: (64, 64, 3)}[bands_first]
         created = zarr.create_array(
-            store=str(path), shape=stored.shape, chunks=side, dtype="uint8", **options
+            store=str(path), shape=stored.shape, chunks=side, dtype=stored.dtype, **options
         )
         created[...] = stored
         return path
@@ -87,7 +88,10 @@ def _zarr(*, bands_first: bool = False, **options: Any) -> Callable[[Path, Array
 
 
 def _png(folder: Path, array: Array) -> Path:
-    Image.fromarray(array).save(folder / "image.png")
+    if array.dtype == np.uint8:
+        Image.fromarray(array).save(folder / "image.png")
+    else:
+        (folder / "image.png").write_bytes(imagecodecs.png_encode(array))
     return folder / "image.png"
 
 
@@ -107,6 +111,15 @@ CONTAINERS: dict[str, Callable[[Path, Array], Path | Array]] = {
     "tiff-big": _tiff(tile=(64, 64), bigtiff=True),
     "tiff-planar-tiles": _tiff(tile=(64, 64), planarconfig="separate", compression="zlib"),
     "tiff-planar-strips": _tiff(rowsperstrip=64, planarconfig="separate"),
+    "tiff-planar-predictor": _tiff(
+        tile=(64, 64), planarconfig="separate", compression="zlib", predictor=2
+    ),
+    "tiff-big-endian-predictor": _tiff(
+        tile=(64, 64), byteorder=">", compression="zlib", predictor=2
+    ),
+    "tiff-big-endian-strips": _tiff(rowsperstrip=50, byteorder=">"),
+    "tiff-strips-packbits": _tiff(rowsperstrip=16, compression="packbits"),
+    "tiff-tiles-lzma": _tiff(tile=(128, 128), compression="lzma"),
     "zarr-2": _zarr(zarr_format=2),
     "zarr-3": _zarr(zarr_format=3),
     "zarr-3-shards": _zarr(zarr_format=3, shards=(128, 128, 3)),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.raster.test_ground import NORTH_UP, geotiff
 from uhrqa import ask
@@ -16,6 +17,7 @@ from uhrqa.geometry import Size
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
 from uhrqa.raster.ground import require_ground
+from uhrqa.reading import Reading
 from uhrqa.scene import Scene
 from uhrqa.selection import select, select_within_context
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -162,6 +164,19 @@ def test_a_cache_serves_one_image_and_one_model(vlm, image, monkeypatch, tmp_pat
     Path("array").touch()  # as every array is called
     with pytest.raises(ValueError, match="another image"):
         ask(image[::-1].copy(), "how many?", model=vlm, strategy="thumbnail", features=features)
+
+
+def test_a_cache_serves_one_way_of_reading_an_image(tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((40, 50, 3), np.uint8), photometric="rgb")
+    features, model = FeatureCache(), object()
+    with open_raster(tmp_path / "a.tif") as raster, open_raster(tmp_path / "a.tif") as again:
+        features.belong_to(raster, model)
+        features.belong_to(again, model)
+    with (
+        open_raster(tmp_path / "a.tif", Reading(bands=(3, 2, 1))) as other,
+        pytest.raises(ValueError, match="another image"),
+    ):
+        features.belong_to(other, model)
 
 
 def test_caps_given_twice_both_hold(vlm, image) -> None:

@@ -20,6 +20,7 @@ GROUND = (
     "dims",
     "machine",
     "drops",
+    "reading",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -35,19 +36,19 @@ FLOORS = (
         "diversity",
         "saliency",
     ),
-    ("vlm", "features", "ledger", "tile_cap"),
+    ("vlm", "features", "ledger", "tile_cap", "outline", "segments"),
     ("relevance_pass", "encoding"),
     ("clip_relevance",),
     ("scene",),
-    ("selection",),
+    ("selection", "view_regions"),
     ("strategies", "tally"),
     ("attempts",),
     ("account",),
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
-    ("training", "evaluation"),  # on drawn scenes
-    ("distill",),
-    ("cli",),
+    ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
+    ("distill", "benchmarks"),
+    ("cli", "integrations"),
     ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -66,6 +66,7 @@ class Answer:
             are those of all of them, counts and evidence those of the last.
         roi: the part of the image that was asked about, as the user wrote it; None for all.
         ground: where the image says it lies on the Earth.
+        shown: bands, contrast and masked tiles of the image, as `uhrqa.raster.shown` tells them.
     """
 
     text: str
@@ -94,6 +95,7 @@ class Answer:
     attempts: tuple[Attempt, ...] = ()
     roi: str | None = None
     ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def lonlat(self) -> list[list[list[float]]] | None:
         """Evidence as closed rings of longitude and latitude; None where the image has no place."""
@@ -121,6 +123,7 @@ class Answer:
                 "height": self.size.h,
                 **({} if self.roi is None else {"roi": self.roi}),
                 **describe_ground(self.ground, self.size),
+                **({"shown": dict(self.shown)} if self.shown else {}),
             },
             "model": self.model,
             "strategy": {"name": self.strategy, "options": dict(self.options)},

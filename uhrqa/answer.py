@@ -17,7 +17,7 @@ from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
 from uhrqa.machine import peak_memory
-from uhrqa.raster import Array, Raster, open_raster, whole_of
+from uhrqa.raster import Array, Raster, open_raster, shown, whole_of
 from uhrqa.raster.ground import ground_of, gsd_sentence
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy
@@ -92,10 +92,12 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
             history=history,
         )
         tries = answer_until_stable(chosen, scene, cap, max_new_tokens)
+        look = shown(source)
     return _account(
         scene,
         chosen,
         tries,
+        look,
         question=question,
         history=len(history),
         strategy=name,
@@ -107,6 +109,7 @@ def _account(
     scene: Scene,
     chosen: Strategy,
     tries: list[Try],
+    look: Mapping[str, Any],
     **asked: Any,  # noqa: ANN401 - fields of the answer as they are
 ) -> Answer:
     """The last answer, with all that the ledger and the selections tell about it."""
@@ -138,11 +141,18 @@ def _account(
         device_memory=torch.cuda.max_memory_allocated(model.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
-        notes=tries[-1].notes,
+        notes=(*tries[-1].notes, *_hole_notes(look)),
+        shown=look,
         roi=getattr(scene.raster, "roi", None),
         ground=ground_of(whole_of(scene.raster)),
         **asked,
     )
+
+
+def _hole_notes(look: Mapping[str, Any]) -> tuple[str, ...]:
+    count = look.get("masked_tiles", 0)
+    tiles = "1 tile" if count == 1 else f"{count} tiles"
+    return (f"masked in the image, as they cannot be decoded: {tiles}",) if count else ()
 
 
 def _strategy(
@@ -168,7 +178,7 @@ def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:
         strict=True,
     )
     return tuple(
-        Evidence(scene.shown(box), level, None if score != score else score, weight)
+        Evidence(shown, level, None if score != score else score, weight)
         for box, level, score, weight in rows
-        if weight
+        if weight and not (shown := scene.shown(box)).is_empty  # released views hold padding
     )

@@ -2,6 +2,8 @@
 
 UhrqaError
 ├── RasterError            a raster cannot be opened or read
+│   └── StorageError       its disk or server fails, whatever the image holds
+├── LabelError             labels of objects cannot be used
 ├── CheckpointError        weights, configuration or tokenizer cannot be used
 ├── CardError              a model card in `models/` is not valid
 ├── BudgetError            a budget cannot be met
@@ -29,8 +31,18 @@ class RasterError(UhrqaError):
     exit_code = 3
 
 
+class StorageError(RasterError):
+    """A disk or a server fails, whatever the image holds: no damage that may be left out."""
+
+
 class QuestionError(UhrqaError):
     """A question, or a file of questions, cannot be used."""
+
+    exit_code = 3
+
+
+class LabelError(UhrqaError):
+    """Labels of objects cannot be used."""
 
     exit_code = 3
 

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Tile
-from uhrqa.raster import IN_MEMORY, Raster, is_remote
+from uhrqa.raster import IN_MEMORY, Raster
+from uhrqa.raster.formats import is_remote
 
 FEATURE_BYTES = 2 * 2**30
 PAIRED = 0  # in the place of a key's pooling: features of paired towers
 
-TileKey = tuple[Size, int, int, Tile]  # level size, tile side, pooling, place in the grid
+# level size and origin, tile side, pooling, place in the grid
+TileKey = tuple[Size, tuple[int, int], int, int, Tile]
 
 
 class EncodedTile(NamedTuple):
@@ -82,6 +84,7 @@ def _is_one_image(one: Raster, other: Raster) -> bool:
     if one is other:
         return True
     same_name = one.path == other.path != IN_MEMORY and one.size == other.size
-    if getattr(one, "roi", None) != getattr(other, "roi", None):
-        return False
+    for what in ("roi", "reading"):  # one file in other parts, other bands or another contrast
+        if getattr(one, what, None) != getattr(other, what, None):
+            return False
     return same_name and (is_remote(one.path) or Path(one.path).exists())

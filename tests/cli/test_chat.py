@@ -133,3 +133,21 @@ def test_ctrl_c_at_the_prompt_drops_the_line_alone(uhrqa, checkpoint, image, mon
     assert (outcome.code, outcome.out.count("\n")) == (0, 1)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Bytes(b"how many?\n")))
     assert uhrqa(*args).code == 130  # nobody is there to type another
+
+
+def test_a_region_in_other_bands_is_talked_about(chat) -> None:
+    reading = ("--bands", "2", "--stretch", "minmax")
+    outcome = chat(b"how many?\n", "--json", "-q", "--roi", "100,50,300,250", *reading)
+    assert (outcome.code, outcome.err) == (0, "")
+    found = json.loads(outcome.out)
+    assert found["image"]["roi"] == "100,50,300,250"
+    assert found["image"]["shown"]["bands"] == [2]
+    boxes = [entry["box"] for entry in found["evidence"]]
+    assert min(box[0] for box in boxes) == 100
+    assert max(box[3] for box in boxes) == 250
+
+
+def test_a_chat_about_no_place_does_not_begin(chat) -> None:
+    outcome = chat(b"how many?\n", "--gsd-in-prompt")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert "holds no georeferencing" in outcome.err

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from uhrqa import vlm
 from uhrqa.cli import identity as identities
+from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose
 from uhrqa.config import load_settings
 
@@ -98,5 +99,5 @@ def test_bits_are_part_of_what_a_run_is_told_apart_by(checkpoint: Path) -> None:
     ):
         settings = load_settings({"model": str(checkpoint), name: word})
         choice = choose(settings, {})
-        seen.append(identities.identity(settings, choice, rfm=None, evidence=False)["dtype"])
+        seen.append(identities.identity(opt.Given(settings), choice, evidence=False)["dtype"])
     assert seen == ["torch.float32", "torch.float32, 8bit", "torch.float32, 4bit", "torch.float32"]

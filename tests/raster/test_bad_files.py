@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numcodecs
 import numpy as np
 import pytest
@@ -21,9 +22,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
+from tests.raster.hostile_files import CORPUS
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import image, open_raster
+from uhrqa.raster import image, image_pixels, open_raster
 
 
 def read_all(source: Any) -> None:
@@ -163,26 +165,13 @@ def test_a_file_cut_after_it_was_opened(tmp_path: Path):
 @pytest.mark.parametrize(
     ("array", "options", "words"),
     [
-        (np.zeros((80, 80, 3), np.uint16), {}, "16-bit uint16, only 8-bit.*-ot Byte -scale"),
-        (np.zeros((80, 80, 3), np.float32), {}, "32-bit float32, only 8-bit"),
-        (np.zeros((80, 80, 3), np.int8), {}, "8-bit int8, only 8-bit"),
+        (np.zeros((80, 80, 3), np.uint64), {}, "uint64 samples; .*-ot Float32"),
+        (np.zeros((80, 80, 3), np.complex64), {}, "complex64 samples; 8 to 32-bit integers"),
         (
-            np.zeros((80, 80, 4), np.uint8),
-            {"photometric": "separated"},
-            r"CMYK.*: convert \S+ -colo.* rgb\.tif$",
+            np.zeros((80, 80, 3), np.uint8),
+            {"photometric": "cielab"},
+            r"L\*a\*b.*: convert \S+ -colo.* rgb\.tif$",
         ),
-        (np.zeros((80, 80, 3), np.uint8), {"photometric": "cielab"}, r"L\*a\*b"),
-        (
-            np.zeros((80, 80), np.uint8),
-            {"photometric": "miniswhite"},
-            r"zero.*: tiff2rgba \S+ rgb\.tif$",
-        ),
-        (
-            np.zeros((80, 80), np.uint8),
-            {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)},
-            r"palette.*: gdal_translate -expand rgb \S+\.tif rgb\.tif$",
-        ),
-        (np.zeros((80, 80), bool), {"photometric": "minisblack", "tile": None}, "1-bit"),
     ],
 )
 def test_kinds_that_are_not_covered(tmp_path: Path, array: np.ndarray, options: dict, words: str):
@@ -258,6 +247,22 @@ def test_a_jpeg_tile_that_announces_more_than_a_tile(tmp_path: Path):
     assert "it announces 3000 x 3000 px" in refusal(path)
 
 
+def test_a_jpeg_2000_tile_that_announces_more_than_a_tile(tmp_path: Path):
+    stream = imagecodecs.jpeg2k_encode(np.zeros((2000, 3000), np.uint8), level=1)
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(
+        path,
+        iter([bytes(stream)]),
+        shape=(64, 64),
+        dtype="uint8",
+        photometric="minisblack",
+        tile=(64, 64),
+        compression="jpeg2000",
+        metadata=None,
+    )
+    assert "it announces 3000 x 2000 px" in refusal(path)
+
+
 @settings(
     max_examples=150,
     deadline=None,
@@ -288,6 +293,26 @@ def test_no_damage_to_a_header_raises_anything_else(tmp_path: Path, data: st.Dat
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_damaged_image_stays_one_however_often_it_is_read(tmp_path: Path, suffix: str):
+    path = tmp_path / f"bad.{suffix}"
+    if suffix == "png":
+        CORPUS["noise-for-pixels.png"](path)
+    else:
+        Image.fromarray(noise_raster(100, 100)).save(path)
+        path.write_bytes(path.read_bytes()[:-3000])
+    with open_raster(path) as raster:
+        for _ in range(3):
+            with pytest.raises(RasterError, match="truncated or damaged"):
+                raster.read(Box.whole(raster.size), raster.size)
+
+
+def test_opening_an_image_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    Image.fromarray(noise_raster(100, 100)).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda _: pytest.fail("decoded"))
+    open_raster(tmp_path / "a.png").close()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("share", [0.002, 0.5, 0.9])
 def test_a_truncated_png_or_jpeg(tmp_path: Path, suffix: str, share: float):
     path = tmp_path / f"cut.{suffix}"
@@ -295,21 +320,6 @@ def test_a_truncated_png_or_jpeg(tmp_path: Path, suffix: str, share: float):
     data = path.read_bytes()
     path.write_bytes(data[: max(12, int(len(data) * share))])
     assert "cut." in refusal(path)
-
-
-@pytest.mark.parametrize(
-    ("mode", "suffix", "words"),
-    [
-        ("P", "png", "a colour palette.*-expand rgb"),
-        ("1", "png", "1 bit a pixel"),
-        ("I;16", "png", "16-bit PNG.*-ot Byte -scale"),
-        ("CMYK", "jpg", "CMYK"),
-    ],
-)
-def test_kinds_of_png_and_jpeg_not_covered(tmp_path: Path, mode: str, suffix: str, words: str):
-    Image.new(mode, (50, 40)).save(tmp_path / f"kind.{suffix}")
-    with pytest.raises(RasterError, match=words):
-        open_raster(tmp_path / f"kind.{suffix}")
 
 
 def test_a_png_whose_header_promises_the_absurd(tmp_path: Path):
@@ -351,7 +361,8 @@ def test_images_above_pillows_global_limit_are_read_and_the_limit_is_left_alone(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(Image.DecompressionBombError):
         Image.open(tmp_path / "a.png")
-    monkeypatch.setattr(image, "WARN_PIXELS", 1000)  # rows are taken out in bands of this size
+    monkeypatch.setattr(image, "WARN_PIXELS", 1000)
+    monkeypatch.setattr(image_pixels, "CUT_PIXELS", 1000)  # bands of this size are taken out
     with pytest.warns(WholeImageWarning):
         raster = open_raster(tmp_path / "a.png")
     with raster:
@@ -374,7 +385,7 @@ def save_zarr(path: Path, shape: tuple, dtype: str = "uint8") -> Path:
 @pytest.mark.parametrize(
     ("shape", "dtype", "words"),
     [
-        ((40, 40, 3), "uint16", "is uint16, only uint8"),
+        ((40, 40, 3), "uint64", "is uint64; 8 to 32-bit"),
         ((40, 40, 40), "uint8", r"has shape \(40, 40, 40\)"),
         ((2, 3, 40, 40), "uint8", "has shape"),
         ((40,), "uint8", "has shape"),
@@ -453,7 +464,15 @@ def test_a_zarr_chunk_that_unpacks_to_far_more_than_its_pixels(tmp_path: Path, n
 
 @pytest.mark.parametrize(
     "codec",
-    [numcodecs.Zstd(), numcodecs.Blosc(), numcodecs.GZip(), numcodecs.Zlib(), numcodecs.LZ4()],
+    [
+        numcodecs.Zstd(),
+        numcodecs.Blosc(),
+        numcodecs.GZip(),
+        numcodecs.Zlib(),
+        numcodecs.LZ4(),
+        numcodecs.BZ2(),
+        numcodecs.LZMA(),
+    ],
 )
 def test_a_chunk_of_zarr_version_2_that_unpacks_to_far_more(tmp_path: Path, codec: Any):
     path = tmp_path / "a.zarr"

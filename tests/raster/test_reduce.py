@@ -15,7 +15,7 @@ from tests.fixtures_raster import coordinate_raster, noise_raster
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import levels, open_raster
-from uhrqa.raster.levels import ArrayLevel
+from uhrqa.raster.derived_levels import ArrayLevel
 from uhrqa.raster.reduce import Halving, half, reduced_levels
 
 

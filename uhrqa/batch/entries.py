@@ -48,7 +48,7 @@ class Entry:
     @property
     def place(self) -> Place:
         """What to open."""
-        from uhrqa.raster import is_remote
+        from uhrqa.raster.formats import is_remote
 
         return self.image if is_remote(self.image) else self.path
 

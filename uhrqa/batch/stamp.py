@@ -40,7 +40,7 @@ def _remote_stamp(url: str) -> str | None:
 
 
 def _is_zarr(path: Path) -> bool:
-    from uhrqa.raster import format_of
+    from uhrqa.raster.formats import format_of
 
     try:
         return format_of(str(path)) == "zarr"

@@ -32,6 +32,7 @@ COMMANDS = {
     "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
     "compare": "Rank strategies on your own questions.",
+    "questions": "Write questions with their truth from detection labels.",
     "distill": "Train a Region Focus Module from a checkpoint's own attention.",
     "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
     "models": "List the models there are.",

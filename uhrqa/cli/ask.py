@@ -29,7 +29,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.PRINTING)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
@@ -74,7 +74,7 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     from uhrqa.raster import open_raster
 
-    with open_raster(image, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
         if mapped or given.placing.gsd_in_prompt:  # told before the model is loaded
             from uhrqa.raster.ground import require_ground
 

@@ -47,7 +47,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -84,16 +84,15 @@ def batch(
     answers come image by image. A line or an image that cannot be used becomes a line with `error`,
     and the exit code is 1.
     """
-    settings, rfm, quiet = given.settings, given.rfm, given.quiet
     output = _read_output(outputs)
-    choice = choose(settings, opt.read_pairs(option), rfm=rfm, clip=given.clip)
+    choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(settings, choice, rfm=rfm, evidence=evidence, placing=given.placing))
+    run = fingerprint(identity(given, choice, evidence=evidence))
     images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
-        failed = _answer(entries, sink, images, quiet)
+        failed = _answer(entries, sink, images, given.quiet)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -119,10 +118,7 @@ class _Images:
     """Opens images for a batch, once it has the model."""
 
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
-        self.settings = given.settings
-        self.placing = given.placing
-        self.choice = choice
-        self.evidence = evidence
+        self.given, self.choice, self.evidence = given, choice, evidence
         self.model: VisionLanguageModel | None = None
 
     @contextmanager
@@ -132,11 +128,11 @@ class _Images:
         from uhrqa.features import FeatureCache
         from uhrqa.raster import open_raster
 
-        model, choice, settings = self.model, self.choice, self.settings
+        model, choice, placing = self.model, self.choice, self.given.placing
         if model is None:
             raise RuntimeError("no model yet")
         features = FeatureCache()
-        with memory_told(), open_raster(path, roi=self.placing.roi) as raster:
+        with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
 
             @memory_told()
             def answer(question: str) -> Record:
@@ -145,11 +141,12 @@ class _Images:
                     question,
                     model=model,
                     features=features,
-                    gsd_in_prompt=self.placing.gsd_in_prompt,
-                    **choice.arguments(settings),
+                    gsd_in_prompt=placing.gsd_in_prompt,
+                    **choice.arguments(self.given.settings),
                 )
                 record = found.to_dict()
                 record |= {"width": found.size.w, "height": found.size.h}
+                record |= {"shown": dict(found.shown)} if found.shown else {}
                 for name in ("image", "question") if self.evidence else LEFT_OUT:
                     record.pop(name)
                 return record

@@ -39,7 +39,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.PRINTING)
 def chat(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -61,11 +61,16 @@ def chat(
     read_stdin()  # a closed one is told before anything is loaded
     from uhrqa.raster import open_raster
 
-    with open_raster(image) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
+        if given.placing.gsd_in_prompt:  # told before the model is loaded
+            from uhrqa.raster.ground import require_ground
+
+            require_ground(raster)
         model = load(given)
         from uhrqa.conversation import Conversation
 
-        talk = Conversation(raster, model, history, choice.arguments(given.settings))
+        how = choice.arguments(given.settings) | {"gsd_in_prompt": given.placing.gsd_in_prompt}
+        talk = Conversation(raster, model, history, how)
         if not given.quiet:
             _greet(talk)
         failed = _run(talk, given)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from uhrqa.batch import fingerprint
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.placing import Placing
-from uhrqa.config import Settings
 from uhrqa.errors import CheckpointError
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
+    from uhrqa.cli.options import Given
     from uhrqa.vlm.card import Card
 
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
@@ -31,22 +32,14 @@ SILENT = (
 """Fields of a card that decide nothing by themselves."""
 
 
-def identity(
-    settings: Settings,
-    choice: Choice,
-    *,
-    rfm: str | None,
-    evidence: bool,
-    placing: Placing | None = None,
-) -> dict[str, object]:
+def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, object]:
     """Everything that decides what a line of the output says, JSON-ready.
 
     Args:
-        settings: seed, length of the answer, and the precision that device and dtype come to.
+        given: seed, length of the answer, the precision that device and dtype come to, the Region
+            Focus Module, the region, and how images are read.
         choice: model, strategy and budget.
-        rfm: file of a Region Focus Module, instead of the card's.
         evidence: whether a line holds the boxes.
-        placing: the region, and what the model is told of the image's place.
 
     Raises:
         CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
@@ -55,10 +48,11 @@ def identity(
     from uhrqa.strategies import make_strategy
     from uhrqa.vlm.device import choose_device, precision_text
 
+    settings = given.settings
     strategy: Any = make_strategy(choice.strategy, choice.all_options)
     return {
         "model": _model(choice.card),
-        "rfm": _stamp(Path(rfm)) if rfm is not None else None,
+        "rfm": _stamp(Path(given.rfm)) if given.rfm is not None else None,
         "strategy": choice.strategy,
         "options": asdict(strategy),
         "tokens": choice.budget.tokens,
@@ -69,7 +63,8 @@ def identity(
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         "evidence": evidence,
-        **({} if placing in (None, Placing()) else {"placing": _placing(placing)}),
+        **({} if given.placing == Placing() else {"placing": _placing(given.placing)}),
+        **({} if given.reading == Reading() else {"reading": asdict(given.reading)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
 

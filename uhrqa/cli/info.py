@@ -24,11 +24,12 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
 SCHEMA = "uhrqa.info/1"
+PLAIN = (("uint8", "none", [1]), ("uint8", "none", [1, 2, 3]))  # nothing to tell
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
 @app.command(epilog=EPILOG)
-@opt.share("model", "roi", *opt.PRINTING)
+@opt.share("model", "roi", *opt.READING, *opt.PRINTING)
 def info(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -48,7 +49,7 @@ def info(
 
     card = choose_card(given.settings)
     budgets = opt.read_budgets(opt.split_words(budget)) or _budgets(given.settings, card)
-    with open_raster(image, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
         if advice := overview_advice(raster):
             warnings.warn(advice, NoOverviewWarning, stacklevel=1)
         found = _describe(raster, card, sorted(set(budgets)))
@@ -67,6 +68,7 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
     from uhrqa.pyramid import Pyramid
+    from uhrqa.raster import shown
     from uhrqa.raster.ground import describe_ground, ground_of
 
     pyramid = Pyramid.build(
@@ -80,6 +82,7 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
         "height": raster.size.h,
         **describe_ground(ground_of(raster), raster.size),
         "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
+        "shown": shown(raster),
         "model": card.name,
         "tile": card.tile,
         "tokens_per_tile": card.tokens_per_tile,
@@ -120,6 +123,20 @@ def _ground_line(found: dict[str, Any]) -> str:
     return f"ground: {found['crs']}, {across:g} x {down:g} m a pixel, lonlat:{span}\n"
 
 
+def _shown_line(look: dict[str, Any]) -> str:
+    """One line on bands and contrast; none for plain colours of 8 bits."""
+    if not look or (look["type"], look["stretch"], look["bands"]) in PLAIN:
+        return ""
+    bands = ",".join(map(str, look["bands"]))
+    line = f"bands {bands} of {look['bands_stored']}, {look['type']} {look['colour']}"
+    if "limits" in look:
+        limits = ", ".join(f"{low:g}...{high:g}" for low, high in look["limits"])
+        line += f", stretch {look['stretch']}: {limits}"
+    if look["nodata"] is not None:
+        line += f", no data {look['nodata']}"
+    return line + "\n"
+
+
 def _print(found: dict[str, Any]) -> None:
     from uhrqa.cli.report import make_table
 
@@ -128,6 +145,7 @@ def _print(found: dict[str, Any]) -> None:
         f"{found['image']}: {found['width']} x {found['height']} px\n"
         f"{_ground_line(found)}"
         f"stored levels: {stored}\n"
+        f"{_shown_line(found['shown'])}"
         f"model {found['model']}: tiles of {found['tile']} px, "
         f"{found['tokens_per_tile']} tokens a tile"
     )

@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
-from uhrqa.cli import flags, placing
+from uhrqa.cli import flags, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -33,6 +33,7 @@ from uhrqa.cli.flags import (
     Verbose,
 )
 from uhrqa.config import Settings, load_settings
+from uhrqa.reading import Reading
 
 __all__ = [
     "ANSWERING",
@@ -41,6 +42,7 @@ __all__ = [
     "MESSAGES",
     "PLACING",
     "PRINTING",
+    "READING",
     "Format",
     "Given",
     "Json",
@@ -56,7 +58,8 @@ __all__ = [
 ]
 
 PLACING = placing.PLACING
-SHARED = {**flags.SHARED, **placing.SHARED}
+READING = reading.READING
+SHARED = {**flags.SHARED, **placing.SHARED, **reading.SHARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Given:
         clip: directory of a whole CLIP or SigLIP, instead of the card's.
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
+        reading: how images are read.
     """
 
     settings: Settings
@@ -80,6 +84,7 @@ class Given:
     verbose: int = 0
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
+    reading: Reading = field(default_factory=Reading)
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -116,6 +121,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
     place = placing.take_placing(words)
+    look = reading.take_reading(words)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -125,6 +131,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         verbose=verbose,
         allow_pickle=pickle,
         placing=place,
+        reading=look,
         **files,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.PRINTING)
 def profile(
     image: Annotated[str | None, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)] = None,
     question: Annotated[
@@ -156,15 +157,14 @@ def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> 
     from uhrqa.raster import open_raster
 
     settings, placing = given.settings, given.placing
-    open_raster(image, roi=placing.roi).close()  # a bad image is told before the model is loaded
+    opened = partial(open_raster, image, given.reading, roi=placing.roi)
+    opened().close()  # a bad image is told before the model is loaded
     vlm = load(given)
     from uhrqa.answer import ask
 
     def one(choice: Choice) -> Row:
         reset_peak_memory()
-        with open_raster(
-            image, roi=placing.roi
-        ) as raster:  # anew: no row profits from what another has read
+        with opened() as raster:  # anew: no row profits from what another has read
             answer = ask(
                 raster,
                 question,

@@ -9,17 +9,18 @@ file contains, not by its name. Nothing heavier than numpy is imported before a 
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
+from uhrqa.raster.formats import format_of, is_remote
+from uhrqa.reading import Reading
 from uhrqa.registry import Registry
 
 Array = NDArray[np.uint8]
@@ -34,21 +35,15 @@ FORMATS = Registry(
         "array": "uhrqa.raster.array:open_array",
     },
 )
-MAGIC = {
-    b"II*\x00": "tiff",
-    b"MM\x00*": "tiff",
-    b"II+\x00": "tiff",  # BigTIFF
-    b"MM\x00+": "tiff",
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-}
-ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 IN_MEMORY = "array"  # path of every raster over an array
-REMOTE = ("http://", "https://", "s3://", "gs://", "az://")
 
 
 class ExtraBandsWarning(UserWarning):
     """The image has more bands than are shown."""
+
+
+class StretchWarning(UserWarning):
+    """Values are shown with a contrast that nobody asked for."""
 
 
 class OtherPagesWarning(UserWarning):
@@ -76,8 +71,8 @@ class Raster(Protocol):
     """An image that is read by window, at any scale. Reads may come from several threads.
 
     One that knows how its coarse reads could become cheap may also have `overview_advice`, one that
-    knows whether it has places without image `has_mask`, one on a server `requests` and `expect`;
-    the functions of these names stand below.
+    knows whether it has places without image `has_mask`, one that makes colours of samples `shown`,
+    one on a server `requests` and `expect`; the functions of these names stand below.
     """
 
     @property
@@ -119,19 +114,25 @@ class Raster(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_raster(source: str | Path | NDArray[np.uint8], *, roi: str | None = None) -> Raster:
+def open_raster(
+    source: str | Path | NDArray[np.uint8],
+    reading: Reading | None = None,
+    *,
+    roi: str | None = None,
+) -> Raster:
     """Open an image; works as a context manager.
 
     Args:
         source: path or address (`https://`, `s3://`, `gs://`, `az://`) of a TIFF, Zarr, PNG or JPEG
             image, or an array `[h, w]` or `[h, w, 3]` uint8.
+        reading: bands, contrast, limits; an array is shown as it is.
         roi: the region that is seen, as `uhrqa.raster.roi` reads it; all by default.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
         ConfigError: the region is written wrongly, or lies outside the image.
     """
-    raster = _open_whole(source)
+    raster = _open_whole(source, reading or Reading())
     if roi is None:
         return raster
     from uhrqa.raster.clip import clip
@@ -156,22 +157,17 @@ def whole_of(raster: Raster) -> Raster:
     return whole
 
 
-def _open_whole(source: str | Path | NDArray[np.uint8]) -> Raster:
+def _open_whole(source: str | Path | NDArray[np.uint8], reading: Reading) -> Raster:
     if isinstance(source, np.ndarray):
-        return _opened("array", source)
+        return _opened("array", source, reading)
     if not isinstance(source, str | Path):
         raise RasterError(f"cannot open a {type(source).__name__}: give a path or a uint8 array")
     path = str(source)
     if is_remote(path):
         from uhrqa.raster.remote import open_remote
 
-        return open_remote(path)
-    return _opened(format_of(path), path)
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is an address on a server."""
-    return path.lower().startswith(REMOTE)
+        return open_remote(path, reading)
+    return _opened(format_of(path), path, reading)
 
 
 def requests_made(raster: Raster) -> int:
@@ -210,38 +206,14 @@ def has_mask(raster: Raster) -> bool:
     return masked
 
 
-def format_of(path: str) -> str:
-    """Name of a file's format in `FORMATS`, by its first bytes or its Zarr metadata.
+def shown(raster: Raster) -> dict[str, Any]:
+    """How the samples of a raster became colours, JSON-ready; empty where they were colours.
 
-    Raises:
-        RasterError: nothing is there, or nothing that can be read.
+    Keys: `bands` (from 1), `bands_stored`, `type`, `colour`, `alpha`, `nodata`, `stretch`, `limits`
+    (what is black and white in each band), `masked_tiles` (that could not be decoded).
     """
-    try:
-        mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
-            return _directory_format(path)
-        # Looked at before opening: to open a pipe would wait for a writer.
-        if not stat.S_ISREG(mode):
-            raise RasterError(f"{path}: not a regular file; save the image to a file first")
-        with Path(path).open("rb") as file:
-            start = file.read(16)
-    except FileNotFoundError:
-        if "://" in path:
-            schemes = ", ".join(REMOTE)
-            raise RasterError(f"{path}: only {schemes} are read; download it first") from None
-        raise RasterError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RasterError(f"{path!r}: cannot be opened: {reason}") from error
-    if not start:
-        raise RasterError(f"{path}: the file is empty (0 bytes); copy or export it again")
-    for magic, name in MAGIC.items():
-        if start.startswith(magic):
-            return name
-    raise RasterError(
-        f"{path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {start[:8]!r}); "
-        f"convert it, for example: gdal_translate -of COG {path} image.tif"
-    )
+    tell: Callable[[], dict[str, Any]] | None = getattr(raster, "shown", None)
+    return tell() if tell is not None else {}
 
 
 def first_bands(count: int) -> str:
@@ -249,14 +221,6 @@ def first_bands(count: int) -> str:
     return "the first is" if count == 1 else f"the first {count} are"
 
 
-def _directory_format(path: str) -> str:
-    if any(Path(path, name).is_file() for name in ZARR_FILES):
-        return "zarr"
-    raise RasterError(
-        f"{path}: a directory without Zarr metadata ({', '.join(ZARR_FILES[:3])}); name an image"
-    )
-
-
-def _opened(name: str, source: str | NDArray[np.uint8]) -> Raster:
-    raster: Raster = FORMATS.load(name)(source)
+def _opened(name: str, source: str | NDArray[np.uint8], reading: Reading) -> Raster:
+    raster: Raster = FORMATS.load(name)(source, reading)
     return raster

@@ -7,15 +7,18 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.raster import IN_MEMORY
+from uhrqa.raster.derived_levels import ArrayLevel
 from uhrqa.raster.guard import check_size
-from uhrqa.raster.levels import ArrayLevel, LevelRaster
+from uhrqa.raster.levels import LevelRaster
+from uhrqa.reading import Reading
 
 
-def open_array(array: NDArray[np.uint8]) -> LevelRaster:
+def open_array(array: NDArray[np.uint8], reading: Reading | None = None) -> LevelRaster:
     """A raster over an array; the array is not copied.
 
     Args:
         array: `[h, w]` grey or `[h, w, 3]` RGB, uint8.
+        reading: its `max_pixels` alone counts.
 
     Raises:
         RasterError: another shape or type.
@@ -26,5 +29,6 @@ def open_array(array: NDArray[np.uint8]) -> LevelRaster:
         raise RasterError(
             f"array of shape {array.shape} and type {array.dtype}: give [h, w] or [h, w, 3] uint8"
         )
-    check_size(IN_MEMORY, *array.shape[:2])
+    h, w = array.shape[:2]
+    check_size(IN_MEMORY, h, w, reading.max_pixels if reading else None)
     return LevelRaster(IN_MEMORY, [ArrayLevel(array if array.ndim == 3 else array[:, :, None])])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from uhrqa.errors import RasterError, StorageError
 from uhrqa.geometry import Size
 
 Array = NDArray[np.uint8]
 CACHE_BYTES = 64 * 2**20
+LONE_BAND = 512
 
 
 class Window(NamedTuple):
@@ -78,10 +80,10 @@ class BlockCache:
     def __init__(self, limit: int = CACHE_BYTES) -> None:
         self._limit = limit
         self._bytes = 0
-        self._blocks: OrderedDict[tuple[int, int, int], Array] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int, int], NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[int, int, int], make: Callable[[], Array]) -> Array:
+    def get(self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The block of `key`, made if it is not at hand. Two threads may make the same one."""
         with self._lock:
             if key in self._blocks:
@@ -112,39 +114,68 @@ class BlockCache:
             self._bytes = 0
 
 
+class BadTiles:
+    """Counts tiles that could not be decoded and are masked instead, where that was asked for."""
+
+    def __init__(self, *, masked: bool) -> None:
+        self.masked = masked
+        self._seen: set[tuple[int, int, int]] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def count(self) -> int:
+        """Different tiles so far."""
+        return len(self._seen)
+
+    def may_forgive(self, error: RasterError) -> bool:
+        """Whether damage may become a hole; a disk or a server that fails may not."""
+        return self.masked and not isinstance(error, StorageError)
+
+    def forgives(self, error: RasterError, level: int, row: int, col: int) -> bool:
+        """Note a bad tile; False where it must be an error."""
+        if forgiven := self.may_forgive(error):
+            with self._lock:
+                self._seen.add((level, row, col))
+        return forgiven
+
+
 class BlockLevel:
     """A level stored in a grid of blocks.
 
     Args:
         size: (h, w) of the level.
-        channels: 1, 3 or 4.
+        channels: 1, 3 or 4; of samples that are not painted yet, any number.
         block: (h, w) of a block; the last row and column of blocks may be smaller.
         fetch: gives block (row, col), at least as large as its part of the level.
         cache: shared by the levels of a raster.
         index: number of this level, part of the key in the cache.
         gather: told which blocks (row, col) will be fetched next, where that is of use: they may
             lie on a server, and come faster together.
+        dtype: of a sample.
     """
 
-    def __init__(  # noqa: PLR0913 - all but the first two by name
+    def __init__(  # noqa: PLR0913 - values that describe one grid, all but the first two by name
         self,
         size: Size,
         channels: int,
         *,
         block: Size,
-        fetch: Callable[[int, int], Array],
+        fetch: Callable[[int, int], NDArray[Any]],
         cache: BlockCache,
         index: int,
         gather: Callable[[Sequence[tuple[int, int]]], None] | None = None,
+        dtype: DTypeLike = np.uint8,
     ) -> None:
         self.size = size
         self.channels = channels
-        self.band = block.h
+        # Of blocks as wide as the level, the newest is kept, so any few rows are cheap.
+        self.band = block.h if block.w < size.w else min(block.h, LONE_BAND)
         self._block = block
         self._fetch = fetch
         self._cache = cache
         self._index = index
         self._gather = gather
+        self._dtype = dtype
 
     @property
     def is_far(self) -> bool:
@@ -167,10 +198,10 @@ class BlockLevel:
             for col in range(window.x0 // bw, -(-window.x1 // bw)):
                 yield row, col
 
-    def window(self, window: Window) -> Array:
+    def window(self, window: Window) -> NDArray[Any]:
         """The pixels of a window, put together from its blocks."""
         self.expect([window])
-        out = np.empty((*window.size, self.channels), np.uint8)
+        out = np.empty((*window.size, self.channels), self._dtype)
         bh, bw = self._block
         for row, col in self._under(window):
             block = self._get(row, col)
@@ -182,19 +213,29 @@ class BlockLevel:
             ]
         return out
 
-    def _get(self, row: int, col: int) -> Array:
+    def part(self, row: int, col: int) -> Window:
+        """The window that a block shows."""
+        top, left = row * self._block.h, col * self._block.w
+        return Window(
+            top,
+            min(self.size.h, top + self._block.h),
+            left,
+            min(self.size.w, left + self._block.w),
+        )
+
+    def _get(self, row: int, col: int) -> NDArray[Any]:
         return self._cache.get((self._index, row, col), lambda: self._fetch(row, col))
 
 
-def with_alpha(rgb: Array, alpha: Array) -> Array:
+def with_alpha(rgb: Array, alpha: NDArray[Any]) -> Array:
     """Colour and transparency as `[h, w, 4]`: black and 0 where fully transparent, else 255.
 
     Args:
         rgb: `[h, w, 1]` or `[h, w, 3]`.
         alpha: `[h, w]`.
     """
-    shown = alpha > 0
     out = np.empty((*alpha.shape, 4), np.uint8)
-    out[..., :3] = rgb * shown[:, :, None]
-    out[..., 3] = shown * np.uint8(255)
+    out[..., :3] = rgb
+    out[..., 3] = 255
+    out.view(np.uint32)[alpha == 0] = 0  # all four at once
     return out

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import ConfigError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made
+from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made, shown
 from uhrqa.raster.blocks import Window
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
+from uhrqa.reading import Reading
 
 TINY = 1e-4  # pixels: less than the error of a projection there and back
 
@@ -106,6 +107,16 @@ class ClippedRaster:
     def has_mask(self) -> bool:
         """See `uhrqa.raster.has_mask`: outside a polygon there is no image."""
         return bool(self._polygons) or has_mask(self.whole)
+
+    @property
+    def reading(self) -> Reading:
+        """Bands, contrast and limits that the image was opened with."""
+        reading: Reading = getattr(self.whole, "reading", Reading())
+        return reading
+
+    def shown(self) -> dict[str, Any]:
+        """See `uhrqa.raster.shown`: contrast is that of the whole image."""
+        return shown(self.whole)
 
     @property
     def ground(self) -> Ground | NoGround:

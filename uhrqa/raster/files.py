@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol
 
-from uhrqa.errors import RasterError
+from uhrqa.errors import RasterError, StorageError
 from uhrqa.raster.blocks import Meter
+from uhrqa.raster.guard import guarded
+
+if TYPE_CHECKING:
+    from uhrqa.raster.remote import RemoteFile
 
 Range = tuple[int, int]  # offset and number of bytes
 GAP = 2**12  # bytes between two ranges that are fetched along rather than asked for apart
@@ -69,7 +76,7 @@ class LocalFile:
         try:
             data = os.pread(self._descriptor, count, offset)
         except OSError as error:
-            raise RasterError(f"{self.path}: cannot be read at byte {offset}: {error}") from error
+            raise StorageError(f"{self.path}: cannot be read at byte {offset}: {error}") from error
         self.meter.add(len(data))
         if len(data) < count:
             raise RasterError(
@@ -84,6 +91,50 @@ class LocalFile:
     def close(self) -> None:
         """Release the file."""
         os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """An open file of a format without random access.
+
+    Attributes:
+        path: what the user gave, for messages.
+        stream: its bytes, on a disk whatever it was.
+        length: bytes of the file.
+        unread: bytes that decoding it takes from storage; of one on a server none any more.
+        meter: counts what is read.
+    """
+
+    path: str
+    stream: IO[bytes]
+    length: int
+    unread: int
+    meter: Meter
+
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Close the file where it does not become a raster."""
+        try:
+            yield
+        except BaseException:
+            self.stream.close()
+            raise
+
+
+def open_whole(place: str | RemoteFile) -> WholeFile:
+    """Open a file that is decoded as a whole; one on a server is fetched, and let go.
+
+    Raises:
+        RasterError: it cannot be opened, or is too large to be fetched.
+    """
+    if not isinstance(place, str):
+        copy = place.copied()
+        place.close()
+        return WholeFile(place.path, copy, place.length, 0, place.meter)
+    with guarded(f"{place}: cannot be opened"):
+        path = Path(place)
+        length = path.stat().st_size
+        return WholeFile(place, path.open("rb"), length, length, Meter())
 
 
 def merged(ranges: Sequence[Range]) -> list[tuple[Range, list[Range]]]:

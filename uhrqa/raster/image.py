@@ -1,18 +1,17 @@
-"""PNG and JPEG images, through Pillow. They have no random access: all of one is decoded, once.
+"""PNG and JPEG images. They have no random access: all of one is decoded, once.
 
-Covered: 8-bit grey and RGB, PNG with alpha. Refused: palettes, other depths, CMYK. Ignored: EXIF
-orientation, colour profiles. The file is decoded at the first read, so opening costs nothing.
+Covered: 1 to 16 bits a sample, grey, RGB, palettes, CMYK, alpha; EXIF orientation. Ignored: colour
+profiles, and the one transparent colour that a 16-bit PNG may name. The file is decoded at the
+first read, so opening costs nothing: through Pillow, but for PNG of 16 bits, of which Pillow keeps
+8. A truncated or damaged image is an error whatever is said of bad tiles: it has no tiles.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,165 +21,212 @@ from PIL.PngImagePlugin import PngImageFile
 
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import Meter, Window, with_alpha
-from uhrqa.raster.guard import check_size, guarded
+from uhrqa.raster.blocks import Window
+from uhrqa.raster.files import WholeFile, open_whole
+from uhrqa.raster.guard import SMALL_PIXELS, check_packed, check_size, guarded
+from uhrqa.raster.image_pixels import COUNTS, DeepPngPixels, PillowPixels
 from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.orientation import orientation_of
+from uhrqa.raster.painter import Painter
+from uhrqa.raster.samples import CMYK, GREY, RGB, Samples, choose
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from uhrqa.raster.remote import RemoteFile
 
-Array = NDArray[np.uint8]
-MAX_IMAGE_PIXELS = 2**30  # 4 GiB decoded
+Values = NDArray[Any]
+Cut = Callable[[Window], Values]
+MAX_IMAGE_PIXELS = 2**30  # decoded to 4 bytes each
 WARN_PIXELS = 2**24
-CHANNELS = {"L": 1, "RGB": 3, "LA": 4, "RGBA": 4}
+PIXEL_BYTES = 4
+MODES = {  # colour, index of alpha
+    "L": (GREY, None),
+    "LA": (GREY, 1),
+    "RGB": (RGB, None),
+    "RGBA": (RGB, 3),
+    "CMYK": (CMYK, None),
+}
+SHOWN_AS = {"1": "L", "P": "RGB"}
+PNG_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}  # by the header's colour type
 CONVERT = (
     "convert it once: gdal_translate -of COG {path} tiled.tif, or "
     "vips tiffsave {path} tiled.tif --tile --pyramid"
 )
-PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample
+PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample; the colour type follows
+JPEG_PIXELS_A_BYTE = 4096  # 64 pixels take a bit at least; some slack for arithmetic coding
 
 
-def open_png(place: str | RemoteFile) -> LevelRaster:
+def open_png(place: str | RemoteFile, reading: Reading) -> LevelRaster:
     """Open a PNG image; one on a server is fetched whole.
 
     Raises:
         RasterError: the header is damaged, or the image is of a kind that is not covered.
     """
-    source = _source(place)
-    with _closing(source), guarded(f"{source.path}: not a readable PNG"):
-        depth = source.file.read(PNG_DEPTH_AT + 1)[PNG_DEPTH_AT]
-        source.file.seek(0)
-        if depth == 16:  # Pillow would show such colours as if they had 8 bits
-            raise RasterError(
-                f"{source.path}: 16-bit PNG, only 8-bit images are read; "
-                f"convert it: gdal_translate -ot Byte -scale {source.path} bytes.tif"
-            )
-        return _raster(source, PngImageFile(source.file))
+    file = open_whole(place)
+    with file.closed_on_failure():
+        with guarded(f"{file.path}: not a readable PNG"):
+            depth, colour = file.stream.read(PNG_DEPTH_AT + 2)[PNG_DEPTH_AT:]
+            file.stream.seek(0)
+            image = PngImageFile(file.stream)
+        mode, bits = (PNG_MODES[colour], 16) if depth == 16 else (_mode(file.path, image), 8)
+        samples = _samples(mode, bits)
+
+        def check() -> None:
+            least = depth * (samples.count if colour in PNG_MODES else 1)
+            with guarded(f"{file.path}: the image is truncated or damaged"):
+                check_packed("deflate", file.length, image.height * image.width * least // 8)
+            _check_memory(file.path, image, max(PIXEL_BYTES, samples.count * bits // 8), reading)
+
+        cut = DeepPngPixels(file.stream).cut if depth == 16 else PillowPixels(image, mode).cut
+        return _raster(file, image, cut, samples, reading, check)
 
 
-def open_jpeg(place: str | RemoteFile) -> LevelRaster:
+def open_jpeg(place: str | RemoteFile, reading: Reading) -> LevelRaster:
     """Open a JPEG image; one on a server is fetched whole.
 
     Raises:
         RasterError: the header is damaged, or the image is of a kind that is not covered.
     """
-    source = _source(place)
-    with _closing(source), guarded(f"{source.path}: not a readable JPEG"):
-        return _raster(source, JpegImageFile(source.file))
+    file = open_whole(place)
+    with file.closed_on_failure():
+        with guarded(f"{file.path}: not a readable JPEG"):
+            image = JpegImageFile(file.stream)
+        mode = _mode(file.path, image)
+
+        def check() -> None:
+            if image.height * image.width > SMALL_PIXELS + JPEG_PIXELS_A_BYTE * file.length:
+                raise RasterError(
+                    f"{file.path}: {image.width} x {image.height} px in {file.length} bytes; "
+                    "the file is damaged or cut short, copy or export it again"
+                )
+            _check_memory(file.path, image, PIXEL_BYTES + _coefficient_bytes(image), reading)
+
+        cut = PillowPixels(image, mode).cut
+        return _raster(file, image, cut, _samples(mode, 8), reading, check)
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """An open file, and the bytes that decoding it takes from storage."""
-
-    path: str
-    file: IO[bytes]
-    length: int
-    meter: Meter
-
-
-def _source(place: str | RemoteFile) -> _Source:
-    if not isinstance(place, str):
-        copy = place.copied()
-        place.close()
-        return _Source(place.path, copy, 0, place.meter)  # fetched, and counted, already
-    with guarded(f"{place}: cannot be opened"):
-        path = Path(place)
-        return _Source(place, path.open("rb"), path.stat().st_size, Meter())
-
-
-@contextmanager
-def _closing(source: _Source) -> Iterator[None]:
-    """Close the file where it does not become a raster."""
-    try:
-        yield
-    except BaseException:
-        source.file.close()
-        raise
-
-
-def _raster(source: _Source, image: ImageFile) -> LevelRaster:
-    _check(source.path, image)
+def _raster(
+    file: WholeFile,
+    image: ImageFile,
+    cut: Cut,
+    samples: Samples,
+    reading: Reading,
+    check: Callable[[], None],
+) -> LevelRaster:
+    check_size(file.path, image.height, image.width, reading.max_pixels)
+    check()
+    painter = Painter(choose(file.path, samples, reading), reading)
+    level = ImageLevel(file, image, cut, painter)
+    painter.source(level.size, lambda window: (level.samples(window), None))
 
     def close() -> None:
         image.close()
-        source.file.close()
+        file.stream.close()
 
-    level = ImageLevel(source.path, image, source.meter, source.length)
-    return LevelRaster(source.path, [level], meter=source.meter, close=close)
+    return LevelRaster(
+        file.path, [level], meter=file.meter, close=close, painter=painter, reading=reading
+    )
 
 
-def _check(path: str, image: ImageFile) -> None:
-    """Refuse what is not covered; warn of what will be slow.
+def _mode(path: str, image: ImageFile) -> str:
+    """The mode in which pixels are shown.
+
+    Raises:
+        RasterError: none is known.
+    """
+    mode = SHOWN_AS.get(image.mode, image.mode)
+    if "transparency" in image.info:
+        mode = {"L": "LA", "RGB": "RGBA"}.get(mode, mode)
+    if image.mode == "P" and image.palette is None:
+        mode = "palette without colours"
+    if mode not in MODES:
+        raise RasterError(
+            f"{path}: pixels of kind {mode}, which are not read; "
+            f"convert it: gdal_translate {path} rgb.tif"
+        )
+    return mode
+
+
+def _samples(mode: str, bits: int) -> Samples:
+    count, (colour, alpha) = COUNTS[mode], MODES[mode]
+    shown = tuple(index for index in range(count) if index != alpha)
+    dtype = np.dtype(np.uint16 if bits == 16 else np.uint8)
+    return Samples(count, dtype, bits, colour, shown, alpha)
+
+
+def _coefficient_bytes(image: JpegImageFile) -> int:
+    """Bytes a pixel of the coefficients that a progressive JPEG keeps until its last scan."""
+    if not image.info.get("progressive"):
+        return 0
+    layers = [(h * v) for _, h, v, _ in image.layer]
+    return -(-2 * sum(layers) // max(1, *layers))
+
+
+def _check_memory(path: str, image: ImageFile, pixel_bytes: int, reading: Reading) -> None:
+    """Refuse what would not fit; warn of what will be slow.
 
     Pillow's own guard against huge images acts in `Image.open`, which is not used here: its limit
     is global and too low for these images.
     """
-    check_size(path, image.height, image.width)
-    pixels = image.width * image.height
-    if image.mode not in CHANNELS:
-        kind = {"P": "a colour palette", "1": "1 bit a pixel", "CMYK": "CMYK colours"}
-        raise RasterError(
-            f"{path}: {kind.get(image.mode, f'pixels of kind {image.mode}')}, not 8-bit grey or "
-            f"RGB; convert it: gdal_translate {'-expand rgb ' if image.mode == 'P' else ''}{path} "
-            "rgb.tif"
+    pixels, limit = image.width * image.height, reading.max_pixels or MAX_IMAGE_PIXELS
+    needed = pixels * pixel_bytes
+    if needed > limit * PIXEL_BYTES:
+        kind = (
+            "is progressive"
+            if pixel_bytes > PIXEL_BYTES and image.format == "JPEG"
+            else ("has no random access")
         )
-    if pixels > MAX_IMAGE_PIXELS:
         raise RasterError(
-            f"{path}: {image.width} x {image.height} px has no random access and would take "
-            f"{pixels * 4 >> 30} GiB of memory (limit {MAX_IMAGE_PIXELS * 4 >> 30}); "
-            + CONVERT.format(path=path)
+            f"{path}: {image.width} x {image.height} px {kind} and would take "
+            f"{needed / 2**30:.1f} GiB of memory (limit {limit * PIXEL_BYTES / 2**30:.1f}); "
+            f"{CONVERT.format(path=path)}; or raise --max-pixels"
         )
     if pixels > WARN_PIXELS:
         warnings.warn(
             f"{path}: {image.width} x {image.height} px has no random access, all of it is decoded "
-            f"into {pixels * 4 >> 20} MiB; {CONVERT.format(path=path)}",
+            f"into {needed >> 20} MiB; {CONVERT.format(path=path)}",
             WholeImageWarning,
             stacklevel=6,
         )
 
 
 class ImageLevel:
-    """The one resolution of a PNG or JPEG image, decoded when first needed."""
+    """The one resolution of a PNG or JPEG image, upright.
 
-    def __init__(self, path: str, image: ImageFile, meter: Meter, length: int) -> None:
-        self.size = Size(image.height, image.width)
-        self.channels = CHANNELS[image.mode]
-        self.band = max(1, min(512, WARN_PIXELS // image.width))
-        self._path = path
-        self._image = image
-        self._meter = meter
-        self._length = length
-        self._decoded = False
+    Args:
+        file: all of it is counted at the first read.
+        image: its header.
+        cut: gives stored pixels of a stored window, `[h, w, S]`.
+        painter: makes colours of samples.
+    """
+
+    def __init__(self, file: WholeFile, image: ImageFile, cut: Cut, painter: Painter) -> None:
+        self._stored = Size(image.height, image.width)
+        self._upright = orientation_of(image)
+        self.size = self._upright.size(self._stored)
+        self.channels = painter.channels
+        self.band = max(1, min(512, WARN_PIXELS // self.size.w))
+        self._file = file
+        self._cut = cut
+        self._painter = painter
+        self._counted = False
         self._lock = threading.Lock()
 
-    def window(self, window: Window) -> Array:
+    def window(self, window: Window) -> NDArray[np.uint8]:
         """The pixels of a window.
 
         Raises:
             RasterError: the image is truncated or damaged.
         """
-        self._decode()
-        out = np.empty((*window.size, self.channels), np.uint8)
-        # In bands: Pillow guards crops, too, with its global limit.
-        for top in range(window.y0, window.y1, self.band):
-            bottom = min(window.y1, top + self.band)
-            part = np.asarray(self._image.crop((window.x0, top, window.x1, bottom)))
-            out[top - window.y0 : bottom - window.y0] = _channels(part, self._image.mode)
-        return out
+        return self._painter.paint(self.samples(window))
 
-    def _decode(self) -> None:
-        with self._lock:
-            if self._decoded:
-                return
-            with guarded(f"{self._path}: the image is truncated or damaged"):
-                self._image.load()
-            self._meter.add(self._length)
-            self._decoded = True
-
-
-def _channels(part: Array, mode: str) -> Array:
-    """What Pillow gave, as `[h, w, C]`."""
-    if mode in ("LA", "RGBA"):
-        return with_alpha(part[..., :-1], part[..., -1])
-    return part[:, :, None] if mode == "L" else part
+    def samples(self, window: Window) -> Values:
+        """The samples of a window that are shown, `[h, w, S]`."""
+        with self._lock, guarded(f"{self._file.path}: the image is truncated or damaged"):
+            values = self._cut(self._upright.stored_window(window, self._stored))
+            if not self._counted:
+                self._file.meter.add(self._file.unread)
+                self._counted = True
+        chosen, upright = self._painter.samples.indices, self._upright.shown(values)
+        every = chosen == tuple(range(values.shape[2]))
+        return upright if every else upright[..., list(chosen)]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,56 +19,19 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.derived_levels import ArrayLevel, CroppedLevel
 from uhrqa.raster.ground import Ground, NoGround
+from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half, reduced_levels
-from uhrqa.raster.resample import Span, resample, span
+from uhrqa.raster.resample import Span, resample, span, without_rim
+from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
 LEAST_SIDE = 256  # levels are not reduced below this
 SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
 LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
-
-
-class ArrayLevel:
-    """A level in memory, `[h, w, C]` uint8."""
-
-    band = 512
-
-    def __init__(self, array: Array) -> None:
-        self._array = array
-        self.size = Size(*array.shape[:2])
-        self.channels = array.shape[2]
-
-    def window(self, window: Window) -> Array:
-        """A view of the window."""
-        return self._array[window.y0 : window.y1, window.x0 : window.x1]
-
-
-class CroppedLevel:
-    """A window of another level."""
-
-    def __init__(self, level: StoredLevel, window: Window) -> None:
-        self.size = window.size
-        self.channels = level.channels
-        self.band = level.band
-        self.is_far = bool(getattr(level, "is_far", False))
-        self._level = level
-        self._window = window
-
-    def window(self, window: Window) -> Array:
-        """The pixels of a window of this one."""
-        return self._level.window(self._moved(window))
-
-    def expect(self, windows: Iterable[Window]) -> None:
-        """See `BlockLevel.expect`."""
-        if isinstance(self._level, BlockLevel):
-            self._level.expect([self._moved(window) for window in windows])
-
-    def _moved(self, window: Window) -> Window:
-        y, x = self._window.y0, self._window.x0
-        return Window(window.y0 + y, window.y1 + y, window.x0 + x, window.x1 + x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +57,12 @@ class LevelRaster:
         close: releases the file.
         remedy: how to add overviews to such a file; None when no warning is due.
         ground: where the image lies on the Earth, or why that is not known.
+        painter: what made colours of samples.
+        bad: tiles that could not be decoded.
+        reading: what was asked for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
         self,
         path: str,
         levels: Sequence[StoredLevel],
@@ -105,6 +71,9 @@ class LevelRaster:
         close: Callable[[], None] | None = None,
         remedy: str | None = None,
         ground: Ground | NoGround | None = None,
+        painter: Painter | None = None,
+        bad: BadTiles | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -113,6 +82,9 @@ class LevelRaster:
         self._meter = meter or Meter()
         self._close = close
         self._remedy = remedy
+        self._painter = painter
+        self._bad = bad
+        self.reading = reading or Reading()
         h, w = self.size
         self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
         self._smaller = _reduced_sizes(levels[-1].size)
@@ -146,17 +118,24 @@ class LevelRaster:
             f"all of it once for the coarse views; {self._remedy}"
         )
 
+    def shown(self) -> dict[str, Any]:
+        """See `uhrqa.raster.shown`."""
+        if self._painter is None:
+            return {}
+        masked = self._bad.count if self._bad is not None else 0
+        return {**self._painter.describe(), "masked_tiles": masked}
+
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
-        array = np.zeros((*out, 3), np.uint8)
-        mask = np.zeros(out, np.bool_)
+        array, mask = np.zeros((*out, 3), np.uint8), np.zeros(out, np.bool_)
         if rows.count and cols.count:
             samples = _sampled(level, rows, cols)
-            shown = samples[..., 3] >= 128 if samples.shape[2] == 4 else np.True_
             place = slice(*rows.out), slice(*cols.out)
-            mask[place] = shown
-            array[place] = samples[..., :3] * mask[place][:, :, None]
+            if samples.shape[2] == 4:
+                array[place], mask[place] = without_rim(samples)
+            else:
+                array[place], mask[place] = samples, True
         return Pixels(array, mask, box)
 
     def expect(self, reads: Sequence[tuple[Box, Size]]) -> None:
@@ -186,7 +165,9 @@ class LevelRaster:
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
         level = CroppedLevel(self._stored[0].level, window)
-        return LevelRaster(self.path, [level], meter=self._meter, remedy=self._remedy)
+        return LevelRaster(
+            self.path, [level], meter=self._meter, remedy=self._remedy, reading=self.reading
+        )
 
     def close(self) -> None:
         """Release the file; again does nothing."""

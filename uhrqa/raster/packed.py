@@ -3,12 +3,14 @@
 Decoders allocate what the bytes announce, whatever the chunk around them should hold: 300 bytes can
 become 10 MB, and a file of some MB more than any memory. zstd, blosc and lz4 write the size into
 headers, and their decoders refuse to write more than that; deflate (gzip, zlib) does not, so it is
-unpacked piece by piece until it is too much, and each piece is dropped. Of other codecs (bz2, lzma)
-nothing is known beforehand.
+unpacked piece by piece until it is too much, and each piece is dropped; so are bz2 and lzma. Of
+other codecs nothing is known beforehand.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
 from collections.abc import Callable
 
@@ -93,10 +95,34 @@ def _inflate(data: bytes, limit: int, window: int) -> tuple[int, bytes]:
     return total, stream.unused_data
 
 
+def _bz2_size(data: bytes, limit: int) -> int:
+    return _drained(bz2.BZ2Decompressor(), data, limit)
+
+
+def _lzma_size(data: bytes, limit: int) -> int:
+    return _drained(lzma.LZMADecompressor(), data, limit)
+
+
+def _drained(stream: bz2.BZ2Decompressor | lzma.LZMADecompressor, data: bytes, limit: int) -> int:
+    """Bytes that a stream becomes, counted no further than past the limit."""
+    total = 0
+    try:
+        while not stream.eof and total <= limit:
+            piece = stream.decompress(data, PIECE)
+            total, data = total + len(piece), b""
+            if not piece and stream.needs_input:
+                break
+    except (OSError, ValueError, EOFError, lzma.LZMAError):
+        return total
+    return total
+
+
 _MEASURES: dict[str, Callable[[bytes, int], int]] = {
     "blosc": _blosc_size,
+    "bz2": _bz2_size,
     "gzip": _gzip_size,
     "lz4": _lz4_size,
+    "lzma": _lzma_size,
     "zlib": _zlib_size,
     "zstd": _zstd_size,
 }

@@ -6,33 +6,35 @@ not give half of each.
 
 from __future__ import annotations
 
-import io
-import os
 import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, cast
 
-from uhrqa.errors import RasterError
-from uhrqa.raster import FORMATS, MAGIC, ZARR_FILES, Raster
+from uhrqa.errors import RasterError, StorageError
+from uhrqa.raster import FORMATS, Raster
 from uhrqa.raster.blocks import Meter
 from uhrqa.raster.files import Range, merged
-from uhrqa.raster.guard import MAX_BLOCK_BYTES
+from uhrqa.raster.formats import MAGIC, ZARR_FILES
+from uhrqa.raster.head_stream import HEAD_BYTES, MOST_AHEAD, HeadStream
 from uhrqa.raster.stores import open_store, shown, told
+from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-HEAD_BYTES = 2**16  # asked for at once: the headers of most files, and of all small ones
-MOST_AHEAD = 2**20
 REQUESTS = 32  # at once
 HELD_BYTES = 2**26  # fetched ahead and not yet read
 MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 
 
-def open_remote(url: str) -> Raster:
+def open_remote(url: str, reading: Reading) -> Raster:
     """Open an image on a server.
+
+    Args:
+        url: its address.
+        reading: bands, contrast, limits.
 
     Raises:
         RasterError: nothing is there, or nothing that can be read by parts.
@@ -41,14 +43,14 @@ def open_remote(url: str) -> Raster:
         file = RemoteFile(url)
     except RasterError:
         if has_zarr(url):
-            return _opened("zarr", url)
+            return _opened("zarr", url, reading)
         raise
     for magic, name in MAGIC.items():
         if file.head.startswith(magic):
-            return _opened(name, file)
+            return _opened(name, file, reading)
     file.close()
     if has_zarr(url):
-        return _opened("zarr", url)
+        return _opened("zarr", url, reading)
     raise RasterError(
         f"{file.path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {file.head[:8]!r}); "
         "check the address"
@@ -82,9 +84,9 @@ def stamp(url: str) -> str:
         return repr(_version(obstore.head(open_store(url), "")))
 
 
-def _opened(name: str, source: str | RemoteFile) -> Raster:
+def _opened(name: str, source: str | RemoteFile, reading: Reading) -> Raster:
     try:
-        raster: Raster = FORMATS.load(name)(source)
+        raster: Raster = FORMATS.load(name)(source, reading)
     except BaseException:
         if isinstance(source, RemoteFile):
             source.close()
@@ -195,71 +197,7 @@ class RemoteFile:
         if self._first is None:
             self._first, self.length = version, meta["size"]
         if version != self._first:
-            raise RasterError(
+            raise StorageError(
                 f"{self.path}: the file on the server was replaced while it was read "
                 f"(ETag {self._first[0]}, now {version[0]}); ask again"
             )
-
-
-class HeadStream(io.RawIOBase):
-    """A file on a server for who reads its headers here and there.
-
-    Each request brings more than was asked for, and more every time: headers lie together.
-    """
-
-    def __init__(self, file: RemoteFile) -> None:
-        self._file = file
-        self._parts: dict[int, bytes] = {0: file.head}  # by where they begin
-        self._ahead = HEAD_BYTES
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.length}[whence]
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """The byte that is read next."""
-        return self._at
-
-    def readinto(self, buffer: object) -> int:
-        """Read into a buffer, for `RawIOBase`."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes.
-
-        Raises:
-            RasterError: a header asks for more than headers have, or the server fails.
-        """
-        stop = self._file.length if size < 0 else min(self._file.length, self._at + size)
-        if stop - self._at > MAX_BLOCK_BYTES:
-            raise RasterError(
-                f"{self._file.path}: a header of {stop - self._at >> 20} MiB; the file is damaged"
-            )
-        if stop <= self._at:
-            return b""
-        data = self._found(self._at, stop)
-        self._at = stop
-        return data
-
-    def _found(self, start: int, stop: int) -> bytes:
-        for begin, part in self._parts.items():
-            if begin <= start and stop <= begin + len(part):
-                return part[start - begin : stop - begin]
-        count = min(max(stop - start, self._ahead), self._file.length - start)
-        self._ahead = min(2 * self._ahead, MOST_AHEAD)
-        self._parts[start] = self._file.read(start, count)
-        return self._parts[start][: stop - start]

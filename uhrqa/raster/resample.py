@@ -170,3 +170,20 @@ def to_array(image: Image.Image) -> Array:
     """A Pillow image as `[h, w, C]`."""
     array: Array = np.asarray(image)
     return array[:, :, None] if array.ndim == 2 else array
+
+
+def without_rim(samples: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Colour and mask of `[h, w, 4]`, whose colours are dark where part of a pixel is no image.
+
+    Hidden pixels are black, so what resampling mixed of colour and nothing is brightened again by
+    the share of image in it: the rim of an image is no darker than the rest of it.
+    """
+    alpha = samples[..., 3]
+    mask = alpha >= 128
+    colour = samples[..., :3] * mask[:, :, None]
+    rim = mask & (alpha < 255)
+    if rim.any():
+        share = alpha[rim].astype(np.uint16)[:, None]
+        bright = (colour[rim].astype(np.uint16) * 255 + share // 2) // share
+        colour[rim] = np.minimum(bright, 255).astype(np.uint8)
+    return colour, mask

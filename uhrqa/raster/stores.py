@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uhrqa.errors import RasterError
+from uhrqa.errors import RasterError, StorageError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -98,7 +98,7 @@ def told(url: str) -> Iterator[None]:
     """Turn what goes wrong between us and a server into one clear line.
 
     Raises:
-        RasterError: anything went wrong.
+        StorageError: anything went wrong.
     """
     from obstore import exceptions as bad
 
@@ -106,17 +106,17 @@ def told(url: str) -> Iterator[None]:
     try:
         yield
     except (bad.NotFoundError, FileNotFoundError) as error:
-        raise RasterError(f"{where}: no such file on the server") from error
+        raise StorageError(f"{where}: no such file on the server") from error
     except (bad.PermissionDeniedError, bad.UnauthenticatedError, PermissionError) as error:
         remedy = ASK_FOR.get(scheme_of(url), "use an address that needs no password")
-        raise RasterError(f"{where}: access denied, or no such file; {remedy}") from error
+        raise StorageError(f"{where}: access denied, or no such file; {remedy}") from error
     except (bad.NotSupportedError, NotImplementedError) as error:
-        raise RasterError(
+        raise StorageError(
             f"{where}: the server does not send parts of a file (no range requests); download the "
             "file first, or put it on another server"
         ) from error
     except (bad.BaseError, OSError, ValueError) as error:
-        raise RasterError(f"{where}: cannot be read: {_reason(error)}") from error
+        raise StorageError(f"{where}: cannot be read: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

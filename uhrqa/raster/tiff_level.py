@@ -1,13 +1,9 @@
-"""One image of a TIFF file as a level: its storage checked, its tiles and strips decoded.
-
-Bytes are read by offset, never through tifffile's one seek position, so that threads may read at
-the same time.
-"""
+"""One image of a TIFF file as a level: its samples by window, and painted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,197 +11,120 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockCache, BlockLevel, StoredLevel, Window, with_alpha
-from uhrqa.raster.files import ByteFile
-from uhrqa.raster.guard import check_block, check_jpeg, check_size, guarded
+from uhrqa.raster.blocks import BlockCache, BlockLevel, StoredLevel, Window
+from uhrqa.raster.guard import check_plausible, check_size
+from uhrqa.raster.painter import Mask, Painter, Values
+from uhrqa.raster.tiff_tiles import TiffSource, TiffTiles, is_raw
 
 Array = NDArray[np.uint8]
-JPEG = 7
-TAG_BYTES = 20
-OFFSET_BYTES = 16  # offset and byte count of one tile or strip
+MASKS = 1000  # added to a level's number for its mask
 
 
-@dataclass(frozen=True, slots=True)
-class TiffSource:
-    """An open file: what all its levels share."""
-
-    file: ByteFile
-    cache: BlockCache
-
-    @property
-    def path(self) -> str:
-        """What the user gave, for messages."""
-        return self.file.path
-
-    @property
-    def length(self) -> int:
-        """Bytes of the file."""
-        return self.file.length
-
-
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """Which samples of a pixel are shown: the first 1 or 3, and one for transparency if any.
-
-    Attributes:
-        shown: 1 or 3.
-        alpha: the sample that tells transparency.
-        unseen: there are further bands.
-        nodata: a pixel whose shown samples all have this value shows no image.
-    """
-
-    shown: int
-    alpha: int | None
-    unseen: bool
-    nodata: int | None = None
-
-    @property
-    def channels(self) -> int:
-        """Channels of a decoded block."""
-        return self.shown if self.alpha is None and self.nodata is None else 4
-
-    @property
-    def indices(self) -> list[int]:
-        """The samples to decode."""
-        return [*range(self.shown), *([] if self.alpha is None else [self.alpha])]
-
-    def of(self, samples: Array) -> Array:
-        """`[h, w, S]` with exactly the samples of `indices`, as `[h, w, channels]`."""
-        colour = samples[..., : self.shown]
-        if self.alpha is None and self.nodata is None:
-            return samples
-        alpha = 255 - 255 * (colour == self.nodata).all(-1).astype(np.uint8)
-        return with_alpha(colour, alpha if self.alpha is None else alpha & samples[..., self.shown])
-
-
-def tiff_level(source: TiffSource, page: TiffPage, bands: Bands, index: int) -> StoredLevel:
+def tiff_level(
+    source: TiffSource, page: TiffPage, painter: Painter, index: int, *, mask: TiffPage | None
+) -> StoredLevel:
     """A level over one image of a file.
+
+    Args:
+        source: the file.
+        page: the image.
+        painter: of the raster; the first level tells it where samples are.
+        index: 0 for the full resolution.
+        mask: another image of the file, 0 where this one has no image.
 
     Raises:
         RasterError: what the header promises is not in the file, or cannot be decoded.
     """
     size = Size(page.imagelength, page.imagewidth)
-    check_size(source.path, *size)
-    block, name = _block_size(page), "tile" if page.is_tiled else "strip"
-    # Raw strips are read by rows, so their size does not matter.
+    check_size(source.path, *size, limit=max(size.area, 1))
+    tiles = TiffTiles(source, page, painter.samples.indices, index)
+    check_plausible(source.path, size.area, source.length)
+    masks = None if mask is None else _mask_level(source, mask, index)
     raw = not page.is_tiled and is_raw(page)
-    check_block(source.path, name, 1 if raw else block.h, block.w, page.samplesperpixel)
-    storage = Storage(source, page, bands, index)
-    if raw:
-        return RawStrips(storage, size, block.h)
+    level = RawStrips(tiles, painter, masks) if raw else TiffBlocks(tiles, painter, masks)
+    if index == 0:
+        painter.source(size, level.samples, level.expect)
+    return level if isinstance(level, RawStrips) else level.painted()
+
+
+def _mask_level(source: TiffSource, page: TiffPage, index: int) -> BlockLevel:
+    tiles = TiffTiles(source, page, (0,), MASKS + index)
     return BlockLevel(
-        size,
-        bands.channels,
-        block=block,
-        fetch=storage.block,
+        tiles.size,
+        1,
+        block=tiles.block_size,
+        fetch=lambda row, col: (tiles.block(row, col) != 0).astype(np.uint8),
         cache=source.cache,
-        index=index,
-        gather=storage.expect if source.file.is_remote else None,
+        index=MASKS + index,
+        gather=tiles.expect if source.file.is_remote else None,
     )
 
 
-def is_raw(page: TiffPage) -> bool:
-    """Whether the file holds the pixels as they are, all samples of a pixel together."""
-    plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1
-    return plain and (page.planarconfig == 1 or page.samplesperpixel == 1)
+class TiffBlocks:
+    """An image in tiles or packed strips.
 
-
-def _block_size(page: TiffPage) -> Size:
-    if page.is_tiled:
-        return Size(page.tilelength, page.tilewidth)
-    return Size(min(page.rowsperstrip, page.imagelength), page.imagewidth)
-
-
-class Storage:
-    """The tiles or strips of one image: where they are, and how they are decoded.
-
-    Raises:
-        RasterError: there are too few of them, or some lie beyond the end of the file.
+    Args:
+        tiles: how they are decoded.
+        painter: makes colours of samples.
+        masks: 0 where there is no image; None: image everywhere.
     """
 
-    def __init__(self, source: TiffSource, page: TiffPage, bands: Bands, index: int) -> None:
-        self.source = source
-        self.page = page
-        self.bands = bands
-        self.name = "tile" if page.is_tiled else "strip"
-        self.label = f"level {index} ({page.imagewidth} x {page.imagelength} px)"
-        self.separate = page.planarconfig == 2 and page.samplesperpixel > 1
-        self._block = _block_size(page)
-        self.grid = -(-page.imagelength // self._block.h), -(-page.imagewidth // self._block.w)
-        self.offsets = np.asarray(page.dataoffsets, np.uint64)
-        self.counts = np.asarray(page.databytecounts, np.uint64)
-        self._tables = {"jpegtables": page.jpegtables} if page.jpegtables else {}
-        self._decode = page.decode
-        self._check()
-        if not source.file.is_remote:  # there each byte is counted as it comes
-            headers = TAG_BYTES * len(page.tags) + OFFSET_BYTES * len(self.offsets)
-            source.file.meter.add(headers)
-
-    def _check(self) -> None:
-        path, planes = self.source.path, self.page.samplesperpixel if self.separate else 1
-        needed = planes * self.grid[0] * self.grid[1]
-        if len(self.offsets) < needed or len(self.counts) < needed:
-            raise RasterError(
-                f"{path}: {self.label} needs {needed} {self.name}s, the header lists "
-                f"{min(len(self.offsets), len(self.counts))}; the file is damaged, export it again"
-            )
-        beyond = self.counts > self.source.length - np.minimum(self.offsets, self.source.length)
-        if beyond.any():
-            first = int(np.flatnonzero(beyond)[0])
-            raise RasterError(
-                f"{path}: {int(beyond.sum())} of {len(beyond)} {self.name}s of {self.label} lie "
-                f"beyond the end of the file (the first, {self.name} {first}, should end at byte "
-                f"{int(self.offsets[first]) + int(self.counts[first])} of {self.source.length}); "
-                "the file is cut short, copy or download it again"
-            )
-
-    def block(self, row: int, col: int) -> Array:
-        """Decode one tile or strip: `[h, w, channels]`.
-
-        Raises:
-            RasterError: its data is damaged; the message names level, tile and byte.
-        """
-        segments = self._segments(row, col)
-        if not self.separate:
-            return self.bands.of(self._segment(segments[0])[..., self.bands.indices])
-        return self.bands.of(np.concatenate([self._segment(one) for one in segments], axis=2))
-
-    def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
-        """Say which blocks (row, col) are decoded next."""
-        segments = [segment for place in blocks for segment in self._segments(*place)]
-        self.source.file.expect([(int(self.offsets[n]), int(self.counts[n])) for n in segments])
-
-    def _segments(self, row: int, col: int) -> list[int]:
-        """Numbers of the tiles or strips that hold a block: one, or one for each band shown."""
-        segment, plane = row * self.grid[1] + col, self.grid[0] * self.grid[1]
-        return (
-            [band * plane + segment for band in self.bands.indices] if self.separate else [segment]
+    def __init__(self, tiles: TiffTiles, painter: Painter, masks: BlockLevel | None) -> None:
+        self._tiles = tiles
+        self._painter = painter
+        self._masks = masks
+        self._gather = self._expect_blocks if tiles.source.file.is_remote else None
+        self._raw = BlockLevel(
+            tiles.size,
+            len(tiles.indices),
+            block=tiles.block_size,
+            fetch=tiles.block,
+            cache=BlockCache(),
+            index=tiles.index,
+            gather=self._gather,
+            dtype=tiles.dtype,
         )
 
-    def _segment(self, segment: int) -> Array:
-        offset, count = int(self.offsets[segment]), int(self.counts[segment])
-        data = self.source.file.read(offset, count) if count else None
-        row, col = divmod(segment % (self.grid[0] * self.grid[1]), self.grid[1])
-        where = f"{self.name} {row}" if self.name == "strip" else f"tile row {row}, column {col}"
-        with guarded(
-            f"{self.source.path}: {self.label}, {where}, at byte {offset}: cannot be decoded"
-        ):
-            if data is not None and self.page.compression == JPEG:
-                check_jpeg(data, 4 * self._block.area)
-            decoded, _, shape = self._decode(data, segment, **self._tables)
-            if decoded is None:  # a tile that was never written
-                decoded = np.zeros(shape, np.uint8)
-            least = self._least_shape(row, col)
-            if decoded.dtype != np.uint8 or any(np.less(decoded.shape[1:], least)):
-                raise ValueError(f"it decodes to {decoded.shape[1:]}, not {least}")
-        block: Array = decoded[0]
-        return block
+    def painted(self) -> BlockLevel:
+        """As a level."""
+        tiles = self._tiles
+        return BlockLevel(
+            tiles.size,
+            self._painter.channels,
+            block=tiles.block_size,
+            fetch=self._block,
+            cache=tiles.source.cache,
+            index=tiles.index,
+            gather=self._gather,
+        )
 
-    def _least_shape(self, row: int, col: int) -> tuple[int, int, int]:
-        """(h, w, samples) of the part of a tile or strip that lies on the image."""
-        (h, w), page = self._block, self.page
-        samples = 1 if self.separate else page.samplesperpixel
-        return min(h, page.imagelength - row * h), min(w, page.imagewidth - col * w), samples
+    def expect(self, windows: Sequence[Window]) -> None:
+        """Say of which windows the samples will be read next."""
+        self._raw.expect(windows)
+
+    def _expect_blocks(self, places: Sequence[tuple[int, int]]) -> None:
+        self._tiles.expect(places)
+        if self._masks is not None:
+            self._masks.expect([self._raw.part(*place) for place in places])
+
+    def samples(self, window: Window) -> tuple[Values, Mask | None] | None:
+        """The samples of a window, and where they are image; None where damage is masked."""
+        try:
+            return self._raw.window(window), _masked(self._masks, window)
+        except RasterError as error:
+            if not self._tiles.source.bad.may_forgive(error):
+                raise
+            return None
+
+    def _block(self, row: int, col: int) -> Array:
+        part, tiles = self._raw.part(row, col), self._tiles
+        try:
+            values, valid = tiles.block(row, col), _masked(self._masks, part)
+        except RasterError as error:
+            if not tiles.source.bad.forgives(error, tiles.index, row, col):
+                raise
+            return self._painter.blank(part.size)
+        return self._painter.paint(values, valid)
 
 
 class RawStrips:
@@ -213,45 +132,73 @@ class RawStrips:
 
     band = 256
 
-    def __init__(self, storage: Storage, size: Size, rows: int) -> None:
-        self.size = size
-        self.channels = storage.bands.channels
-        self._storage = storage
-        self._rows = rows
-        self._pixel = storage.page.samplesperpixel
+    def __init__(self, tiles: TiffTiles, painter: Painter, masks: BlockLevel | None) -> None:
+        self.size = tiles.size
+        self.channels = painter.channels
+        self._tiles = tiles
+        self._painter = painter
+        self._masks = masks
+        self._rows = tiles.block_size.h
+        self._samples = tiles.page.samplesperpixel
+        self._stored = tiles.dtype.newbyteorder(tiles.page.parent.byteorder)
+        self._pixel = self._samples * tiles.dtype.itemsize
 
     def window(self, window: Window) -> Array:
         """The pixels of a window."""
-        samples = np.empty((*window.size, self._pixel), np.uint8)
+        found = self._found(window)
+        return self._painter.paint(*found)
+
+    def samples(self, window: Window) -> tuple[Values, Mask | None] | None:
+        """The samples of a window, and where they are image."""
+        return self._found(window)
+
+    def expect(self, _: Sequence[Window]) -> None:
+        """Nothing to say: each window is asked for with all its rows."""
+
+    def _found(self, window: Window) -> tuple[Values, Mask | None]:
+        tiles = self._tiles
+        values: Values = np.zeros((*window.size, self._samples), tiles.dtype)
+        valid = _masked(self._masks, window)
         row = window.y0
         while row < window.y1:
             stop = min(window.y1, (row // self._rows + 1) * self._rows)
-            samples[row - window.y0 : stop - window.y0] = self._piece(
-                Window(row, stop, window.x0, window.x1)
-            )
+            place = slice(row - window.y0, stop - window.y0)
+            try:
+                values[place] = self._piece(Window(row, stop, window.x0, window.x1))
+            except RasterError as error:
+                if not tiles.source.bad.forgives(error, tiles.index, row // self._rows, 0):
+                    raise
+                valid = np.ones(window.size, bool) if valid is None else valid
+                valid[place] = False
             row = stop
-        bands = self._storage.bands
-        return bands.of(samples if self._pixel == 1 else samples[..., bands.indices])
+        every = tiles.indices == list(range(self._samples))
+        return values if every else values[..., tiles.indices], valid
 
-    def _piece(self, piece: Window) -> Array:
+    def _piece(self, piece: Window) -> Values:
         """A part of one strip, `[h, w, samples]`."""
-        storage, pixel, width = self._storage, self._pixel, self.size.w
+        tiles, pixel, width = self._tiles, self._pixel, self.size.w
         strip, first = divmod(piece.y0, self._rows)
         h, w = piece.size
-        if storage.counts[strip] == 0:
-            return np.zeros((h, w, pixel), np.uint8)
-        start = int(storage.offsets[strip]) + first * width * pixel
-        if (first + h) * width * pixel > storage.counts[strip]:
+        if tiles.counts[strip] == 0:
+            return tiles.sparse((h, w, self._samples))
+        start = int(tiles.offsets[strip]) + first * width * pixel
+        if (first + h) * width * pixel > tiles.counts[strip]:
             raise RasterError(
-                f"{storage.source.path}: {storage.label}, strip {strip} has "
-                f"{storage.counts[strip]} bytes, row {piece.y1 - 1} lies beyond; export it again"
+                f"{tiles.source.path}: {tiles.label}, strip {strip} has "
+                f"{tiles.counts[strip]} bytes, row {piece.y1 - 1} lies beyond; export it again"
             )
-        read = storage.source.file.read
+        read = tiles.source.file.read
         if 2 * w >= width:  # nearly all of each row: one read is cheaper than many
-            data = read(start, h * width * pixel)
-            rows = np.frombuffer(data, np.uint8).reshape(h, width, pixel)
+            rows = self._values(read(start, h * width * pixel), h, width)
             return rows[:, piece.x0 : piece.x1]
         starts = range(start + piece.x0 * pixel, start + h * width * pixel, width * pixel)
-        storage.source.file.expect([(offset, w * pixel) for offset in starts])
-        data = b"".join(read(offset, w * pixel) for offset in starts)
-        return np.frombuffer(data, np.uint8).reshape(h, w, pixel)
+        tiles.source.file.expect([(offset, w * pixel) for offset in starts])
+        return self._values(b"".join(read(offset, w * pixel) for offset in starts), h, w)
+
+    def _values(self, data: bytes, h: int, w: int) -> Values:
+        stored: NDArray[Any] = np.frombuffer(data, self._stored)
+        return stored.reshape(h, w, self._samples)
+
+
+def _masked(masks: BlockLevel | None, window: Window) -> Mask | None:
+    return None if masks is None else masks.window(window)[..., 0] > 0

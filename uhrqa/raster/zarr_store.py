@@ -1,15 +1,16 @@
 """Zarr directories, versions 2 and 3: one array, or a group that holds an image at several scales.
 
-Covered: uint8 arrays `[h, w]`, `[h, w, bands]`, `[bands, h, w]` and the same behind axes of length
-1; OME-NGFF 0.4 and 0.5 `multiscales`, or a group in which all arrays of such a kind are reductions
-of the largest. A group with several images is refused: which one is meant must be said.
+Covered: arrays of integers to 32 bits or floats, `[h, w]`, `[h, w, bands]`, `[bands, h, w]` and the
+same behind axes of length 1; OME-NGFF 0.4 and 0.5 `multiscales`, or a group in which all arrays of
+such a kind are reductions of the largest. Beside an array of uint8, others of a group are data and
+no images. A group with several images is refused: which one is meant must be said. Missing chunks
+hold the array's fill value; no data is what the attribute `_FillValue` names.
 Not covered: zipped stores, colour metadata (the first three bands are shown as RGB). A
 chunk that was never written reads as the array's fill value.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,14 +19,17 @@ import zarr
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import ExtraBandsWarning, first_bands, is_remote
-from uhrqa.raster.blocks import BlockCache, Meter
+from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
+from uhrqa.raster.formats import is_remote
 from uhrqa.raster.georeference import zarr_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.painter import Painter
+from uhrqa.raster.samples import KINDS, choose
 from uhrqa.raster.stores import shown
-from uhrqa.raster.zarr_chunks import Layout, ZarrChunks
+from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource, samples_of
+from uhrqa.reading import Reading
 
 MAX_BANDS = 16  # an axis longer than this is rows or columns, not bands
 LEAST_RATIO = 1.2  # between the sides of neighbouring levels of a group without metadata
@@ -33,7 +37,7 @@ MAX_LISTED = 8  # arrays that a message lists
 OVERVIEWS = "add reduced levels, for example as OME-NGFF multiscales"
 
 
-def open_zarr(path: str) -> LevelRaster:
+def open_zarr(path: str, reading: Reading) -> LevelRaster:
     """Open a Zarr directory, or such a store on a server.
 
     Raises:
@@ -53,16 +57,15 @@ def open_zarr(path: str) -> LevelRaster:
             arrays, named = _arrays(path, node)
     found = _images(path, arrays)
     levels = _reductions(found) if named else _plain_levels(path, found)
-    main = levels[0][1]
-    if main.bands > main.shown:
-        warnings.warn(
-            f"{path}: {main.bands} bands; {first_bands(main.shown)} shown; "
-            "write an array of other bands to show those",
-            ExtraBandsWarning,
-            stacklevel=4,
-        )
+    array, main = levels[0]
+    check_size(path, *main.size, reading.max_pixels)
+    with guarded(f"{path}: the Zarr metadata cannot be read"):
+        samples = samples_of(array, main)
+    painter = Painter(choose(path, samples, reading), reading)
+    bad = BadTiles(masked=reading.masks_bad_tiles)
+    source = ZarrSource(path, meter, painter, bad, remote)
     stored = [
-        ZarrChunks(path, array, layout, meter, remote).level(cache, index)
+        ZarrChunks(source, array, layout, index).level(cache)
         for index, (array, layout) in enumerate(levels)
     ]
     return LevelRaster(
@@ -72,6 +75,9 @@ def open_zarr(path: str) -> LevelRaster:
         close=cache.clear,
         remedy=OVERVIEWS,
         ground=_ground(node, levels[0][0]),
+        painter=painter,
+        bad=bad,
+        reading=reading,
     )
 
 
@@ -132,12 +138,12 @@ def _layout(path: str, array: Any) -> Layout:  # noqa: ANN401 - zarr's type has 
     """Find the axes.
 
     Raises:
-        RasterError: the array is not an 8-bit image.
+        RasterError: the array is not an image.
     """
     shape, name = tuple(array.shape), f"{path}: array '{array.path or '/'}'"
-    if array.dtype != np.uint8:
+    if array.dtype.name not in KINDS:
         raise RasterError(
-            f"{name} is {array.dtype}, only uint8 is read; stretch it to 0-255 and store it anew"
+            f"{name} is {array.dtype}; 8 to 32-bit integers and floats are read; store it so"
         )
     if 0 in shape:
         raise RasterError(f"{name} has shape {shape}, without any pixel; export it again")
@@ -152,7 +158,7 @@ def _layout(path: str, array: Any) -> Layout:  # noqa: ANN401 - zarr's type has 
         band, y, x = axes
     else:
         raise RasterError(f"{name} has shape {shape}; give [h, w], [h, w, 3] or [3, h, w]")
-    check_size(path, shape[y], shape[x])
+    check_size(path, shape[y], shape[x], limit=max(1, shape[y] * shape[x]))
     size = Size(shape[y], shape[x])
     return Layout(y, x, band, size, 1 if band is None else shape[band])
 
@@ -171,7 +177,8 @@ def _images(path: str, arrays: Sequence[Any]) -> list[tuple[Any, Layout]]:
             refusals.append(error)
     if not found:
         raise refusals[0]
-    return found
+    bytes_alone = [entry for entry in found if entry[0].dtype == np.uint8]
+    return bytes_alone or found
 
 
 def _reductions(found: list[tuple[Any, Layout]]) -> list[tuple[Any, Layout]]:
@@ -180,6 +187,8 @@ def _reductions(found: list[tuple[Any, Layout]]) -> list[tuple[Any, Layout]]:
     whole = found[0][1]
     levels = {whole.size: found[0]}
     for array, layout in found[1:]:
+        if array.dtype != found[0][0].dtype:
+            continue
         if layout.bands == whole.bands and is_reduction(layout.size, whole.size):
             levels.setdefault(layout.size, (array, layout))
     return list(levels.values())
@@ -216,8 +225,10 @@ def _like(array: Any, main: Any, whole: Layout) -> Layout | None:  # noqa: ANN40
     Its own lengths may mislead: the columns of a small level look like bands.
     """
     shape, axes = tuple(array.shape), {whole.y, whole.x}
-    if len(shape) != len(main.shape) or any(
-        shape[axis] != main.shape[axis] for axis in range(len(shape)) if axis not in axes
+    if (
+        array.dtype != main.dtype
+        or len(shape) != len(main.shape)
+        or any(shape[axis] != main.shape[axis] for axis in range(len(shape)) if axis not in axes)
     ):
         return None
     return Layout(whole.y, whole.x, whole.band, Size(shape[whole.y], shape[whole.x]), whole.bands)

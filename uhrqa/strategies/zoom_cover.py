@@ -38,7 +38,9 @@ class ZoomCover:
     """Zooms like rfm-dip, and fills the budget with coarser tokens where it did not zoom (ours)."""
 
     keep_ratio: float = option(0.25, "share of the finest level's tokens that comes first")
-    cover: float = option(0.25, "share of the budget, at least, for coarser levels")
+    cover: float = option(
+        0.0, "share of the budget, at least, for coarser levels; at 0 the finest alone fills it"
+    )
     zoom_ratio: float = option(0.25, "share of a level's tokens that point to finer tiles")
     max_tiles: int = option(40, "tiles encoded at each level from 2 on")
     relevance: str = option("auto", RELEVANCE_DOC)
@@ -46,8 +48,10 @@ class ZoomCover:
     newlines: bool = option(True, NEWLINES_DOC)
 
     def __post_init__(self) -> None:
-        for name in ("keep_ratio", "cover", "zoom_ratio"):
+        for name in ("keep_ratio", "zoom_ratio"):
             check_share(name, getattr(self, name))
+        if not 0 <= self.cover < 1:
+            raise ValueError(f"cover={self.cover}: give a share from 0 to below 1")
         check_count("max_tiles", self.max_tiles)
         check_choice("relevance", self.relevance, RELEVANCE)
 
@@ -92,6 +96,8 @@ class ZoomCover:
 
         start = sum(len(tokens) for tokens, _ in trail.sights[:-1])
         finest = start + trail.sights[-1][1].argsort(descending=True, stable=True)
+        if not self.cover:
+            return finest
         first = most_relevant(trail.sights[-1][1], self.keep_ratio, 1.0)
         count = min(len(first), max(1, int(room * (1 - self.cover))))
         return torch.cat([finest[:count], left_behind(trail, scene), finest[count:]])
