@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## write an 8192 x 8192 scene and ask the embedded model three questions
 	@UHRQA_CACHE=.cache $(BIN)/python -m uhrqa.cli.demo
 
-test: setup ## the default test suite
-	$(PYTEST)
+test: setup ## the default test suite, one process a core
+	$(PYTEST) -n auto --maxprocesses 4 --dist worksteal
 
 fuzz: setup ## 50,000 damaged images in turn; prints what is wrong
 	UHRQA_MUTATIONS=50000 $(PYTEST) tests/raster/test_hostile.py -k damaged

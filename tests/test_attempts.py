@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from uhrqa import ask
-from uhrqa.attempts import answer_until_stable
+from uhrqa.attempts import Writing, answer_until_stable
 from uhrqa.budget import Budget
 from uhrqa.errors import BudgetError
 from uhrqa.raster import open_raster
@@ -30,8 +30,8 @@ class Speaker:
     def __getattr__(self, name):
         return getattr(self._vlm, name)
 
-    def generate(self, sequence, max_new_tokens, drops=()):
-        written = self._vlm.generate(sequence, max_new_tokens, drops)
+    def generate(self, sequence, max_new_tokens, drops=(), prefix=None):
+        written = self._vlm.generate(sequence, max_new_tokens, drops, prefix)
         return replace(written, text=next(self._words))
 
 
@@ -46,7 +46,9 @@ class Speaker:
 )
 def test_it_goes_on_only_while_the_answer_changes(vlm, image, words, rungs) -> None:
     scene = Scene(open_raster(image), Speaker(vlm, words), "how many?")
-    tries = answer_until_stable(make_strategy("downsample"), scene, Budget(400, auto=True), 2)
+    tries = answer_until_stable(
+        make_strategy("downsample"), scene, Budget(400, auto=True), Writing(2)
+    )
     assert [entry.held.tokens for entry in tries] == rungs
     assert all(len(entry.selection.tokens) <= entry.held.tokens for entry in tries)
 
@@ -71,10 +73,10 @@ def test_a_rung_below_the_strategys_least_is_left_out_but_not_the_last(vlm, imag
     scene = Scene(open_raster(image), vlm, "how many?")
     strategy = make_strategy("rfm-dip")
     least = scene.token_count(scene.pyramid.thumbnail) + 1 + (scene.newline is not None)
-    tries = answer_until_stable(strategy, scene, Budget(2 * least, auto=True), 1)
+    tries = answer_until_stable(strategy, scene, Budget(2 * least, auto=True), Writing(1))
     assert tries[0].held.tokens == least
     with pytest.raises(BudgetError, match=f"use -b {least} or more"):
-        answer_until_stable(strategy, scene, Budget(least - 1, auto=True), 1)
+        answer_until_stable(strategy, scene, Budget(least - 1, auto=True), Writing(1))
 
 
 def test_a_plain_budget_makes_one_attempt_and_tells_of_none(vlm, image) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from uhrqa.batch import (
+    Answerer,
     AnswerFile,
     AskedAgainWarning,
     Entry,
@@ -57,14 +58,14 @@ class FakeImages:
         self.stop_after = stop_after
 
     @contextmanager
-    def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+    def __call__(self, path: Path | str) -> Iterator[Answerer]:
         name = Path(path).name
         if name.startswith("bad"):
             raise RasterError(f"{name}: not an image")
         self.opened.append(name)
         yield self.answer
 
-    def answer(self, question: str) -> Record:
+    def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
         if self.stop_after == len(self.asked):
             raise KeyboardInterrupt
         self.asked.append(question)
@@ -81,6 +82,36 @@ def test_a_line_becomes_a_question_with_its_path_relative_to_the_file() -> None:
     assert read_entries(rows, Path("data")) == [
         Entry(1, 7, read_entries(rows, Path())[0].key, "x/../a.tif", Path("data/x/../a.tif"), "Où?")
     ]
+
+
+def test_choices_of_a_line_are_read_and_are_part_of_the_question() -> None:
+    lines = [{"image": "a.tif", "question": "?", "id": n} for n in range(3)]
+    rows = [dict(lines[0], choices=["A", "B "]), dict(lines[0], choices="A,B"),
+            dict(lines[0], choices=["A", "C"]), dict(lines[0], choices=None), lines[0]]  # fmt: skip
+    one, same, other, none, plain = (read_entries(to_lines(row), Path())[0] for row in rows)
+    assert one.choices == same.choices == ("A", "B")
+    assert one.key == same.key != other.key
+    assert none.choices == plain.choices == ()
+    assert none.key == plain.key != one.key
+    for bad in (3, ["A"], ["A", 4], ["A", "A"], ["A", ""]):
+        (entry,) = read_entries(to_lines(dict(lines[0], choices=bad)), Path())
+        assert "choices" in entry.error, bad
+
+
+def test_choices_reach_who_answers(tmp_path: Path) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    class Images(FakeImages):
+        def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
+            seen.append(choices)
+            return {"answer": question}
+
+    rows = [{"image": "a.tif", "question": "?", "choices": ["x", "y"]},
+            {"image": "a.tif", "question": "?"}]  # fmt: skip
+    entries = read_entries(to_lines(*rows), tmp_path)
+    with AnswerFile(tmp_path / "out.jsonl", "run", entries) as sink:
+        run_batch(entries, sink, Images())
+    assert seen == [("x", "y"), ()]
 
 
 def test_an_absolute_path_stays_absolute() -> None:
@@ -399,7 +430,7 @@ def test_an_image_that_changes_while_it_is_asked_about_is_asked_again(tmp_path: 
     image.write_text("one")
 
     class Changing(FakeImages):
-        def answer(self, question: str) -> Record:
+        def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
             image.write_text("another one")
             return super().answer(question)
 
@@ -423,7 +454,7 @@ def test_an_image_that_was_missing_and_is_there_now_is_asked_about(tmp_path: Pat
 
     class Images(FakeImages):
         @contextmanager
-        def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+        def __call__(self, path: Path | str) -> Iterator[Answerer]:
             if not Path(path).exists():
                 raise RasterError("no such file")
             yield self.answer
@@ -706,7 +737,7 @@ def test_an_address_on_a_server_is_kept_as_it_is_written(
 
     class Images(FakeImages):
         @contextmanager
-        def __call__(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
+        def __call__(self, path: Path | str) -> Iterator[Answerer]:
             opened.append(path)
             yield self.answer
 

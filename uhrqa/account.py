@@ -13,6 +13,7 @@ from uhrqa.ledger import RelevancePass
 from uhrqa.machine import package_versions
 from uhrqa.raster.ground import Ground, NoGround, describe_ground, usable
 from uhrqa.tally import Counts
+from uhrqa.vlm import ScoredChoice
 
 SCHEMA = "uhrqa.answer/1"
 
@@ -64,6 +65,7 @@ class Answer:
         notes: what the user should know, such as a lowered budget.
         attempts: with an `auto` budget, each that was tried, in order; cost, seconds and bytes
             are those of all of them, counts and evidence those of the last.
+        choices: the answers there were to choose from, with probabilities; none where it was free.
         roi: the part of the image that was asked about, as the user wrote it; None for all.
         ground: where the image says it lies on the Earth.
         shown: bands, contrast and masked tiles of the image, as `uhrqa.raster.shown` tells them.
@@ -93,6 +95,7 @@ class Answer:
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    choices: tuple[ScoredChoice, ...] = ()
     roi: str | None = None
     ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
     shown: Mapping[str, Any] = field(default_factory=dict)
@@ -143,6 +146,7 @@ class Answer:
             "steps": list(self.steps),
             "notes": list(self.notes),
             "attempts": [asdict(attempt) for attempt in self.attempts],
+            "choices": [asdict(choice) for choice in self.choices],
             "versions": package_versions(),
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from uhrqa.account import Answer, Evidence
-from uhrqa.attempts import Try, answer_until_stable
+from uhrqa.attempts import Try, Writing, answer_until_stable
 from uhrqa.budget import Budget
+from uhrqa.choices import check_choices
 from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
@@ -25,6 +26,7 @@ from uhrqa.strategies import STRATEGIES, make_strategy
 from uhrqa.tally import answering_cost, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.turns import Turns
 
 __all__ = ["Answer", "Evidence", "ask"]
@@ -42,8 +44,10 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     budget: Budget | int | str | None = None,
     max_tiles: int | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    choices: Sequence[str] | None = None,
     seed: int = 0,
     features: FeatureCache | None = None,
+    prefix: Prefix | None = None,
     history: Turns = (),
     gsd_in_prompt: bool = False,
 ) -> Answer:
@@ -60,8 +64,12 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
             with an eighth of it and goes on only while the answer changes.
         max_tiles: cap on tiles used, those of the relevance passes and of the cache included.
         max_new_tokens: longest answer.
+        choices: the answers there are, such as letters: the most probable is taken, and nothing is
+            written freely. The question is asked as it is: it should say what they mean.
         seed: of every random choice.
         features: encoded tiles shared between questions about the same image.
+        prefix: keys and values of the visual tokens, shared between questions about the same image
+            where a strategy that reads no relevance gives each the same tokens.
         history: questions asked before, with their answers; they stand in the prompt.
         gsd_in_prompt: tell the model, before the question, how many metres a pixel is.
 
@@ -70,9 +78,10 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         CheckpointError: the model cannot be loaded.
         QuestionError: the question is empty, too long, or holds the image token.
         BudgetError: a budget below 1, or less than the strategy can do with.
-        ConfigError: a budget, option or seed that is written wrongly.
+        ConfigError: a budget, option, seed or choice that is written wrongly.
         UnknownNameError: no such model, strategy or option.
     """
+    writing = Writing(max_new_tokens, () if choices is None else check_choices(choices), prefix)
     loaded = load_model(str(model)) if isinstance(model, str | Path) else model
     chosen, name = _strategy(strategy, options, loaded.card)
     usual = loaded.card.budget
@@ -91,7 +100,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
             seed=seed,
             history=history,
         )
-        tries = answer_until_stable(chosen, scene, cap, max_new_tokens)
+        tries = answer_until_stable(chosen, scene, cap, writing)
         look = shown(source)
     return _account(
         scene,
@@ -118,8 +127,7 @@ def _account(
     seconds = {stage: ledger.seconds[stage] for stage in STAGES}
     seconds["prefill"] = sum(entry.written.prefill_seconds for entry in tries)
     seconds["decode"] = sum(entry.written.decode_seconds for entry in tries)
-    before = (answering_cost(scene, t.selection, t.written.steps) for t in tries[:-1])
-    held, steps = tries[-1].held, written.steps
+    before = (answering_cost(scene, t.selection, t.written) for t in tries[:-1])
     on_gpu = model.device.type == "cuda"
     return Answer(
         text=written.text,
@@ -132,8 +140,15 @@ def _account(
         seed=scene.seed,
         device=str(selection.tokens.embed.device),
         dtype=model.precision,
-        counts=count_up(scene, selection, held, answer_tokens=len(written.ids), steps=steps),
-        cost=sum(before, cost_of(scene, selection, steps)),
+        counts=count_up(
+            scene,
+            selection,
+            tries[-1].held,
+            answer_tokens=len(written.ids),
+            steps=written.steps,
+            prompt_reused=written.held,
+        ),
+        cost=sum(before, cost_of(scene, selection, written)),
         seconds=seconds,
         bytes_read=ledger.bytes_read,
         requests=ledger.requests,
@@ -141,6 +156,7 @@ def _account(
         device_memory=torch.cuda.max_memory_allocated(model.device) if on_gpu else None,
         evidence=_evidence(scene, selection),
         steps=selection.steps,
+        choices=written.choices,
         notes=(*tries[-1].notes, *_hole_notes(look)),
         shown=look,
         roi=getattr(scene.raster, "roi", None),

@@ -11,6 +11,22 @@ from uhrqa.budget import Budget
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
 from uhrqa.vlm import Generation
+from uhrqa.vlm.prefix import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How an answer is written.
+
+    Attributes:
+        max_new_tokens: the longest; with `choices` these decide.
+        choices: texts of which the most probable is the answer; none: it is written freely.
+        prefix: shared with other questions about the image.
+    """
+
+    max_new_tokens: int
+    choices: tuple[str, ...] = ()
+    prefix: Prefix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Try:
 
 
 def answer_until_stable(
-    strategy: Strategy, scene: Scene, budget: Budget, max_new_tokens: int
+    strategy: Strategy, scene: Scene, budget: Budget, writing: Writing
 ) -> list[Try]:
     """Answers under the rungs of a budget in turn, until two in a row agree.
 
@@ -66,33 +82,36 @@ def answer_until_stable(
         strategy: what selects.
         scene: image and question; its ledger adds up what all of them cost.
         budget: one rung, or several where it is `auto`.
-        max_new_tokens: longest answer.
+        writing: how answers are written. Its prefix is used where no relevance was read: then the
+            question decided nothing, and the next one may see the same tokens.
 
     Returns:
         At least one; the last one counts.
 
     Raises:
+        ConfigError: choices that the model's tokenizer cannot tell apart.
         QuestionError: the question leaves no room in the model's context.
         BudgetError: not even the last rung is enough.
     """
     tries: list[Try] = []
     rungs = budget.rungs()
+    model = scene.model
+    choices = model.spell(writing.choices) if writing.choices else None
+    longest = choices.longest if choices else writing.max_new_tokens
     for rung in rungs:
         try:
-            selection, held, notes = select_within_context(strategy, scene, rung, max_new_tokens)
+            selection, held, notes = select_within_context(strategy, scene, rung, longest)
         except TooFewTokensError:
             if rung is rungs[-1]:
                 raise
             continue
-        sequence = scene.model.assemble(scene.prompt, selection.tokens)
-        tries.append(
-            Try(
-                selection,
-                held,
-                notes,
-                scene.model.generate(sequence, max_new_tokens, selection.drops),
-            )
-        )
+        sequence = model.assemble(scene.prompt, selection.tokens)
+        shared = selection.drops, None if scene.ledger.passes else writing.prefix
+        if choices:
+            written = model.choose(sequence, choices, *shared)
+        else:
+            written = model.generate(sequence, longest, *shared)
+        tries.append(Try(selection, held, notes, written))
         if len(tries) > 1 and tries[-1].agrees(tries[-2]):
             break
     return tries

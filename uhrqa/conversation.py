@@ -17,6 +17,7 @@ from uhrqa.answer import ask
 from uhrqa.features import FeatureCache
 from uhrqa.raster import Raster
 from uhrqa.vlm import VisionLanguageModel
+from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.turns import Turn, Turns
 
 TEXT_SHARE = 0.25  # of the model's context; with more text than that, old turns are left out
@@ -34,6 +35,7 @@ class Conversation:
         turns: what was asked and answered, oldest first.
         last: the last answer.
         features: encoded tiles, shared by all questions.
+        prefix: keys and values of the visual tokens, where a question keeps the same as the last.
     """
 
     raster: Raster
@@ -43,6 +45,7 @@ class Conversation:
     turns: list[Turn] = field(default_factory=list)
     last: Answer | None = None
     features: FeatureCache = field(default_factory=FeatureCache)
+    prefix: Prefix = field(default_factory=Prefix)
 
     def ask(self, question: str) -> Answer:
         """Answer a question; one that cannot be answered leaves everything as it was.
@@ -55,6 +58,7 @@ class Conversation:
             question,
             model=self.model,
             features=self.features,
+            prefix=self.prefix,
             history=self.history(question),
             **self.how,
         )

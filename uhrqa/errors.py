@@ -94,6 +94,10 @@ class LongQuestionWarning(UserWarning):
     """A text tower reads but a part of the question."""
 
 
+class SmallerBatchWarning(UserWarning):
+    """Memory ran out, and tiles are encoded fewer at once."""
+
+
 class NoOverviewWarning(UserWarning):
     """Coarse views of this raster must be computed by reading all of it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uhrqa.budget import Budget
 from uhrqa.cost import (
     Cost,
+    prefill_flops,
     projector_flops,
     relevance_flops,
     staged_decode_flops,
@@ -19,6 +20,7 @@ from uhrqa.drops import Stage, stages
 from uhrqa.geometry import Size
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection
+from uhrqa.vlm import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,12 @@ class Counts:
         separators: newline tokens among those that enter.
         text: text tokens of the prompt.
         answer_tokens: tokens written, the end token left out.
-        steps: passes of one token after the prefill.
+        steps: tokens that passed after the prefill.
         relevance_passes: readings of attention.
         relevance_tokens: visual tokens in all of them together, counted apart from the budget.
         stages: visual tokens the decoder's layers see, first layers first.
+        prompt_reused: tokens of the prompt, visual ones among them, that an earlier question had
+            run.
     """
 
     levels: tuple[LevelCount, ...]
@@ -76,6 +80,7 @@ class Counts:
     relevance_passes: int
     relevance_tokens: int
     stages: tuple[Stage, ...]
+    prompt_reused: int = 0
 
     @property
     def entering(self) -> int:
@@ -99,7 +104,13 @@ class Counts:
 
 
 def count_up(
-    scene: Scene, selection: Selection, budget: Budget, *, answer_tokens: int, steps: int
+    scene: Scene,
+    selection: Selection,
+    budget: Budget,
+    *,
+    answer_tokens: int,
+    steps: int,
+    prompt_reused: int = 0,
 ) -> Counts:
     """Counts from the scene's ledger and the selection."""
     ledger, tokens = scene.ledger, selection.tokens
@@ -129,14 +140,15 @@ def count_up(
         relevance_passes=len(ledger.passes),
         relevance_tokens=sum(entry.seen for entry in ledger.passes),
         stages=_stages(scene, selection),
+        prompt_reused=prompt_reused,
     )
 
 
-def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
-    """FLOPs of what the ledger holds, of the answering pass and of `steps` decoding steps."""
+def cost_of(scene: Scene, selection: Selection, written: Generation | int) -> Cost:
+    """FLOPs of what the ledger holds, and of the answer: it, or the decoding steps it takes."""
     dims, ledger = scene.model.card.dims, scene.ledger
     tiles = ledger.encoded.total()
-    return answering_cost(scene, selection, steps) + Cost(
+    return answering_cost(scene, selection, written) + Cost(
         vision=vision_flops(dims, tiles) + watch_flops(dims, ledger.watched),
         projector=projector_flops(dims, tiles * dims.vision.features),
         relevance=sum(
@@ -150,15 +162,26 @@ def cost_of(scene: Scene, selection: Selection, steps: int) -> Cost:
     )
 
 
-def answering_cost(scene: Scene, selection: Selection, steps: int) -> Cost:
-    """FLOPs of an answering pass and of `steps` decoding steps alone."""
-    dims = scene.model.card.dims
+def answering_cost(scene: Scene, selection: Selection, written: Generation | int) -> Cost:
+    """FLOPs of an answering pass and of the steps behind it alone.
+
+    What an earlier question had run of the prompt is not counted again; the rest attends to it.
+    """
+    decoder = scene.model.card.dims.decoder
     parts = _stages(scene, selection)
     text = scene.prompt.text_length(selection.tokens)
+    runs, held = _runs(written)
     return Cost(
-        prefill=staged_prefill_flops(dims.decoder, text, parts),
-        decode=staged_decode_flops(dims.decoder, text, parts, steps),
+        prefill=staged_prefill_flops(decoder, text, parts) - prefill_flops(decoder, held, logits=0),
+        decode=sum(staged_decode_flops(decoder, text, parts, steps) for steps in runs),
     )
+
+
+def _runs(written: Generation | int) -> tuple[tuple[int, ...], int]:
+    """Steps in runs that each began behind the prompt, and tokens of it that did not run."""
+    if isinstance(written, int):
+        return (written,), 0
+    return (written.steps,) if written.passes is None else written.passes, written.held
 
 
 def _stages(scene: Scene, selection: Selection) -> tuple[Stage, ...]:

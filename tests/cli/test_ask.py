@@ -200,3 +200,19 @@ def test_tokens_dropped_inside_the_decoder_are_told_from_those_that_enter(ask) -
         f"{first} visual tokens enter, {last} stay to the last layer; {counts['kept']} on average"
     )
     assert told in ask("-s", "fastv").err
+
+
+def test_choices_are_answered_with_one_of_them_and_json_has_probabilities(ask) -> None:
+    assert ask("--choices", "A,B,C", "-q").out.strip() in {"A", "B", "C"}
+    found = json.loads(ask("--choices", "yes,no", "--json", "-q").out)
+    assert [choice["text"] for choice in found["choices"]] == ["yes", "no"]
+    assert sum(choice["probability"] for choice in found["choices"]) == pytest.approx(1)
+    best = max(found["choices"], key=lambda choice: choice["probability"])
+    assert found["answer"] == best["text"]
+    outcome = ask("--choices", "A")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+
+
+def test_choices_are_told_in_the_account(ask) -> None:
+    assert "choices: " in ask("--choices", "yes,no").err
+    assert "choices: " not in ask().err

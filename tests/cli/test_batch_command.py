@@ -19,6 +19,7 @@ from tests.cli.conftest import start
 from uhrqa.cli import identity
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm import card
+from uhrqa.vlm.llava import Llava
 
 
 @pytest.fixture
@@ -366,3 +367,54 @@ def test_stopped_by_any_signal_the_same_command_goes_on(
     assert process.returncode == 0, err
     assert "0 done before" not in err
     assert set(records_of(output)) == {f"line-{n}" for n in range(1, 61)}
+
+
+def test_questions_that_keep_the_same_tokens_share_their_prefix(
+    uhrqa, questions, checkpoint, image
+) -> None:
+    args = ("-m", checkpoint, "-b", "60", "-s", "downsample", "-q")
+    uhrqa("batch", questions, "-o", "out.jsonl", *args)
+    found = records_of(Path("out.jsonl"))
+    counts = {name: found[name]["counts"] for name in ("line-1", "line-3", "line-5")}
+    assert counts["line-1"]["prompt_reused"] == 0
+    for name in ("line-3", "line-5"):
+        assert counts[name]["prompt_reused"] > counts[name]["kept"] == counts["line-1"]["kept"]
+        assert found[name]["tflops"]["prefill"] < found["line-1"]["tflops"]["prefill"]
+    alone = json.loads(uhrqa("ask", image, "rural or urban?", *args, "--json").out)
+    assert found["line-5"]["answer"] == alone["answer"]
+
+
+def test_a_line_brings_its_own_choices_and_the_run_those_of_the_others(
+    uhrqa, tmp_path, image, checkpoint
+) -> None:
+    rows = [{"image": image, "question": "which?", "choices": ["left", "right"]},
+            {"image": image, "question": "which?"}]  # fmt: skip
+    Path("q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    args = ("batch", "q.jsonl", "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    assert uhrqa(*args, "--choices", "A,B").code == 0
+    found = records_of(Path("out.jsonl"))
+    assert found["line-1"]["answer"] in ("left", "right")
+    assert found["line-2"]["answer"] in ("A", "B")
+    assert [entry["text"] for entry in found["line-2"]["choices"]] == ["A", "B"]
+    assert uhrqa(*args).code == 6  # another run
+
+
+def test_a_batch_goes_on_in_little_memory_and_says_so_once(
+    uhrqa, questions, checkpoint, monkeypatch
+) -> None:
+    args = ("batch", questions, "-m", checkpoint, "-b", "60", "-s", "visionzip", "-o")
+    uhrqa(*args, "plenty.jsonl")
+    real = Llava.features
+
+    def cramped(self, pixels):
+        if len(pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, pixels)
+
+    monkeypatch.setattr(Llava, "features", cramped)
+    outcome = uhrqa(*args, "little.jsonl")
+    assert "4 answered, 0 done before, 2 failed" in outcome.err
+    assert outcome.err.count("memory ran out") == 1
+    plenty, little = records_of(Path("plenty.jsonl")), records_of(Path("little.jsonl"))
+    for name in ("line-1", "line-2", "line-3", "line-5"):
+        assert little[name]["answer"] == plenty[name]["answer"]

@@ -6,10 +6,11 @@ lines goes on behind them: stopped at any point and started again, it loses and 
 
 from uhrqa.batch.entries import Entry, read_entries
 from uhrqa.batch.output import AnswerFile, AskedAgainWarning, fingerprint
-from uhrqa.batch.run import Opener, Record, Sink, Summary, run_batch
+from uhrqa.batch.run import Answerer, Opener, Record, Sink, Summary, run_batch
 
 __all__ = [
     "AnswerFile",
+    "Answerer",
     "AskedAgainWarning",
     "Entry",
     "Opener",

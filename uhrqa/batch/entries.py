@@ -16,7 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from uhrqa.errors import QuestionError
+from uhrqa.choices import check_choices, parse_choices
+from uhrqa.errors import ConfigError, QuestionError
 from uhrqa.registry import suggest
 
 Id = str | int
@@ -30,10 +31,11 @@ class Entry:
     Attributes:
         line: its number, from 1.
         id: as given, text or number; of a line without one, `line-N`.
-        key: what makes it this question: it changes when id, image's name or text change.
+        key: what makes it this question: it changes when id, image's name, text or choices change.
         image: path as written.
         path: the same, relative to the working directory; of no use where `image` is an address.
         text: the question.
+        choices: the answers there are; none: it is written freely, or as the run says.
         error: why this line cannot be asked; the empty text when it can.
     """
 
@@ -43,6 +45,7 @@ class Entry:
     image: str = ""
     path: Path = Path()
     text: str = ""
+    choices: tuple[str, ...] = ()
     error: str = ""
 
     @property
@@ -62,6 +65,7 @@ class _Line:
     id: Id | None = None
     image: str = ""
     text: str = ""
+    choices: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -97,8 +101,16 @@ def _to_entry(line: _Line, owners: Mapping[Id, int], directory: Path) -> Entry:
     if problem:
         key = digest(f"{line.number} {line.raw!r}")
         return Entry(line.number, id_, key, error=f"line {line.number}: {problem}")
-    key = digest(json.dumps([id_, line.image, line.text]))
-    return Entry(line.number, id_, key, line.image, _find(directory, line.image), line.text)
+    asked = [id_, line.image, line.text, *([line.choices] if line.choices else [])]
+    return Entry(
+        line.number,
+        id_,
+        digest(json.dumps(asked)),
+        line.image,
+        _find(directory, line.image),
+        line.text,
+        line.choices,
+    )
 
 
 def _find(directory: Path, image: str) -> Path:
@@ -126,9 +138,10 @@ def _read_line(number: int, raw: bytes) -> _Line:
         id_ = _read_id(row)
         image = _read_field(row, "image")
         text = _read_field(row, "text" if "text" in row and "question" not in row else "question")
-    except (ValueError, RecursionError) as error:
+        choices = _read_choices(row)
+    except (ValueError, RecursionError, ConfigError) as error:
         return _Line(number, raw, id_, problem=str(error))
-    return _Line(number, raw, id_, image, text)
+    return _Line(number, raw, id_, image, text, choices)
 
 
 def _read_object(raw: bytes) -> dict[str, Any]:
@@ -149,6 +162,18 @@ def _read_id(row: Mapping[str, Any]) -> Id | None:
     if isinstance(value, bool) or not isinstance(value, str | int | None) or value == "":
         raise ValueError("'id' is neither a whole number nor a text, or an empty one")
     return value
+
+
+def _read_choices(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """`["A", "B"]` or `"A,B"`; null and nothing are no choices."""
+    value = row.get("choices")
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return parse_choices(value)
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ValueError('\'choices\' is no list of texts; write ["A", "B"]')
+    return check_choices(value, "'choices'")
 
 
 def _read_field(row: Mapping[str, Any], name: str) -> str:

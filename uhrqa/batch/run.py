@@ -21,7 +21,17 @@ from uhrqa.errors import UhrqaError
 logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]  # one line of the output, as JSON
-Opener = Callable[[Place], AbstractContextManager[Callable[[str], Record]]]
+
+
+class Answerer(Protocol):
+    """Answers questions about one image."""
+
+    def __call__(self, question: str, choices: tuple[str, ...] = (), /) -> Record:
+        """The record of a question; of `choices`, where there are any, the answer is one."""
+        ...
+
+
+Opener = Callable[[Place], AbstractContextManager[Answerer]]
 
 
 class Sink(Protocol):
@@ -109,15 +119,15 @@ def _answer_group(path: Place, group: list[Entry], open_image: Opener) -> Iterat
         with open_image(path) as answer:
             while waiting:
                 entry = waiting.pop(0)
-                yield _record(entry, _answer_one(entry.text, answer), stamp)
+                yield _record(entry, _answer_one(entry, answer), stamp)
     except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
         problem = _describe(error)
         yield from (_record(entry, {"error": problem}, stamp) for entry in waiting)
 
 
-def _answer_one(question: str, answer: Callable[[str], Record]) -> Record:
+def _answer_one(entry: Entry, answer: Answerer) -> Record:
     try:
-        return answer(question)
+        return answer(entry.text, entry.choices)
     except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
         return {"error": _describe(error)}
 

@@ -11,6 +11,7 @@ from typing import Any
 from uhrqa.benchmarks.records import Embedded, Record, read_records
 from uhrqa.errors import QuestionError
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 5  # names told in one line
 
 
@@ -63,7 +64,7 @@ class Fields:
         text = str(value)
         if not text.strip():
             raise self.error(f"'{names[0]}' is empty")
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not text.isascii() and SURROGATE.search(text):
             raise self.error(f"'{names[0]}' is not valid Unicode: half of a surrogate pair")
         return text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,3 +85,16 @@ def digest_of(items: Iterable[Item]) -> str:
         parts = (item.id, item.question, item.truth, item.category, item.choices)
         state.update(repr(parts).encode("utf-8", "surrogatepass"))
     return state.hexdigest()[:16]
+
+
+def groups_of(items: Sequence[Item]) -> list[list[Item]]:
+    """Questions by their pictures, in the order these are first met."""
+    groups: dict[tuple[object, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.group, []).append(item)
+    return list(groups.values())
+
+
+def shard_of(items: Sequence[Item], index: int, count: int) -> list[Item]:
+    """The questions of one of `count` parts, from 1; those about one image stay together."""
+    return [item for group in groups_of(items)[index - 1 :: count] for item in group]

@@ -89,8 +89,8 @@ def rshr_letters(said: str, choices: Sequence[str] = ()) -> str:
 def strict_letters(said: str, choices: Sequence[str] = ()) -> str:
     """Our rule: an answer is a letter, or letters, or a choice as it is written, and nothing else.
 
-    `B`, `b`, `(B)`, `B.`, `B) Red` and `Red` are B where that choice is red; `A C`, `A, C`, `AC` and
-    `A and C` are A and C. Whatever else is said, and nothing at all, is no answer.
+    `B`, `b`, `(B)`, `B.`, `B) Red` and `Red` are B where that choice is red; `A C`, `A, C`, `AC`
+    and `A and C` are A and C. Whatever else is said, and nothing at all, is no answer.
 
     Returns:
         Capital letters in alphabetical order, or the empty text.

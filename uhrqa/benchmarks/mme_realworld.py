@@ -33,10 +33,13 @@ FILES = (
 SIZES = {"position": 1257, "color": 1255, "count": 1226}
 LITE = {"position": 50, "color": 50, "count": 50}
 REMOTE = "remote sensing"
+SELECT = (
+    "Select the best answer to the above multiple-choice question based on the image. Respond with "
+    "only the letter (A, B, C, D, or E) of the correct option."
+)
 ENGLISH = (
     "The choices are listed below:",
-    "Select the best answer to the above multiple-choice question based on the image. Respond with "
-    "only the letter (A, B, C, D, or E) of the correct option.",
+    SELECT,
     "The best answer is:",
 )
 CHINESE = (
@@ -66,12 +69,12 @@ def load(place: Path, split: str = "") -> DataSet:
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records is about remote sensing")
     if others:
-        notes[f"{others} records of other sub-tasks are left out"] = None
+        notes[f"records of other sub-tasks, left out: {others}"] = None
     return DataSet(tuple(items), files, tuple(notes))
 
 
 def _subtask(fields: Fields) -> str:
-    """Sub-task in small letters: `Subtask`, or what stands behind the `/` of lmms-eval's category."""
+    """Sub-task in small letters: `Subtask`, or what is behind the `/` of lmms-eval's category."""
     named = fields.get("subtask")
     if named is None and fields.get("l2_category") is not None:
         named = fields.text("category").rpartition("/")[2]

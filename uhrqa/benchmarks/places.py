@@ -1,7 +1,7 @@
 """Where the pictures of a data set lie on this disk, and how those of one question are opened.
 
-A name as written is looked for under each root; then the file of that name anywhere below them, then
-one of that stem with another suffix. Users flatten folders and convert formats.
+A name as written is looked for under each root; then the file of that name anywhere below the first
+one, then one of that stem with another suffix. Users flatten folders and convert formats.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Places:
 
     @cached_property
     def _below(self) -> tuple[dict[str, Path], dict[str, Path]]:
-        """Images below the first root, and below its nearest parent's folders, by name and stem."""
+        """Images below the first root, by name and by stem."""
         names: dict[str, Path] = {}
         stems: dict[str, Path] = {}
         for root in self.roots[:1]:
@@ -92,14 +92,14 @@ class Places:
 
     def notes(self, missing: dict[str, int], questions: int) -> list[str]:
         """What is to be said about the search, a line each."""
-        notes = [f"{count} images are found {way}, not by path" for way, count in self.how.items()]
+        notes = [f"images found {way}, not by path: {count}" for way, count in self.how.items()]
         if missing:
             names = ", ".join(list(missing)[:SHOWN])
             more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
             roots = ", ".join(map(str, self.roots))
             notes.append(
-                f"missing: {len(missing)} images of {questions} questions, not below {roots}: "
-                f"{names}{more}; name their directory with --images"
+                f"images missing: {len(missing)} ({names}{more}), of {questions} questions; not "
+                f"below {roots}; name their directory with --images"
             )
         return notes
 

@@ -64,7 +64,7 @@ def load(place: Path, split: str = "") -> DataSet:
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records has choices in 'options'")
     if others:
-        notes[f"{others} records without choices are left out: no scorer is published for them"] = (
+        notes[f"records without choices, which no scorer is published for, left out: {others}"] = (
             None
         )
     return DataSet(tuple(items), files, tuple(notes))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def load(place: Path, split: str = "") -> DataSet:
     items = tuple(_items(files[0], questions, answers, images, left))
     notes = [f"split '{split}'"]
     if left:
-        notes.append(f"{len(left)} records that are not active are left out")
+        notes.append(f"records that are not active, left out: {len(left)}")
     if not items:
         raise QuestionError(f"{files[0]}: no question is active")
     return DataSet(items, files, tuple(notes))
@@ -92,7 +93,7 @@ def area_bin(square_metres: float) -> str:
     """The class of an area."""
     if square_metres <= 0:
         return "0m2"
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in pairwise(BINS):
         if square_metres <= high:
             return f"between {low}m2 and {high}m2"
     return f"more than {BINS[-1]}m2"

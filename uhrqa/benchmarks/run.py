@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Self
 
 from uhrqa.answer import Answer, ask
-from uhrqa.benchmarks.items import Item
+from uhrqa.benchmarks.items import Item, groups_of
 from uhrqa.benchmarks.places import Places, opened
 from uhrqa.benchmarks.rows import BenchLog, BenchRow, Key
-from uhrqa.errors import UhrqaError
+from uhrqa.errors import BudgetError, UhrqaError
 from uhrqa.evaluation.cases import Case
 from uhrqa.evaluation.controls import NO_CAP, Blind
 from uhrqa.evaluation.rows import Trial, answered_row
@@ -49,19 +49,6 @@ class Asking:
     places: Places
     paste: bool = True
     retry: bool = False
-
-
-def groups_of(items: Sequence[Item]) -> list[list[Item]]:
-    """Questions by their pictures, in the order these are first met."""
-    groups: dict[tuple[object, ...], list[Item]] = {}
-    for item in items:
-        groups.setdefault(item.group, []).append(item)
-    return list(groups.values())
-
-
-def shard_of(items: Sequence[Item], index: int, count: int) -> list[Item]:
-    """The questions of one of `count` parts, from 1; those about one image stay together."""
-    return [item for group in groups_of(items)[index - 1 :: count] for item in group]
 
 
 def run_benchmark(
@@ -107,7 +94,7 @@ class _Group:
     features: FeatureCache = field(default_factory=FeatureCache)
     _stack: ExitStack = field(default_factory=ExitStack)
 
-    def __enter__(self) -> _Group:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,6 +121,8 @@ class _Group:
         model = self.model()
         try:
             return self._asked(blank, item, model)
+        except BudgetError as error:
+            return replace(blank, error=f"budget: {error}")
         except UhrqaError as error:
             return replace(blank, error=str(error))
 

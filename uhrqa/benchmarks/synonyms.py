@@ -17,7 +17,7 @@ Sharing = Callable[[str, str], bool | None]
 
 @cache
 def sharing() -> Sharing | None:
-    """`share_synset`, which tells whether two words share a synset; None where there is no table."""
+    """`share_synset`: whether two words share a synset; None where there is no table."""
     try:
         module = importlib.import_module("uhrqa.benchmarks.wordnet")
     except ModuleNotFoundError:

@@ -20,6 +20,7 @@ from typer.exceptions import TyperException
 from uhrqa import __version__
 from uhrqa.cli.usage import check_dashes, hide_flag_types, tidy_help
 from uhrqa.errors import UhrqaError
+from uhrqa.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ COMMANDS = {
     "profile": "Show what budgets and strategies cost, planned or really run.",
     "synth": "Write drawn scenes with their truth and questions.",
     "eval": "Measure how often a checkpoint is right, by strategy and budget.",
+    "score": "Score answers again, without model, images or data.",
     "compare": "Rank strategies on your own questions.",
     "questions": "Write questions with their truth from detection labels.",
     "distill": "Train a Region Focus Module from a checkpoint's own attention.",
@@ -57,8 +59,6 @@ OUT_OF_MEMORY = (
     "out of memory; use fewer tokens (-b), fewer tiles (--max-tiles), half precision "
     "(--dtype bfloat16) or another --device"
 )
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-"""What torch writes when memory ran out, on a CPU, a GPU, or in one of the GPU's libraries."""
 
 
 class LazyGroup(TyperGroup):
@@ -173,14 +173,6 @@ def _usage_message(error: TyperException) -> str:
         return message
     stop = "" if message[-1] in ".?!" else "."
     return f"{message}{stop} See '{context.command_path} --help'."
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory ran out, on the host or on a device; imports no torch."""
-    if isinstance(error, RuntimeError):
-        text = str(error).lower()
-        return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in NO_MEMORY)
-    return isinstance(error, MemoryError)
 
 
 @contextmanager

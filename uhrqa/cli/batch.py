@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uhrqa.batch import (
+    Answerer,
     AnswerFile,
     Entry,
     Opener,
@@ -25,14 +26,16 @@ from uhrqa.batch import (
 )
 from uhrqa.cli import options as opt
 from uhrqa.cli.app import memory_told
+from uhrqa.cli.bar import progress_bar
 from uhrqa.cli.choice import Choice, choose, load
 from uhrqa.cli.complete import complete_option
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
+from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.errors import OutputError, QuestionError
 
 if TYPE_CHECKING:
+    from uhrqa.raster import Raster
     from uhrqa.vlm import VisionLanguageModel
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +50,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.MESSAGES)
+@opt.share(*opt.ANSWERING, "choices", *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.MESSAGES)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -77,17 +80,20 @@ def batch(
 ) -> None:
     """Answer a file of questions; continues where it was stopped.
 
-    Each line is an object with `image`, `question` and perhaps `id`; image paths are relative to
-    the file. Stopped at any point, the same command continues. Questions about an image that was
-    replaced since (another size or time of change) are asked again, and so are those whose line in
-    the output is damaged; the old lines go. Questions of one image share its encoded tiles, so
-    answers come image by image. A line or an image that cannot be used becomes a line with `error`,
-    and the exit code is 1.
+    Each line is an object with `image`, `question` and perhaps `id` and `choices`; image paths are
+    relative to the file. Stopped at any point, the same command continues. Questions about an image
+    that was replaced since (another size or time of change) are asked again, and so are those whose
+    line in the output is damaged; the old lines go. Questions of one image share its encoded tiles,
+    so answers come image by image. A line or an image that cannot be used becomes a line with
+    `error`, and the exit code is 1.
     """
     output = _read_output(outputs)
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(given, choice, evidence=evidence))
+    known = identity(given, choice, evidence=evidence)
+    if given.limits:
+        known |= {"limits": asdict(given.limits)}
+    run = fingerprint(known)
     images = _Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
@@ -120,27 +126,33 @@ class _Images:
     def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
         self.given, self.choice, self.evidence = given, choice, evidence
         self.model: VisionLanguageModel | None = None
+        self.told = ""
 
     @contextmanager
-    def open(self, path: Path | str) -> Iterator[Callable[[str], Record]]:
-        """One image, its encoded tiles shared by its questions."""
+    def open(self, path: Path | str) -> Iterator[Answerer]:
+        """One image, its encoded tiles and, where tokens are the same, their keys shared."""
         from uhrqa.answer import ask
         from uhrqa.features import FeatureCache
         from uhrqa.raster import open_raster
+        from uhrqa.vlm.prefix import Prefix
 
         model, choice, placing = self.model, self.choice, self.given.placing
         if model is None:
             raise RuntimeError("no model yet")
-        features = FeatureCache()
+        features, prefix = FeatureCache(), Prefix()
         with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
+            if self.given.limits:
+                choice = self._fitted(raster)
 
             @memory_told()
-            def answer(question: str) -> Record:
+            def answer(question: str, choices: tuple[str, ...] = ()) -> Record:
                 found = ask(
                     raster,
                     question,
                     model=model,
+                    choices=choices or self.given.choices or None,
                     features=features,
+                    prefix=prefix,
                     gsd_in_prompt=placing.gsd_in_prompt,
                     **choice.arguments(self.given.settings),
                 )
@@ -153,6 +165,16 @@ class _Images:
 
             yield answer
 
+    def _fitted(self, raster: Raster) -> Choice:
+        """The largest budget that fits for an image; told where it is another than before."""
+        from uhrqa.cli.forecasting import fit
+
+        choice, told = fit(self.choice, raster, self.given.settings, self.given.limits)
+        if told != self.told and not self.given.quiet:
+            print_note(f"uhrqa: {raster.path}: {told}")
+        self.told = told
+        return choice
+
 
 def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:
     """Run the batch with a bar and a closing line.
@@ -162,12 +184,12 @@ def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> i
     """
     left = sum(entry.key not in sink.done for entry in entries)
     opener: Opener = images.open
-    with _bar(len(entries), len(entries) - left, quiet) as advance:
+    with progress_bar(len(entries), len(entries) - left, quiet) as advance:
 
         def progress() -> None:
             nonlocal left
             left -= 1
-            advance()
+            advance(1)
 
         try:
             summary = run_batch(entries, sink, opener, progress)
@@ -199,19 +221,6 @@ def _print_reasons(reasons: Mapping[str, int]) -> None:
         print_note(f"uhrqa: {count} failed: {' '.join(reason.split())}")
     if len(reasons) > MOST_REASONS:
         print_note(f"uhrqa: and {len(reasons) - MOST_REASONS} more kinds of error")
-
-
-@contextmanager
-def _bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr; nothing where there is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=open_console(), transient=True) as bar:
-        task = bar.add_task("questions", total=total, completed=done)
-        yield lambda: bar.advance(task)
 
 
 def _read_output(outputs: list[str]) -> str:

@@ -119,6 +119,12 @@ Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed (0).")]
 MaxNewTokens = Annotated[
     int | None, typer.Option(metavar="N", help=f"Longest answer in tokens ({MAX_NEW_TOKENS}).")
 ]
+Choices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,C,D", help="Take the most probable of these answers (written freely)."
+    ),
+]
 MaxTiles = Annotated[
     int | None,
     typer.Option(metavar="N", help="Most tiles to encode, relevance passes included (no cap)."),
@@ -174,6 +180,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "seed": (Seed, None),
     "max_new_tokens": (MaxNewTokens, None),
     "max_tiles": (MaxTiles, None),
+    "choices": (Choices, None),
     "format": (Format, None),
     "as_json": (Json, False),
     "quiet": (Quiet, False),

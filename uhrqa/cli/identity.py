@@ -64,6 +64,7 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
         "attention": settings.attention,
         "evidence": evidence,
         **({} if given.placing == Placing() else {"placing": _placing(given.placing)}),
+        **({"choices": given.choices} if given.choices else {}),
         **({} if given.reading == Reading() else {"reading": asdict(given.reading)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }

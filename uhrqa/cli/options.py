@@ -18,7 +18,8 @@ from typing import Any
 import typer
 
 from uhrqa.budget import parse_tokens
-from uhrqa.cli import flags, placing, reading
+from uhrqa.choices import parse_choices
+from uhrqa.cli import flags, limits, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -38,6 +39,7 @@ from uhrqa.reading import Reading
 __all__ = [
     "ANSWERING",
     "IMAGE_HELP",
+    "LIMITS",
     "LOADING",
     "MESSAGES",
     "PLACING",
@@ -58,8 +60,9 @@ __all__ = [
 ]
 
 PLACING = placing.PLACING
+LIMITS = limits.LIMITS
 READING = reading.READING
-SHARED = {**flags.SHARED, **placing.SHARED, **reading.SHARED}
+SHARED = {**flags.SHARED, **limits.SHARED, **placing.SHARED, **reading.SHARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Given:
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
         reading: how images are read.
+        limits: on memory and seconds.
+        choices: the answers there are; none: they are written freely.
     """
 
     settings: Settings
@@ -85,6 +90,8 @@ class Given:
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
     reading: Reading = field(default_factory=Reading)
+    limits: limits.Limits = field(default_factory=limits.Limits)
+    choices: tuple[str, ...] = ()
 
 
 def share(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -120,8 +127,9 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
-    place = placing.take_placing(words)
+    place, bounds = placing.take_placing(words), limits.take_limits(words)
     look = reading.take_reading(words)
+    choices = words.pop("choices", None)
     settings = resolve(**words)
     quiet, verbose = words.get("quiet", False), words.get("verbose", 0)
     return Given(
@@ -132,6 +140,8 @@ def _read_given(words: dict[str, Any]) -> Given:
         allow_pickle=pickle,
         placing=place,
         reading=look,
+        limits=bounds,
+        choices=() if choices is None else parse_choices(choices),
         **files,
     )
 

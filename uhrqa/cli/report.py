@@ -56,6 +56,8 @@ def print_report(answer: Answer, *, loading: float | None = None, verbose: bool 
     print_note(totals(answer))
     if answer.attempts:
         print_note(attempts_text(answer))
+    if answer.choices:
+        print_note(choices_text(answer))
     for note in answer.notes:
         print_note(f"uhrqa: note: {note}")
 
@@ -75,6 +77,13 @@ def attempts_text(answer: Answer) -> str:
     return strip_controls(f"auto budget: {tried}; cost and seconds are those of all")
 
 
+def choices_text(answer: Answer) -> str:
+    """How probable each answer was: `choices: "A" 0.72, "B" 0.28`, and all of them together."""
+    each = ", ".join(f'"{entry.text}" {entry.probability:.2f}' for entry in answer.choices)
+    share = sum(math.exp(entry.logprob) for entry in answer.choices)
+    return strip_controls(f"choices: {each}; the model writes one of them with {share:.2f}")
+
+
 def totals(answer: Answer) -> str:
     """Counts that belong to no level and to no stage."""
     counts = answer.counts
@@ -88,9 +97,10 @@ def totals(answer: Answer) -> str:
     dropped = (
         f"{enters}, {counts.stages[-1].tokens} stay to the last layer; {counts.kept} on average\n"
     )
+    reused = f" ({counts.prompt_reused} of the prompt reused)" if counts.prompt_reused else ""
     return (
         f"{dropped if len(counts.stages) > 1 else ''}"
-        f"{count_text(counts.text, 'text token')} · "
+        f"{count_text(counts.text, 'text token')}{reused} · "
         f"{count_text(counts.answer_tokens, 'answer token')} · "
         f"{passes} over {seen}\n"
         f"{bytes_text(answer.bytes_read)} read{asked} · peak memory {memory}"

@@ -14,6 +14,7 @@ from uhrqa.vlm.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Sequence as Many
     from pathlib import Path
 
     import torch
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from uhrqa.drops import Drop
     from uhrqa.tokens import VisualTokens
     from uhrqa.vlm.card import Card
+    from uhrqa.vlm.choosing import Choices
     from uhrqa.vlm.multiscale import Multiscale
     from uhrqa.vlm.paired import Paired
     from uhrqa.vlm.placement import Placement
+    from uhrqa.vlm.prefix import Prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,33 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredChoice:
+    """One of the answers to choose from.
+
+    Attributes:
+        text: as it was given.
+        probability: among the choices; they sum to 1.
+        logprob: natural logarithm of the probability that the model writes it at all.
+    """
+
+    text: str
+    probability: float
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """What the decoder wrote.
 
     Attributes:
         text: decoded, without special tokens, stripped.
         ids: token ids, the end token excluded.
-        steps: passes of one token after the prefill.
+        steps: tokens that passed after the prefill.
         prefill_seconds: time to the first token.
         decode_seconds: time of all further tokens.
+        choices: the answers it was to choose from; none where it wrote freely.
+        passes: the steps, in runs that each began behind the prompt; None: in one.
+        held: first tokens of the prompt that an earlier question had run.
     """
 
     text: str
@@ -103,6 +124,9 @@ class Generation:
     steps: int
     prefill_seconds: float
     decode_seconds: float
+    choices: tuple[ScoredChoice, ...] = ()
+    passes: tuple[int, ...] | None = None
+    held: int = 0
 
 
 class VisionLanguageModel(Protocol):
@@ -214,7 +238,11 @@ class VisionLanguageModel(Protocol):
         ...
 
     def generate(
-        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+        self,
+        sequence: Sequence,
+        max_new_tokens: int,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
     ) -> Generation:
         """The greedy answer, of at most `max_new_tokens`, 1 or more.
 
@@ -222,9 +250,31 @@ class VisionLanguageModel(Protocol):
             sequence: visual tokens and question.
             max_new_tokens: tokens that are written at most.
             drops: visual tokens that leave between two layers, first layer first.
+            prefix: shared with other questions: what stands before a question runs once.
 
         Raises:
             ConfigError: drops in a decoder whose layers see less than all that stands before.
+        """
+        ...
+
+    def spell(self, choices: Many[str]) -> Choices:
+        """Answers to choose from, as the tokenizer spells them.
+
+        Raises:
+            ConfigError: it cannot tell two of them apart, or has no tokens for one.
+        """
+        ...
+
+    def choose(
+        self,
+        sequence: Sequence,
+        choices: Choices,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
+    ) -> Generation:
+        """The most probable of some answers, and the probability of each.
+
+        One pass where each is one token; arguments and errors as for `generate`.
         """
         ...
 

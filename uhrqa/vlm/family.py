@@ -9,20 +9,24 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from uhrqa.drops import Drop
 from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Generation, Prompt, Sequence
+from uhrqa.vlm.batching import Batching
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.choosing import Choices, spell
+from uhrqa.vlm.decoding import Decoding, chosen
 from uhrqa.vlm.device import (
     choose_attention,
     choose_device,
@@ -33,7 +37,6 @@ from uhrqa.vlm.device import (
     place_of,
     warn_of_precision,
 )
-from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.extras import load_focus, load_tables
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.loading import Loading, load_strictly, weights_of
@@ -41,13 +44,12 @@ from uhrqa.vlm.multiscale import Multiscale
 from uhrqa.vlm.paired import Paired, load_paired
 from uhrqa.vlm.pickles import is_pickled
 from uhrqa.vlm.placement import Placement
+from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.prompting import Prompter
 from uhrqa.vlm.source import source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 from uhrqa.vlm.tower import TowerListener, fold
 from uhrqa.vlm.turns import Turns
-
-TILE_BATCH = 32
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Family(ABC):
         placement: tables of UHR-BAT Eq. 5, ours or those of its release, where there are any.
         rfm: the Region Focus Module, where there is one.
         paired: towers for `relevance=clip`, where the card names some.
+        batching: how many tiles are encoded at once.
     """
 
     marks: ClassVar[tuple[str, str] | None] = None
@@ -76,6 +79,7 @@ class Family(ABC):
     placement: Placement | Multiscale | None = None
     rfm: nn.Module | None = None
     paired: Paired | None = None
+    batching: Batching = field(default_factory=Batching)
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
@@ -205,24 +209,28 @@ class Family(ABC):
     @torch.inference_mode()
     def encode_tiles(self, pixels: Tensor) -> Tensor:
         """See `VisionLanguageModel.encode_tiles`."""
-        parts = []
-        for batch in pixels.split(TILE_BATCH):
-            scaled = (batch.to(self.device).float() / 255 - self.mean) / self.std
-            parts.append(self.features(scaled.to(self.model.dtype)))
         side = self.card.dims.vision.side
+        parts = list(self.batching.run(self._encode_batch, pixels))
         return torch.cat(parts).unflatten(1, (side, side))
+
+    def _encode_batch(self, pixels: Tensor) -> Tensor:
+        scaled = (pixels.to(self.device).float() / 255 - self.mean) / self.std
+        return self.features(scaled.to(self.model.dtype))
 
     @torch.inference_mode()
     def watch_tiles(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """See `VisionLanguageModel.watch_tiles`."""
+        side = self.card.dims.vision.side
+        parts = list(self.batching.run(self._watch_batch, pixels))
+        features, traits = (torch.cat(part) for part in zip(*parts, strict=True))
+        return features.unflatten(1, (side, side)), traits.unflatten(1, (side, side))
+
+    def _watch_batch(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         vision = self.card.dims.vision
-        features, traits = [], []
-        for batch in pixels.split(TILE_BATCH):
-            listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
-            with listening(listener):
-                features.append(self.encode_tiles(batch))
-            traits.append(self.token_traits(listener.traits(len(batch))))
-        return torch.cat(features), torch.cat(traits).unflatten(1, (vision.side, vision.side))
+        listener = TowerListener(vision.used_layers - 1, vision.has_class_token)
+        with listening(listener):
+            features = self._encode_batch(pixels)
+        return features, self.token_traits(listener.traits(len(pixels)))
 
     def token_traits(self, patches: Tensor) -> Tensor:
         """Traits of tokens, `[T, n * n, k]`, from those of a tower's patches, `[T, S, k]`."""
@@ -301,33 +309,43 @@ class Family(ABC):
 
     @torch.inference_mode()
     def generate(
-        self, sequence: Sequence, max_new_tokens: int, drops: Iterable[Drop] = ()
+        self,
+        sequence: Sequence,
+        max_new_tokens: int,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
     ) -> Generation:
         """See `VisionLanguageModel.generate`."""
-        decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        stops = self._stop_ids()
-        ids: list[int] = []
+        decoding = self._decoding
+        start = decoding.prefill(self._refined(sequence), drops, max_new_tokens, prefix)
         begin = time.perf_counter()
-        inputs: dict[str, Any] = {}
-        refined = self._refined(sequence)
-        prefill, step = 0.0, 0
-        hidden = prefilled(decoder, refined, tuple(drops), cache, max_new_tokens)
-        for step in range(max_new_tokens):
-            if step > 0:
-                hidden = decoder(**inputs, past_key_values=cache, use_cache=True).last_hidden_state
-            token = int(head(hidden[:, -1]).argmax(-1))
-            if step == 0:
-                prefill = time.perf_counter() - begin
-            if token in stops:
-                break
-            ids.append(token)
-            inputs = {"input_ids": torch.tensor([[token]], device=self.device)}
-            if sequence.positions is not None:
-                inputs["position_ids"] = sequence.positions[..., -1:] + step + 1
-        total = time.perf_counter() - begin
+        ids, steps = decoding.write(start, max_new_tokens)
+        seconds = time.perf_counter() - begin
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        return Generation(text, tuple(ids), step, prefill, total - prefill)
+        return Generation(text, tuple(ids), steps, start.seconds, seconds, held=start.held)
+
+    def spell(self, choices: Many[str]) -> Choices:
+        """See `VisionLanguageModel.spell`."""
+        return spell(choices, self.tokenizer)
+
+    @torch.inference_mode()
+    def choose(
+        self,
+        sequence: Sequence,
+        choices: Choices,
+        drops: Iterable[Drop] = (),
+        prefix: Prefix | None = None,
+    ) -> Generation:
+        """See `VisionLanguageModel.choose`."""
+        decoding = self._decoding
+        start = decoding.prefill(self._refined(sequence), drops, choices.longest, prefix)
+        begin = time.perf_counter()
+        scores, passes = decoding.weigh(start, choices)
+        return chosen(start, choices, scores, passes, time.perf_counter() - begin)
+
+    @property
+    def _decoding(self) -> Decoding:
+        return Decoding(self.model, frozenset(self._stop_ids()))
 
     def _refined(self, sequence: Sequence) -> Sequence:
         """The sequence whose visual tokens passed UHR-BAT's MLP, where the checkpoint has it."""

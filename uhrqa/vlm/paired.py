@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from uhrqa.errors import CheckpointError, LongQuestionWarning
+from uhrqa.vlm.batching import Batching
 from uhrqa.vlm.directory import read_config
 from uhrqa.vlm.families import CLIP, HALVES
 from uhrqa.vlm.headers import check_dtypes, read_headers
@@ -23,7 +24,6 @@ from uhrqa.vlm.loading import load_strictly
 from uhrqa.vlm.tokenizing import load_tokenizer, read_normalisation
 
 KINDS = {"clip": "CLIP", "siglip": "Siglip"}
-TILE_BATCH = 32
 
 
 class Paired(Protocol):
@@ -83,6 +83,7 @@ class PairedTowers:
         self._model = model
         self._tokenizer = tokenizer
         self._is_clip = model.config.model_type == "clip"
+        self._batching = Batching()
         mean, std = read_normalisation(path, CLIP if self._is_clip else HALVES)
         self._mean, self._std = (torch.tensor(part).view(3, 1, 1) for part in (mean, std))
 
@@ -94,21 +95,22 @@ class PairedTowers:
     @torch.inference_mode()
     def encode(self, pixels: Tensor) -> Tensor:
         """See `Paired`: CLIP's patches are projected, SigLIP's pass its head one by one."""
-        vision = self._model.vision_model
-        side = self._model.config.vision_config.image_size
-        parts = []
-        for batch in pixels.split(TILE_BATCH):
-            tiles = (batch.float() / 255 - self._mean) / self._std
-            if tiles.shape[-1] != side:
-                tiles = interpolate(tiles, (side, side), mode="bilinear", antialias=True)
-            hidden = vision(tiles.to(self._model.device, self._model.dtype)).last_hidden_state
-            if self._is_clip:
-                seen = self._model.visual_projection(vision.post_layernorm(hidden[:, 1:]))
-            else:
-                seen = vision.head(hidden.flatten(0, 1)[:, None]).unflatten(0, hidden.shape[:2])
-            parts.append(normalize(seen.float(), dim=-1).cpu())
+        parts = list(self._batching.run(self._encode_batch, pixels))
         across = int(parts[0].shape[1] ** 0.5)
         return torch.cat(parts).unflatten(1, (across, across))
+
+    def _encode_batch(self, pixels: Tensor) -> Tensor:
+        vision = self._model.vision_model
+        side = self._model.config.vision_config.image_size
+        tiles = (pixels.float() / 255 - self._mean) / self._std
+        if tiles.shape[-1] != side:
+            tiles = interpolate(tiles, (side, side), mode="bilinear", antialias=True)
+        hidden = vision(tiles.to(self._model.device, self._model.dtype)).last_hidden_state
+        if self._is_clip:
+            seen = self._model.visual_projection(vision.post_layernorm(hidden[:, 1:]))
+        else:
+            seen = vision.head(hidden.flatten(0, 1)[:, None]).unflatten(0, hidden.shape[:2])
+        return normalize(seen.float(), dim=-1).cpu()
 
     @torch.inference_mode()
     def read(self, question: str) -> tuple[Tensor, int]:

@@ -1,0 +1,154 @@
+"""What follows a prefill: greedy decoding, or the probabilities of given answers.
+
+Logits are computed at the last position of a prefill alone. Knows nothing of images or families.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from uhrqa.drops import Drop
+from uhrqa.vlm import Generation, ScoredChoice, Sequence
+from uhrqa.vlm.choosing import Choices, Ids
+from uhrqa.vlm.dropping import prefilled
+from uhrqa.vlm.prefix import Prefix, branch
+
+
+@dataclass
+class Decoding:
+    """A decoder that answers behind one sequence.
+
+    Attributes:
+        model: a transformers vision-language model.
+        stops: ids that end an answer.
+    """
+
+    model: Any  # its parts are typed loosely
+    stops: frozenset[int]
+
+    def prefill(
+        self, sequence: Sequence, drops: Iterable[Drop], longest: int, prefix: Prefix | None
+    ) -> Prefilled:
+        """Run the prompt.
+
+        Args:
+            sequence: visual tokens and question.
+            drops: visual tokens that leave between two layers.
+            longest: tokens that may follow.
+            prefix: what an earlier question left, and where this one leaves its own; None: nothing
+                is shared. With `drops` nothing can be.
+        """
+        begin = time.perf_counter()
+        decoder, leaving = self.model.get_decoder(), tuple(drops)
+        cache = DynamicCache(config=self.model.config.get_text_config())
+        held = 0
+        if prefix is None or leaving:
+            hidden = prefilled(decoder, sequence, leaving, cache, longest)
+        else:
+            hidden, cache, held = prefix.run(decoder, sequence, cache)
+        last = self.logits(hidden[:, -1:])[0]
+        if last.is_cuda:  # else the time would show in decoding
+            torch.cuda.synchronize(last.device)
+        return Prefilled(sequence, cache, last, held, time.perf_counter() - begin)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """`[k, V]` of `[1, k, D]`."""
+        found: Tensor = self.model.get_output_embeddings()(hidden)[0]
+        return found
+
+    def write(self, start: Prefilled, max_new_tokens: int) -> tuple[list[int], int]:
+        """The greedy answer: its ids without the end, and passes of one token it took."""
+        ids: list[int] = []
+        step, token = 0, int(start.last.argmax(-1))
+        for step in range(max_new_tokens):
+            if step > 0:
+                token = int(self.follow(start, start.cache, (token,), step - 1)[-1].argmax(-1))
+            if token in self.stops:
+                break
+            ids.append(token)
+        return ids, step
+
+    def follow(self, start: Prefilled, cache: DynamicCache, ids: Ids, done: int) -> Tensor:
+        """`[k, V]` logits behind each of k tokens that follow the prompt and `done` others."""
+        device = start.last.device
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([ids], device=device)}
+        at = start.sequence.positions
+        if at is not None:
+            steps = torch.arange(len(ids), device=at.device) + done + 1
+            inputs["position_ids"] = at[..., -1:] + steps
+        out = self.model.get_decoder()(**inputs, past_key_values=cache, use_cache=True)
+        return self.logits(out.last_hidden_state)
+
+    def weigh(self, start: Prefilled, choices: Choices) -> tuple[list[float], list[int]]:
+        """Log-probability of each answer, and how many tokens each further pass had."""
+        first = start.last.float().log_softmax(-1)
+        passes: list[int] = []
+        found = []
+        for ways in choices.spellings:
+            each = [self._weigh_one(start, first, ids, choices.ended, passes) for ids in ways]
+            found.append(float(torch.stack(each).logsumexp(0)))
+        return found, passes
+
+    def _weigh_one(
+        self, start: Prefilled, first: Tensor, ids: Ids, ended: bool, passes: list[int]
+    ) -> Tensor:
+        """Log-probability of one spelling; a pass it takes is noted."""
+        total = first[ids[0]]
+        fed = ids if ended else ids[:-1]
+        if not fed:
+            return total
+        passes.append(len(fed))
+        rows = self.follow(start, branch(start.cache), fed, 0).float().log_softmax(-1)
+        for row, token in zip(rows, ids[1:], strict=False):
+            total = total + row[token]
+        if ended:
+            total = total + rows[-1, sorted(self.stops)].logsumexp(0)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """A prompt that was run.
+
+    Attributes:
+        sequence: visual tokens and question.
+        cache: keys and values of all of it.
+        last: `[V]` logits behind its last token.
+        held: how many of its first tokens an earlier question had run.
+        seconds: that took.
+    """
+
+    sequence: Sequence
+    cache: DynamicCache
+    last: Tensor
+    held: int
+    seconds: float
+
+
+def chosen(
+    start: Prefilled, choices: Choices, scores: list[float], passes: list[int], seconds: float
+) -> Generation:
+    """The most probable answer, with the probabilities of all."""
+    logs = torch.tensor(scores, dtype=torch.float64)
+    shares = logs.softmax(0).tolist()
+    best = int(logs.argmax())
+    return Generation(
+        choices.texts[best],
+        choices.spellings[best][0],
+        sum(passes),
+        start.seconds,
+        seconds,
+        choices=tuple(
+            ScoredChoice(text, share, score)
+            for text, share, score in zip(choices.texts, shares, scores, strict=True)
+        ),
+        passes=tuple(passes),
+        held=start.held,
+    )
