@@ -9,7 +9,7 @@ import torch
 from uhrqa.budget import Budget
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
-from uhrqa.selection import select
+from uhrqa.selection import Selection, select
 from uhrqa.strategies import make_strategy
 from uhrqa.strategies.zoom_cover import fit_thumbnail, left_behind
 
@@ -25,19 +25,26 @@ def scene_of(vlm, image) -> Scene:
     return Scene(open_raster(image), vlm, QUESTION)
 
 
+def _places(found: Selection) -> set[tuple[float, ...]]:
+    return {tuple(box) for box in found.tokens.box[found.tokens.weight == 1].tolist()}
+
+
 def test_the_budget_is_filled_where_rfm_dip_leaves_some(vlm, image) -> None:
     zoom = {"max_tiles": 2}
     plain = select(make_strategy("rfm-dip", zoom), scene_of(vlm, image), Budget(200))
     cover = select(make_strategy("zoom-cover", zoom), scene_of(vlm, image), Budget(200))
     assert len(plain.tokens) < 190
-    assert 195 <= len(cover.tokens) <= 200  # a new row may not fit by one
-    places = lambda found: {tuple(box) for box in found.tokens.box[found.tokens.weight == 1].tolist()}  # noqa: E731
-    assert places(plain) <= places(cover)
+    seen = int((cover.tokens.level == cover.tokens.level.max()).sum())
+    assert len(plain.tokens) < len(cover.tokens) <= 200
+    assert seen > int((plain.tokens.level == plain.tokens.level.max()).sum())
+    assert _places(plain) <= _places(cover)
+    more = make_strategy("zoom-cover", {**zoom, "cover": 0.25})
+    assert 195 <= len(select(more, scene_of(vlm, image), Budget(200)).tokens) <= 200
 
 
 def test_no_coarse_token_is_kept_where_finer_ones_were_seen(vlm, image) -> None:
     scene = scene_of(vlm, image)
-    strategy = make_strategy("zoom-cover", {"max_tiles": 2, "newlines": False})
+    strategy = make_strategy("zoom-cover", {"max_tiles": 2, "newlines": False, "cover": 0.25})
     found = select(strategy, scene, Budget(400))
     top = found.tokens.level == 1
     finer = found.tokens.level > 1

@@ -1,8 +1,9 @@
-"""Zoom with cover: what RFM-DIP finds at the finest level, and what it left behind on the way.
+"""Zoom at any budget: what RFM-DIP finds, a pooled thumbnail, and a budget that is filled.
 
-RFM-DIP answers from the last level alone and leaves part of the budget unused; region-merge sees
-all of the image, and small things coarsely. This one zooms like the first, and fills the budget
-with the most relevant tokens of coarser levels where it did not zoom in.
+RFM-DIP keeps a share of the last level, leaves part of the budget unused, and refuses budgets below
+the thumbnail. This one zooms in the same way, pools the thumbnail where the budget is small, and
+fills what is left: with more of the last level and, if asked to, with the most relevant tokens of
+coarser levels where it did not zoom in. `docs/comparison.md` has what that is worth.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ THUMBNAIL_SHARE = 4  # the thumbnail takes at most one part in so many of the bu
 
 @dataclass(frozen=True)
 class ZoomCover:
-    """Zooms like rfm-dip, and fills the budget with coarser tokens where it did not zoom (ours)."""
+    """Zooms like rfm-dip, fits the thumbnail to small budgets and fills large ones (ours)."""
 
     keep_ratio: float = option(0.25, "share of the finest level's tokens that comes first")
     cover: float = option(
