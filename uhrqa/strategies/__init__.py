@@ -24,6 +24,7 @@ STRATEGIES = Registry(
     {
         "rfm-dip": "uhrqa.strategies.rfm_dip:RfmDip",
         "region-merge": "uhrqa.strategies.region_merge:RegionMerge",
+        "zoom-cover": "uhrqa.strategies.zoom_cover:ZoomCover",
         "cdpruner": "uhrqa.strategies.peers:CdPruner",
         "dart": "uhrqa.strategies.peers:Dart",
         "divprune": "uhrqa.strategies.peers:DivPrune",
