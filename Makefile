@@ -44,9 +44,10 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## reading images from 4k to 16k, and choosing among 131,328 tokens
+bench: setup ## reading from 4k to 16k, choosing among 131,328 tokens, against plain procedures
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.selection --lloyd
+	$(BIN)/python -m benchmarks.peers_plain
 
 train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 free cores
 	$(BIN)/python -m uhrqa.training.tiny

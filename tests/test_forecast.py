@@ -51,7 +51,7 @@ def test_the_cache_holds_prompt_and_answer_of_the_layers_that_see_them() -> None
 
 def test_activations_are_those_of_the_largest_step() -> None:
     long = memory_of(BIG, work_of(seen=30_000), HALF).activations
-    assert long == 2 * 30_000 * (2 * 3584 + 3 * 18_944 + 3 * 3584)
+    assert long == 2 * 30_000 * (2 * 3584 + 3 * 18_944 + 3584)
     towers = memory_of(BIG, work_of(tokens=10), HALF).activations
     assert towers == 2 * 32 * 577 * (2 * 1024 + 2 * 4096)
     states = memory_of(BIG, work_of(tokens=10), replace(HALF, keeps_states=True)).activations
@@ -61,6 +61,10 @@ def test_activations_are_those_of_the_largest_step() -> None:
 def test_features_stop_at_what_the_cache_keeps() -> None:
     assert memory_of(BIG, work_of(tiles=10), HALF).features == 10 * 576 * 3584 * 2
     assert memory_of(BIG, work_of(tiles=10_000), HALF).features == FEATURE_BYTES
+    work = work_of(tiles=10)
+    level = replace(work.counts.levels[0], seen=500)
+    seen = replace(work, counts=replace(work.counts, levels=(level,)))
+    assert memory_of(BIG, seen, HALF).features == (10 * 576 + 2 * 500) * 3584 * 2
 
 
 def test_the_program_itself_counts_where_memory_is_shared() -> None:

@@ -16,7 +16,9 @@ from uhrqa.rates import Rates
 from uhrqa.tally import Counts
 
 TILE_BATCH = 32  # tiles that go through the tower together
-LAID_OUT = 3  # copies of tokens while they are put in order: as encoded, in order, in the prompt
+LAID_OUT = (
+    2  # copies of all tokens seen, beside the tiles that are kept: as laid out, as chosen from
+)
 QUANTISED = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}  # bytes of a weight, with its share of a scale
 
 
@@ -49,7 +51,7 @@ class Memory:
         weights: all matrices and tables.
         cache: keys and values of the answering pass.
         activations: of the largest of: a batch of tiles, a relevance pass, the answering pass.
-        features: encoded tiles that are kept.
+        features: encoded tiles that are kept, and the tokens that are chosen from.
         process: on a CPU, the program itself and the pixels it holds; the program's share is known
             only where it was measured.
     """
@@ -113,7 +115,8 @@ def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = No
             for part in counts.stages
         ),
         activations=activations,
-        features=min(work.feature_values * wide, FEATURE_BYTES),
+        features=min(work.feature_values * wide, FEATURE_BYTES)
+        + LAID_OUT * sum(level.seen for level in counts.levels) * dims.token_width * wide,
         process=process,
     )
 
@@ -136,11 +139,11 @@ def _layer_bytes(dims: Dims, setup: Setup) -> float:
 
 
 def _decoder_values(dims: Dims, tokens: int) -> int:
-    """Numbers alive at once in a layer over many tokens, and the tokens as they were laid out."""
+    """Numbers alive at once in a layer over many tokens, and the tokens as they came in."""
     d = dims.decoder
     gated = 2 * d.width + 3 * d.active * d.mlp
     attending = 2 * d.width + 4 * d.heads * d.head_dim
-    return tokens * (max(gated, attending) + LAID_OUT * dims.token_width)
+    return tokens * (max(gated, attending) + dims.token_width)
 
 
 def _tower_values(dims: Dims, tiles: int, keeps_states: bool) -> int:
