@@ -22,7 +22,6 @@ GROUND = (
     "drops",
     "reading",
     "choices",
-    "memory",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -39,7 +38,7 @@ FLOORS = (
         "saliency",
     ),
     ("vlm", "features", "ledger", "tile_cap"),
-    ("relevance_pass", "encoding"),
+    ("relevance_pass", "encoding", "feature_files"),
     ("clip_relevance",),
     ("scene",),
     ("selection",),

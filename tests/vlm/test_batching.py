@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,9 +64,9 @@ def test_what_not_even_one_tile_fits_and_other_errors_are_raised() -> None:
 
 def test_an_answer_keeps_the_same_tokens_in_little_memory(checkpoint, monkeypatch) -> None:
     image = np.random.default_rng(0).integers(0, 255, (900, 700, 3), dtype=np.uint8)
-    model = load_model(str(checkpoint), device="cpu")
+    model: Any = load_model(str(checkpoint), device="cpu")
     for strategy in ("rfm-dip", "divprune", "visionzip"):
-        how = {"model": model, "strategy": strategy, "budget": 90}
+        how: dict[str, Any] = {"model": model, "strategy": strategy, "budget": 90}
         plain = ask(image, "how many?", **how)
         real = model.features
 

@@ -28,7 +28,7 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
     from uhrqa.synth import demo_scene, write_scene
 
     scene, questions = demo_scene()
-    path = _cache(settings) / f"example-{_mark(scene)}.tif"
+    path = user_cache(settings) / f"example-{_mark(scene)}.tif"
     if not path.is_file():
         if not quiet:
             print_note(f"uhrqa: note: drawing the example scene once, {scene.size}: {path}")
@@ -57,7 +57,8 @@ def _mark(scene: SceneTruth) -> str:
     return hasher.hexdigest()[:12]
 
 
-def _cache(settings: Settings) -> Path:
+def user_cache(settings: Settings) -> Path:
+    """Where what can be made again is kept."""
     if settings.cache:
         return Path(settings.cache).expanduser()
     from platformdirs import user_cache_path

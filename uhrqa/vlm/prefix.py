@@ -30,7 +30,7 @@ class Prefix:
     """The beginning of the last sequence that ran, up to its last visual token."""
 
     def __init__(self) -> None:
-        self._decoder: object = None  # held: an address could be given out again
+        self._decoder: Any = None  # held: an address could be given out again
         self._parts: tuple[Tensor | None, ...] = ()
         self._cache: DynamicCache | None = None
 
