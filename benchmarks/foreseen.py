@@ -58,7 +58,8 @@ def main() -> None:
                     (plan["bytes_read"], answer["bytes_read"], 1e6, ".2f"),
                 )
                 cells = [
-                    f"{foreseen / unit:{form}} / {taken / unit:{form}} | {foreseen / taken - 1:+.0%}"
+                    f"{foreseen / unit:{form}} / {taken / unit:{form}} | "
+                    f"{foreseen / taken - 1:+.0%}"
                     for foreseen, taken, unit, form in pairs
                 ]
                 tiles = f"{plan['tiles']} / {answer['counts']['tiles_encoded']}"

@@ -22,7 +22,6 @@ GROUND = (
     "drops",
     "reading",
     "choices",
-    "memory",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -40,7 +39,7 @@ FLOORS = (
         "rates",
     ),
     ("vlm", "features", "ledger", "tile_cap", "outline", "segments", "calibrate"),
-    ("relevance_pass", "encoding"),
+    ("relevance_pass", "encoding", "feature_files"),
     ("clip_relevance",),
     ("scene",),
     ("selection", "view_regions"),

@@ -94,6 +94,10 @@ class Settings:
     max_tiles: int | None = _setting(None, _whole(1), "most tiles to encode; none: no cap")
     format: str = _setting("text", _one_of(FORMATS), "text or json")
     cache: str | None = _setting(None, _text, "where the example scene is kept; none: user's cache")
+    feature_cache: str | None = _setting(
+        None, _text, "directory of encoded tiles, auto: in the user's cache, off; none: off"
+    )
+    feature_cache_gb: int = _setting(20, _whole(1), "most of it on disk, in GB")
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> Iterator[tuple[str, object, str]]:

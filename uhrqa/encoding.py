@@ -85,7 +85,8 @@ class TileEncoder:
         Returns:
             Each tile, and those that were not in the cache.
         """
-        found = {tile: self.features.get(self.key(level, tile)) for tile in tiles}
+        with self.ledger.stage("read"):
+            found = {tile: self.features.get(self.key(level, tile)) for tile in tiles}
         have = {
             tile: entry
             for tile, entry in found.items()

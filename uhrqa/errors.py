@@ -98,9 +98,25 @@ class SmallerBatchWarning(UserWarning):
     """Memory ran out, and tiles are encoded fewer at once."""
 
 
+class FeatureFileWarning(UserWarning):
+    """Encoded tiles on disk cannot be used, or no more can be kept."""
+
+
 class NoOverviewWarning(UserWarning):
     """Coarse views of this raster must be computed by reading all of it."""
 
 
 class WholeImageWarning(UserWarning):
     """This format has no random access: the whole image is decoded into memory."""
+
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+"""What torch writes when memory ran out, on a CPU, a GPU, or in one of the GPU's libraries."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error says that memory ran out, on the host or on a device."""
+    if isinstance(error, RuntimeError):
+        text = str(error).lower()
+        return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in NO_MEMORY)
+    return isinstance(error, MemoryError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -40,11 +40,29 @@ class EncodedTile(NamedTuple):
         return sum(part.nbytes for part in (self.features, self.traits) if part is not None)
 
 
-class FeatureCache:
-    """Encoded tiles of one image, least recently used first out when `limit` bytes are reached."""
+class TileStore(Protocol):
+    """Where encoded tiles outlive the process."""
 
-    def __init__(self, limit: int = FEATURE_BYTES) -> None:
+    def load(self, key: TileKey) -> EncodedTile | None:
+        """A tile, or None."""
+        ...
+
+    def save(self, key: TileKey, tile: EncodedTile) -> None:
+        """Keep a tile, in the place of what was kept of it."""
+        ...
+
+
+class FeatureCache:
+    """Encoded tiles of one image, least recently used first out when `limit` bytes are reached.
+
+    Args:
+        limit: of bytes in memory.
+        store: where tiles are looked for that are not in memory, and kept besides.
+    """
+
+    def __init__(self, limit: int = FEATURE_BYTES, store: TileStore | None = None) -> None:
         self.limit = limit
+        self._store = store
         self.held = 0
         self._raster: Raster | None = None  # held: an address could be given out again
         self._model: object = None
@@ -68,10 +86,19 @@ class FeatureCache:
         found = self._features.get(key)
         if found is not None:
             self._features.move_to_end(key)
+        elif self._store is not None:
+            found = self._store.load(key)
+            if found is not None:
+                self._hold(key, found)
         return found
 
     def put(self, key: TileKey, tile: EncodedTile) -> None:
         """Keep a tile; one kept under that key before is forgotten."""
+        self._hold(key, tile)
+        if self._store is not None:
+            self._store.save(key, tile)
+
+    def _hold(self, key: TileKey, tile: EncodedTile) -> None:
         if key in self._features:
             self.held -= self._features.pop(key).nbytes
         self._features[key] = tile

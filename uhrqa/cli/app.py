@@ -19,8 +19,7 @@ from typer.exceptions import TyperException
 
 from uhrqa import __version__
 from uhrqa.cli.usage import check_dashes, hide_flag_types, tidy_help
-from uhrqa.errors import UhrqaError
-from uhrqa.memory import is_out_of_memory
+from uhrqa.errors import UhrqaError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

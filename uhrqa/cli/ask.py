@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uhrqa.cli import options as opt
+from uhrqa.cli.caching import TileCaches
 from uhrqa.cli.choice import choose, load
 from uhrqa.cli.console import (
     check_question,
@@ -25,13 +26,20 @@ app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples(
     'uhrqa ask harbour.tif "How many ships are there?"',
-    'uhrqa ask harbour.tif "Which? (A) ships (B) cranes (C) none" --choices A,B,C --json',
     'uhrqa ask s3://bucket/city.tif "Where is the pool?" -b 2k --roi 0,0,9000,6000 --json',
 )
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, "choices", *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.PRINTING)
+@opt.share(
+    *opt.ANSWERING,
+    "choices",
+    "feature_cache",
+    *opt.LIMITS,
+    *opt.PLACING,
+    *opt.READING,
+    *opt.PRINTING,
+)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
@@ -91,6 +99,8 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
         mapped: the place of the evidence on the ground is needed.
     """
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
+    caches = TileCaches(given, choice)
+    owner = caches.owner(image)
     from uhrqa.raster import open_raster
 
     with open_raster(image, given.reading, roi=given.placing.roi) as raster:
@@ -115,6 +125,7 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
             model=vlm,
             gsd_in_prompt=given.placing.gsd_in_prompt,
             choices=given.choices or None,
+            features=caches.open(owner, vlm.device),
             **choice.arguments(given.settings),
         )
     return answer, loading

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from uhrqa.batch import (
-    Answerer,
     AnswerFile,
     Entry,
     Opener,
@@ -25,23 +24,18 @@ from uhrqa.batch import (
     run_batch,
 )
 from uhrqa.cli import options as opt
-from uhrqa.cli.app import memory_told
 from uhrqa.cli.bar import progress_bar
-from uhrqa.cli.choice import Choice, choose, load
+from uhrqa.cli.choice import choose, load
 from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
+from uhrqa.cli.images import Images
 from uhrqa.errors import OutputError, QuestionError
-
-if TYPE_CHECKING:
-    from uhrqa.raster import Raster
-    from uhrqa.vlm import VisionLanguageModel
 
 app = typer.Typer(add_completion=False)
 
 MOST_REASONS = 3  # of failures, told after the run
-LEFT_OUT = ("image", "question", "evidence")  # the first two are the line's own
 
 EPILOG = opt.examples(
     "uhrqa batch questions.jsonl -o answers.jsonl",
@@ -50,7 +44,15 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, "choices", *opt.LIMITS, *opt.PLACING, *opt.READING, *opt.MESSAGES)
+@opt.share(
+    *opt.ANSWERING,
+    "choices",
+    "feature_cache",
+    *opt.LIMITS,
+    *opt.PLACING,
+    *opt.READING,
+    *opt.MESSAGES,
+)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -94,7 +96,7 @@ def batch(
     if given.limits:
         known |= {"limits": asdict(given.limits)}
     run = fingerprint(known)
-    images = _Images(given, choice, evidence)
+    images = Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
@@ -120,63 +122,7 @@ class _Stdout:
         print_result(dump_json(record))
 
 
-class _Images:
-    """Opens images for a batch, once it has the model."""
-
-    def __init__(self, given: opt.Given, choice: Choice, evidence: bool) -> None:
-        self.given, self.choice, self.evidence = given, choice, evidence
-        self.model: VisionLanguageModel | None = None
-        self.told = ""
-
-    @contextmanager
-    def open(self, path: Path | str) -> Iterator[Answerer]:
-        """One image, its encoded tiles and, where tokens are the same, their keys shared."""
-        from uhrqa.answer import ask
-        from uhrqa.features import FeatureCache
-        from uhrqa.raster import open_raster
-        from uhrqa.vlm.prefix import Prefix
-
-        model, choice, placing = self.model, self.choice, self.given.placing
-        if model is None:
-            raise RuntimeError("no model yet")
-        features, prefix = FeatureCache(), Prefix()
-        with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
-            if self.given.limits:
-                choice = self._fitted(raster)
-
-            @memory_told()
-            def answer(question: str, choices: tuple[str, ...] = ()) -> Record:
-                found = ask(
-                    raster,
-                    question,
-                    model=model,
-                    choices=choices or self.given.choices or None,
-                    features=features,
-                    prefix=prefix,
-                    gsd_in_prompt=placing.gsd_in_prompt,
-                    **choice.arguments(self.given.settings),
-                )
-                record = found.to_dict()
-                record |= {"width": found.size.w, "height": found.size.h}
-                record |= {"shown": dict(found.shown)} if found.shown else {}
-                for name in ("image", "question") if self.evidence else LEFT_OUT:
-                    record.pop(name)
-                return record
-
-            yield answer
-
-    def _fitted(self, raster: Raster) -> Choice:
-        """The largest budget that fits for an image; told where it is another than before."""
-        from uhrqa.cli.forecasting import fit
-
-        choice, told = fit(self.choice, raster, self.given.settings, self.given.limits)
-        if told != self.told and not self.given.quiet:
-            print_note(f"uhrqa: {raster.path}: {told}")
-        self.told = told
-        return choice
-
-
-def _answer(entries: list[Entry], sink: Sink, images: _Images, quiet: bool) -> int:
+def _answer(entries: list[Entry], sink: Sink, images: Images, quiet: bool) -> int:
     """Run the batch with a bar and a closing line.
 
     Returns:

@@ -10,6 +10,7 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.app import memory_told
+from uhrqa.cli.caching import TileCaches
 from uhrqa.cli.choice import choose, load
 from uhrqa.cli.console import (
     check_question,
@@ -39,7 +40,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, *opt.PLACING, *opt.READING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, "feature_cache", *opt.PLACING, *opt.READING, *opt.PRINTING)
 def chat(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -59,6 +60,8 @@ def chat(
     """
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     read_stdin()  # a closed one is told before anything is loaded
+    caches = TileCaches(given, choice)
+    owner = caches.owner(image)
     from uhrqa.raster import open_raster
 
     with open_raster(image, given.reading, roi=given.placing.roi) as raster:
@@ -71,6 +74,7 @@ def chat(
 
         how = choice.arguments(given.settings) | {"gsd_in_prompt": given.placing.gsd_in_prompt}
         talk = Conversation(raster, model, history, how)
+        talk.features = caches.open(owner, model.device)
         if not given.quiet:
             _greet(talk)
         failed = _run(talk, given)

@@ -125,6 +125,10 @@ Choices = Annotated[
         metavar="A,B,C,D", help="Take the most probable of these answers (written freely)."
     ),
 ]
+FeatureCache = Annotated[
+    str | None,
+    typer.Option(metavar="DIR|auto|off", help="Keep encoded tiles on disk for the next run (off)."),
+]
 MaxTiles = Annotated[
     int | None,
     typer.Option(metavar="N", help="Most tiles to encode, relevance passes included (no cap)."),
@@ -181,6 +185,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "max_new_tokens": (MaxNewTokens, None),
     "max_tiles": (MaxTiles, None),
     "choices": (Choices, None),
+    "feature_cache": (FeatureCache, None),
     "format": (Format, None),
     "as_json": (Json, False),
     "quiet": (Quiet, False),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhrqa.batch import fingerprint
+from uhrqa.batch.entries import Place
+from uhrqa.batch.stamp import stamp_image
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.placing import Placing
 from uhrqa.errors import CheckpointError
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from uhrqa.cli.options import Given
     from uhrqa.vlm.card import Card
 
+FIRST_BYTES = 2**16
 MOST_HASHED = 64 * 2**20  # bytes; of larger files, size and time of change must do
 READ = (
     "model*.safetensors", "pytorch_model*.bin", "multiscale.safetensors", "*.json", "*.jinja",
@@ -68,6 +72,46 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
         **({} if given.reading == Reading() else {"reading": asdict(given.reading)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
+
+
+def features_identity(given: Given, choice: Choice) -> str:
+    """Everything beside an image that decides the features of its tiles, as one text.
+
+    Args:
+        given: precision, device, region, and how images are read.
+        choice: the model.
+
+    Raises:
+        CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
+        ConfigError: a device that this machine does not have.
+    """
+    from uhrqa.vlm.device import choose_device, precision_text
+
+    settings = given.settings
+    place = choose_device(settings.device)
+    about = {
+        "model": checkpoint_stamp(choice.card),
+        "dtype": precision_text(settings.dtype, settings.quantize, place),
+        "device": place.type,
+        "placing": _placing(replace(given.placing, gsd_in_prompt=False)),
+        "reading": asdict(given.reading),
+        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
+    }
+    return json.dumps(about, sort_keys=True)
+
+
+def image_identity(image: Place) -> str | None:
+    """Place, stamp and first bytes of an image, as one text; None where it has no stamp."""
+    stamp = stamp_image(image)
+    if stamp is None:
+        return None
+    if isinstance(image, str):
+        return json.dumps([image, stamp])
+    if not image.is_file():
+        return json.dumps([str(image.resolve()), stamp])
+    with image.open("rb") as stream:
+        first = hashlib.sha256(stream.read(FIRST_BYTES)).hexdigest()
+    return json.dumps([str(image.resolve()), stamp, first])
 
 
 def _placing(placing: Placing) -> dict[str, object]:

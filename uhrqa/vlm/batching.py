@@ -10,8 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from uhrqa.errors import SmallerBatchWarning
-from uhrqa.memory import is_out_of_memory
+from uhrqa.errors import SmallerBatchWarning, is_out_of_memory
 
 TILE_BATCH = 32
 
