@@ -269,5 +269,6 @@ def test_a_missing_file_and_an_empty_directory_are_told(tmp_path: Path) -> None:
 def test_labels_read_nothing_of_an_image_but_its_size(tmp_path: Path) -> None:
     path = write("dota", tmp_path)
     picture = tmp_path / "a.png"
-    picture.write_bytes(picture.read_bytes()[:50])  # the header alone
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:50] + bytes(len(whole) - 50))  # the header alone is right
     assert isinstance(read_labels(path, "dota", Images(tmp_path)), Labels)
