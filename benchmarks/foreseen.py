@@ -50,19 +50,18 @@ def main() -> None:
             write_scene(draw_scene(7, side), path)
             for strategy in options.strategy:
                 given = ("-b", options.budget, "-s", strategy, "--device", "cpu", "--json")
-                plan = uhrqa("profile", str(path), *given, cache=directory)["rows"][0]
+                row = uhrqa("profile", str(path), *given, cache=directory)["rows"][0]
                 answer = uhrqa("ask", str(path), QUESTION, *given, cache=directory)
                 pairs = (
-                    (plan["seconds"], sum(answer["seconds"].values()), 1, ".2f"),
-                    (plan["peak_memory"], answer["peak_memory_bytes"], 1e6, ".0f"),
-                    (plan["bytes_read"], answer["bytes_read"], 1e6, ".2f"),
+                    (row["seconds"], sum(answer["seconds"].values()), 1, ".2f"),
+                    (row["peak_memory"], answer["peak_memory_bytes"], 1e6, ".0f"),
+                    (row["bytes_read"], answer["bytes_read"], 1e6, ".2f"),
                 )
                 cells = [
-                    f"{foreseen / unit:{form}} / {taken / unit:{form}} | "
-                    f"{foreseen / taken - 1:+.0%}"
-                    for foreseen, taken, unit, form in pairs
+                    f"{plan / unit:{form}} / {took / unit:{form}} | {plan / took - 1:+.0%}"
+                    for plan, took, unit, form in pairs
                 ]
-                tiles = f"{plan['tiles']} / {answer['counts']['tiles_encoded']}"
+                tiles = f"{row['tiles']} / {answer['counts']['tiles_encoded']}"
                 print(f"| {side} | {strategy} | {tiles} | {' | '.join(cells)} |", flush=True)
 
 
