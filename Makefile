@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu bench-gpu clean
+.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu test-lmms bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## write an 8192 x 8192 scene and ask the embedded model three questions
 	@UHRQA_CACHE=.cache $(BIN)/python -m uhrqa.cli.demo
 
-test: setup ## the default test suite
-	$(PYTEST)
+test: setup ## the default test suite, one process a core
+	$(PYTEST) -n auto --maxprocesses 4 --dist worksteal
 
 fuzz: setup ## 50,000 damaged images in turn; prints what is wrong
 	UHRQA_MUTATIONS=50000 $(PYTEST) tests/raster/test_hostile.py -k damaged
@@ -44,8 +44,10 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## bytes read, seconds and memory on images from 4k to 16k
+bench: setup ## reading from 4k to 16k, choosing among 131,328 tokens, against plain procedures
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.selection --lloyd
+	$(BIN)/python -m benchmarks.peers_plain
 
 train-tiny: setup ## train the embedded model; stops and continues; about 45 minutes on 2 free cores
 	$(BIN)/python -m uhrqa.training.tiny
@@ -63,9 +65,15 @@ bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB
 test-gpu: setup ## the tests that need a CUDA device
 	$(PYTEST) -m gpu
 
+test-lmms: ## the lmms-eval plug-in, in an environment of its own (lmms-eval brings 200 packages)
+	@test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
+	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt "$(TORCH)"
+	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,lmms]'
+	$(VENV)-lmms/bin/python -m pytest tests/integrations -W default
+
 bench-gpu: setup ## seconds and memory on a CUDA device
 	$(BIN)/python -m benchmarks.gpu
 
 clean: ## remove the virtual environment and what tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lmms build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,20 +36,21 @@ FLOORS = (
         "regions",
         "diversity",
         "saliency",
+        "rates",
     ),
-    ("vlm", "features", "ledger", "tile_cap"),
+    ("vlm", "features", "ledger", "tile_cap", "outline", "segments", "calibrate"),
     ("relevance_pass", "encoding", "feature_files"),
     ("clip_relevance",),
     ("scene",),
-    ("selection",),
+    ("selection", "view_regions"),
     ("strategies", "tally"),
-    ("attempts",),
+    ("attempts", "forecast", "conventions"),
     ("account",),
     ("answer",),
     ("batch", "conversation", "plan", "synth"),
-    ("training", "evaluation"),  # on drawn scenes
-    ("distill",),
-    ("cli",),
+    ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
+    ("distill", "benchmarks"),
+    ("cli", "integrations"),
     ("__main__",),
 )
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

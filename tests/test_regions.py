@@ -93,10 +93,10 @@ def test_an_empty_region_keeps_its_middle_and_gets_no_label() -> None:
 
 
 def test_an_empty_region_can_win_tokens_back() -> None:
-    points = torch.tensor([[0.0], [1.0], [10.0]])
+    sums = torch.tensor([[1.0], [0.0], [10.0]])
     middles = torch.tensor([[0.5], [4.0], [10.0]])
     labels = torch.tensor([0, 0, 2])
-    assert regions._means(points, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
+    assert regions._means(sums, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
 
 
 def test_same_seed_same_labels_whatever_the_global_state() -> None:
@@ -185,3 +185,21 @@ def test_labels_are_dense_in_order_of_appearance(n: int, k: int, width: int, see
         fresh = list(dict.fromkeys(labels.tolist()))
         assert fresh == list(range(len(fresh)))
         assert len(fresh) <= k
+
+
+def test_along_as_many_directions_as_there_are_kmeans_is_the_same() -> None:
+    low = noise(200, 6) @ noise(6, 40, 1)  # 40 wide, of rank 6
+    place = raster_grid(15)[:200]
+    whole = kmeans_regions(low, place, 9, seed=2)
+    assert same_partition(kmeans_regions(low, place, 9, seed=2, width=8), whole)
+    assert not same_partition(kmeans_regions(low, place, 9, seed=2, width=1), whole)
+
+
+def test_birch_finds_kinds_of_tokens_and_no_more_regions_than_asked() -> None:
+    pytest.importorskip("sklearn", reason="needs uhrqa[regions]")
+    kind = torch.arange(300) % 3
+    features = torch.eye(3)[kind].repeat(1, 40) + 0.01 * noise(300, 120)
+    place = torch.full((300, 2), 0.5)
+    assert torch.equal(regions.birch_regions(features, place, 3, seed=0), kind)
+    assert int(regions.birch_regions(noise(300, 5), place, 20, seed=0).max()) == 19
+    assert regions.birch_regions(noise(4, 5), place[:4], 9, seed=0).tolist() == [0, 1, 2, 3]

@@ -194,7 +194,7 @@ def _evidence(scene: Scene, selection: Selection) -> tuple[Evidence, ...]:
         strict=True,
     )
     return tuple(
-        Evidence(scene.shown(box), level, None if score != score else score, weight)
+        Evidence(shown, level, None if score != score else score, weight)
         for box, level, score, weight in rows
-        if weight
+        if weight and not (shown := scene.shown(box)).is_empty  # released views hold padding
     )

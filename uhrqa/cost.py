@@ -165,6 +165,15 @@ def paper_lrs_macs(decoder: DecoderDims, n: int, layers: int) -> int:
     return layers * (4 * n * d * d + 2 * n * n * d + 3 * n * d * m)
 
 
+def paper_fastv_macs(decoder: DecoderDims, n: int, layers: int) -> int:
+    """Multiply-accumulates of `layers` layers over `n` tokens as FastV prints them.
+
+    Source: Chen et al. 2024 (FastV), Sec. 4.2: 4nd^2 + 2n^2d + 2ndm, an MLP of two matrices.
+    """
+    d, m = decoder.width, decoder.mlp
+    return layers * (4 * n * d * d + 2 * n * n * d + 2 * n * d * m)
+
+
 def profiler_flops(decoder: DecoderDims, n: int, layers: int | None = None) -> int:
     """FLOPs of a prefill as `torch.profiler(with_flops=True)` shows them with a fused attention.
 

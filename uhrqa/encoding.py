@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_max_pool2d
 from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
+from uhrqa.outline import in_order, outline
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Raster, expect, has_mask, requests_made
 from uhrqa.tokens import VisualTokens, pool_tiles
@@ -66,7 +67,7 @@ class TileEncoder:
 
     def key(self, level: Level, tile: Tile) -> TileKey:
         """Where a tile is kept."""
-        return level.size, level.tile, self.pooling(level), tile
+        return level.size, level.origin, level.tile, self.pooling(level), tile
 
     def encode(
         self, level: Level, tiles: Sequence[Tile], *, masked: bool = False, watch: bool = False
@@ -120,7 +121,7 @@ class TileEncoder:
             `[T, g, g, P]`, and how many were encoded for it.
         """
         keys = [
-            (level.size, level.tile, PAIRED, Tile(*divmod(place, level.grid[1])))
+            (level.size, level.origin, level.tile, PAIRED, Tile(*divmod(place, level.grid[1])))
             for place in places
         ]
         have = {
@@ -179,17 +180,24 @@ class TileEncoder:
         return [None if tile.all() else tile.clone() for tile in cells]
 
     def shown_cells(self, level: Level) -> Tensor:
-        """`[rows, cols]` bool: tokens of a level that show any image. Reads it, encodes nothing."""
+        """`[rows, cols]` bool: tokens of a level that show any image.
+
+        Tiles that are not kept are read; nothing is encoded.
+        """
         rows, cols = level.cells(self.cell(level))
         down, right = level.grid
         side = self.side(level)
-        cells = torch.ones(down * right, side, side, dtype=torch.bool)
+        cells = torch.ones(down, right, side, side, dtype=torch.bool)
         if has_mask(self.raster):
-            parts = [shown for _, _, shown in self._read(level, list(level.tiles()))]
-            for number, shown in enumerate(part for batch in parts for part in batch):
-                if shown is not None:
-                    cells[number] = shown
-        whole = cells.view(down, right, side, side).transpose(1, 2).reshape(down * side, -1)
+            kept = {tile: self.features.get(self.key(level, tile)) for tile in level.tiles()}
+            found = [(tile, entry.shown) for tile, entry in kept.items() if entry is not None]
+            missing = [tile for tile, entry in kept.items() if entry is None]
+            for tiles, _, shown in self._read(level, missing):
+                found += zip(tiles, shown, strict=True)
+            for tile, shown_here in found:
+                if shown_here is not None:
+                    cells[tile.row, tile.col] = shown_here
+        whole = cells.transpose(1, 2).reshape(down * side, -1)
         return whole[:rows, :cols]
 
     def read(self, level: Level, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
@@ -218,42 +226,26 @@ class TileEncoder:
         seen = {tile: entry for tile, entry in encoded.items() if entry.features is not None}
         if not seen:
             return self._nothing(), None
-        cell = float(self.cell(level))
-        side = self.side(level)
-        corner = torch.tensor([(tile.row * side, tile.col * side) for tile in seen])
-        offset = torch.cartesian_prod(torch.arange(side), torch.arange(side))
-        place = (corner[:, None] + offset).flatten(0, 1)  # [T * n * n, 2] row, col
         rows, cols = level.cells(self.cell(level))
         self._levels[level.index, rows, cols] = level
-        shown = (place[:, 0] < rows) & (place[:, 1] < cols)
+        side = self.side(level)
+        places, order = outline(level, list(seen), self.cell(level), side)
         if not masked and any(entry.shown is not None for entry in seen.values()):
             every = torch.ones(side, side, dtype=torch.bool)
             cells = [every if entry.shown is None else entry.shown for entry in seen.values()]
-            shown &= torch.stack(cells).flatten()
-        order = (place[:, 0] * (cols + side) + place[:, 1]).argsort()
-        order = order[shown[order]]
-        place = place[order]
-        sy, sx = level.scale
-        x0, y0 = place[:, 1] * (cell / sx), place[:, 0] * (cell / sy)
-        box = torch.stack([x0, y0, x0 + cell / sx, y0 + cell / sy], 1).float()
-        embed = _flat([entry.features for entry in seen.values()])
+            shown = torch.stack(cells).flatten()[order]
+            places, order = places.take(shown), order[shown]
+        features = [entry.features for entry in seen.values() if entry.features is not None]
+        traits = [entry.traits for entry in seen.values() if entry.traits is not None]
+        embed = in_order(features, order)
         if embed.shape[1]:
-            self._like = embed[:0]
-        count = len(place)
-        traits = None
-        if all(entry.traits is not None for entry in seen.values()):
-            watched = _flat([entry.traits for entry in seen.values()])
-            traits = watched[order.to(watched.device)]
-        tokens = VisualTokens(
-            embed[order.to(embed.device)],
-            box,
-            torch.full((count,), level.index, dtype=torch.int64),
-            place[:, 0],
-            place[:, 1],
-            torch.tensor([[rows, cols]]).expand(count, -1),
-            torch.ones(count, dtype=torch.int64),
-        )
-        return tokens, traits
+            self._like = embed.new_empty(0, embed.shape[1])
+        is_watched = len(traits) == len(seen)
+        return replace(places, embed=embed), in_order(traits, order) if is_watched else None
+
+    def places(self, level: Level) -> VisualTokens:
+        """All tokens of a level in raster order, without embedding and as if all showed image."""
+        return outline(level, list(level.tiles()), self.cell(level), self.side(level))[0]
 
     def _nothing(self) -> VisualTokens:
         """No token, of the type and on the device of those that were laid out before."""
@@ -266,8 +258,3 @@ def _is_enough(entry: EncodedTile, *, masked: bool, watch: bool) -> bool:
     if entry.features is None:
         return not masked
     return not watch or entry.traits is not None
-
-
-def _flat(parts: list[Tensor | None]) -> Tensor:
-    """`[T * n * n, d]` of tiles' `[n, n, d]`."""
-    return torch.cat([part.flatten(0, 1) for part in parts if part is not None])

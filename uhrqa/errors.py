@@ -3,6 +3,7 @@
 UhrqaError
 ├── RasterError            a raster cannot be opened or read
 │   └── StorageError       its disk or server fails, whatever the image holds
+├── LabelError             labels of objects cannot be used
 ├── CheckpointError        weights, configuration or tokenizer cannot be used
 ├── CardError              a model card in `models/` is not valid
 ├── BudgetError            a budget cannot be met
@@ -36,6 +37,12 @@ class StorageError(RasterError):
 
 class QuestionError(UhrqaError):
     """A question, or a file of questions, cannot be used."""
+
+    exit_code = 3
+
+
+class LabelError(UhrqaError):
+    """Labels of objects cannot be used."""
 
     exit_code = 3
 

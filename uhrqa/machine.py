@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import resource
 import sys
+from pathlib import Path
 
 PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
 
@@ -25,3 +26,22 @@ def peak_memory() -> int:
     """Most resident bytes this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_memory() -> int:
+    """Resident bytes of this process now; the most so far where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return peak_memory()
+    return pages * resource.getpagesize()
+
+
+def processor_name() -> str:
+    """What the CPU calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine() or "CPU"

@@ -21,9 +21,11 @@ from uhrqa.budget import Budget
 from uhrqa.cost import Cost
 from uhrqa.drops import Drop
 from uhrqa.features import EncodedTile
+from uhrqa.forecast import Workload
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Pixels
+from uhrqa.raster import Pixels, Raster
+from uhrqa.raster.foreseen import bytes_to_read, held_bytes
 from uhrqa.scene import Scene
 from uhrqa.selection import select_within_context
 from uhrqa.strategies import make_strategy
@@ -52,17 +54,21 @@ class Plan:
         bound: `exact`, or `at most` where attention and pixels decide.
         steps: the strategy's decisions.
         notes: what the user should know, such as a lowered budget.
+        work: what memory and seconds depend on.
+        bytes_read: from storage, each block once; None where nothing is known of the storage.
     """
 
     counts: Counts
     cost: Cost
     bound: str
+    work: Workload
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    bytes_read: int | None = None
 
 
 def plan(  # noqa: PLR0913 - mirrors `ask`
-    size: Size,
+    image: Size | Raster,
     card: Card,
     strategy: str,
     budget: Budget | int | str,
@@ -74,7 +80,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     """Run a strategy on dimensions alone.
 
     Args:
-        size: of the image.
+        image: its size, or an open raster, of which no pixel is read.
         card: of the model.
         strategy: its name.
         budget: the caps, as `ask` takes them.
@@ -92,21 +98,39 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     chosen: Any = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
     at_most = hasattr(chosen, "costliest")
     chosen = chosen.costliest() if at_most else chosen
-    scene = _PlannedScene(
-        _PlannedRaster(size), _PlannedModel(card, question_tokens), "?", max_tiles=cap.tiles
-    )
+    size = image if isinstance(image, Size) else image.size
+    raster = _PlannedRaster(size)
+    scene = _PlannedScene(raster, _PlannedModel(card, question_tokens), "?", max_tiles=cap.tiles)
     selection, cap, notes = select_within_context(chosen, scene, cap, steps + 1)
+    counts = count_up(scene, selection, cap, answer_tokens=steps, steps=steps)
+    cost = cost_of(scene, selection, steps)
     return Plan(
-        count_up(scene, selection, cap, answer_tokens=steps, steps=steps),
-        cost_of(scene, selection, steps),
+        counts,
+        cost,
         "at most" if at_most else "exact",
+        Workload(
+            counts,
+            cost,
+            tuple(scene.ledger.passes),
+            scene.features_kept * card.dims.token_width,
+            sum(out.area for _, out in raster.reads),
+            0 if isinstance(image, Size) else held_bytes(image),
+        ),
         selection.steps,
         notes,
+        None if isinstance(image, Size) else bytes_to_read(image, raster.reads),
     )
 
 
 class _PlannedScene(Scene):
-    """Counts the tiles it is asked for and encodes none."""
+    """Counts the tiles it is asked for and encodes none.
+
+    Attributes:
+        features_kept: tokens of all tiles that would be kept encoded.
+    """
+
+    raster: _PlannedRaster
+    features_kept = 0
 
     def _encode(
         self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
@@ -124,6 +148,8 @@ class _PlannedScene(Scene):
         ]
         for tile in missing:
             self.features.put(key(level, tile), blank)
+            self.raster.note(level.box(tile), Size(level.tile, level.tile))
+        self.features_kept += len(missing) * side**2
         self.ledger.encoded[level] += len(missing)
         self.ledger.watched += watch * len(missing)
         self._note_use(level, tiles, missing)
@@ -131,7 +157,7 @@ class _PlannedScene(Scene):
 
 
 class _PlannedRaster:
-    """A size and nothing else."""
+    """A size, and what would be read of it."""
 
     def __init__(self, size: Size) -> None:
         self.path = str(size)
@@ -139,9 +165,15 @@ class _PlannedRaster:
         self.levels = (size,)
         self.bytes_read = 0
         self.has_mask = False
+        self.reads: list[tuple[Box, Size]] = []
+
+    def note(self, box: Box, out: Size) -> None:
+        """Remember a read."""
+        self.reads.append((box, out))
 
     def read(self, box: Box, out: Size) -> Pixels:
         """A plan reads no pixel: paired towers see black."""
+        self.note(box, out)
         return Pixels(np.zeros((*out, 3), np.uint8), np.ones(out, np.bool_), box)
 
     def close(self) -> None:

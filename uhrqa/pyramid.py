@@ -37,10 +37,11 @@ class Level:
 
     Attributes:
         index: 0 for the thumbnail, 1 for the coarsest tiled level, and so on.
-        source: size of the source image.
+        source: size of the source image, or of the padded square it is put into.
         size: size of the resized content, without padding.
         tile: side B of a tile, in pixels.
         is_view: its longer side was asked for; else halving the source led to it.
+        origin: (x, y) of the level's corner in source pixels; negative where it is padded there.
     """
 
     index: int
@@ -48,6 +49,7 @@ class Level:
     size: Size
     tile: int
     is_view: bool = False
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -80,14 +82,18 @@ class Level:
 
     def cell_box(self, row: int, col: int, cell: float) -> Box:
         """The part of the source that one cell of a `cell`-pixel grid over this level covers."""
-        sy, sx = self.scale
-        return Box(col * cell / sx, row * cell / sy, (col + 1) * cell / sx, (row + 1) * cell / sy)
+        (sy, sx), (x, y) = self.scale, self.origin
+        x0, x1 = col * cell / sx, (col + 1) * cell / sx
+        y0, y1 = row * cell / sy, (row + 1) * cell / sy
+        return Box(x + x0, y + y0, x + x1, y + y1)
 
     def tiles_in(self, box: Box) -> set[Tile]:
         """Tiles that a source box touches with positive area."""
         sy, sx = self.scale
         rows, cols = self.grid
-        inside = box.intersect(Box.whole(self.source)).scale(sx / self.tile, sy / self.tile)
+        (x, y), (x0, y0, x1, y1) = self.origin, box
+        own = Box(x0 - x, y0 - y, x1 - x, y1 - y).intersect(Box.whole(self.source))
+        inside = own.scale(sx / self.tile, sy / self.tile)
         if inside.is_empty:
             return set()
         tiny = 1e-6  # keeps an edge that rounding puts a hair past a tile out of that tile
@@ -171,6 +177,38 @@ class Pyramid:
             size = _resized(source, side / longer)
             levels.append(Level(len(levels), source, size, tile, is_view=True))
         return cls(tuple(levels))
+
+    @classmethod
+    def native_views(cls, source: Size, tile: int, first: int) -> Pyramid:
+        """The source at its own resolution, halved down to about a given longer side.
+
+        Args:
+            source: size of the source image.
+            tile: side B of a tile in pixels.
+            first: longer side that the coarsest view is as near as halving brings it (as a ratio).
+        """
+        halvings = max(0, round(math.log2(max(source) / first)))
+        sizes = [_resized(source, 0.5**step) for step in range(halvings, -1, -1)]
+        views = [Level(i, source, size, tile, True) for i, size in enumerate(sizes, start=1)]
+        return cls((thumbnail(source, tile), *views))
+
+    @classmethod
+    def squares(cls, source: Size, tile: int, sides: Sequence[int]) -> Pyramid:
+        """Views as the released UHR-BAT makes them: padded to a centred square, all sides always.
+
+        Args:
+            source: size of the source image.
+            tile: side B of a tile in pixels.
+            sides: of the squares in pixels.
+        """
+        longer = max(source)
+        frame = Size(longer, longer)
+        corner = (-((longer - source.w) // 2), -((longer - source.h) // 2))
+        views = [
+            Level(i, frame, Size(side, side), tile, True, corner)
+            for i, side in enumerate(sorted(sides), start=1)
+        ]
+        return cls((thumbnail(source, tile), *views))
 
 
 def thumbnail(source: Size, tile: int, *, stretch: bool = False) -> Level:

@@ -165,6 +165,21 @@ class RelevanceReader:
             tokens, context, scored, source, self._probe_depth(source, None), "last", blank
         )
 
+    def read_whole(self, tokens: VisualTokens, layer: int) -> Tensor:
+        """The pass behind `Scene.whole_relevance`: it is explained there."""
+        depth = self._probe_depth("llm", layer)
+        with self._ledger.stage("relevance"):
+            sequence = self._model.assemble(self._prompt, tokens)
+            length = sequence.embeds.shape[1]
+            scores = self._model.attend(
+                sequence,
+                layer=depth,
+                rows=sequence.text_after[-1:],
+                columns=torch.arange(length, device=sequence.visual.device),
+            )
+        self._ledger.passes.append(RelevancePass("llm", depth, length, len(tokens), 1, length))
+        return scores[sequence.visual.to(scores.device)]
+
     def _pass(  # noqa: PLR0913 - what both ways of reading differ in
         self,
         tokens: VisualTokens,

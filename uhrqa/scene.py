@@ -145,28 +145,40 @@ class Scene:
         return has_mask(self.raster)
 
     def places(self, level: Level) -> VisualTokens:
-        """Where the tokens of a level lie, without embedding and as if all showed image."""
-        side = self._encoder.side(level)
-        empty = dict.fromkeys(level.tiles(), EncodedTile(torch.empty(side, side, 0)))
-        return self._encoder.lay_out(level, empty, masked=True)[0]
+        """Where the tokens of a level lie, in raster order, as if all showed image.
+
+        They have no embedding; nothing is read or encoded.
+        """
+        return self._encoder.places(level)
 
     def shown_cells(self, level: Level) -> Tensor:
         """`[rows, cols]` bool, tokens that show image; read where that is not known."""
         return self._encoder.shown_cells(level)
 
     def tokens(
-        self, level: Level, tiles: Iterable[Tile] | None = None, *, masked: bool = False
+        self,
+        level: Level,
+        tiles: Iterable[Tile] | None = None,
+        *,
+        masked: bool = False,
+        placed: int = 1,
     ) -> VisualTokens:
         """Visual tokens of some tiles of a level (all by default), in raster order.
 
-        Tokens that show nothing but padding or no-data are left out; those that show no-data alone
-        are taken too if `masked`. Encodes what is not cached.
+        Tokens that show nothing but padding or no-data are left out. Encodes what is not cached.
+
+        Args:
+            level: the level.
+            tiles: some of its tiles.
+            masked: those that show no-data alone are taken, too.
+            placed: how often the checkpoint's tables of place and scale are added, where it has
+                any.
 
         Raises:
             BudgetError: more tiles than `max_tiles` would have to be encoded.
             RasterError: the image cannot be read there, or a tiled level shows nothing at all.
         """
-        return self._see(level, tiles, masked=masked)[0]
+        return self.placed(self._see(level, tiles, masked=masked)[0], placed)
 
     def watched(self, level: Level) -> tuple[VisualTokens, Tensor]:
         """All tokens of a level, and what the vision tower makes of each inside its tile.
@@ -180,6 +192,7 @@ class Scene:
             RasterError: the image cannot be read there, or it shows nothing at all.
         """
         tokens, traits = self._see(level, watch=True)
+        tokens = self.placed(tokens)
         return tokens, torch.zeros(len(tokens), 2) if traits is None else traits
 
     def _see(
@@ -190,7 +203,7 @@ class Scene:
         masked: bool = False,
         watch: bool = False,
     ) -> tuple[VisualTokens, Tensor | None]:
-        """Tokens of tiles, and what the tower makes of them where that was watched."""
+        """Tokens of tiles as encoded, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         self._cap.check(level, wanted)
         encoded = self._encode(level, wanted, masked=masked, watch=watch)
@@ -198,8 +211,14 @@ class Scene:
         if tiles is None and level.index and not len(tokens):
             raise RasterError(f"{self.raster.path}: {NOTHING}")
         self.ledger.seen[level] += len(tokens)
-        placement = self.model.placement
-        return tokens if placement is None else placement.place(tokens, self.size), traits
+        return tokens, traits
+
+    def placed(self, tokens: VisualTokens, times: int = 1) -> VisualTokens:
+        """Tokens with the checkpoint's tables of place and scale added, where it has any."""
+        if self.model.placement is not None:
+            for _ in range(times):
+                tokens = self.model.placement.place(tokens, self.size)
+        return tokens
 
     def _encode(
         self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
@@ -284,6 +303,21 @@ class Scene:
             ConfigError: the model has no Region Focus Module.
         """
         return self._reader.read_grid(tokens, context, blank)
+
+    def whole_relevance(self, tokens: VisualTokens, *, layer: int) -> Tensor:
+        """Relevance as the released UHR-BAT reads it: a softmax over the whole sequence, text too.
+
+        Args:
+            tokens: N tokens in raster order; no row ends are added.
+            layer: decoder layer, negative from the last one.
+
+        Returns:
+            `[N]` float32, last text token, mean over heads; their sum is below 1.
+
+        Raises:
+            ConfigError: the decoder has no such layer.
+        """
+        return self._reader.read_whole(tokens, layer)
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""

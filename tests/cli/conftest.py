@@ -36,8 +36,10 @@ def image(tmp_path: Path) -> str:
 
 @pytest.fixture
 def uhrqa(capsys, monkeypatch, tmp_path: Path) -> Callable[..., Outcome]:
-    """Run a command in this process, in an empty working directory."""
+    """Run a command in this process, in an empty working directory and with an empty cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-cache"))
+    monkeypatch.delenv("UHRQA_CACHE", raising=False)
 
     def call(*args: object) -> Outcome:
         code = app.run([str(arg) for arg in args])

@@ -98,14 +98,15 @@ def test_a_plan_knows_how_long_the_answer_may_be(uhrqa) -> None:
 def test_memory_of_a_row_is_the_devices_where_there_is_one() -> None:
     counts = SimpleNamespace(tiles_encoded=1, kept=1, relevance_tokens=0)
     cost = SimpleNamespace(to_dict=dict)
-    choice = SimpleNamespace(strategy="uniform", budget=SimpleNamespace(tokens=9))
+    card = SimpleNamespace(dims=None)
+    choice = SimpleNamespace(strategy="uniform", budget=SimpleNamespace(tokens=9), card=card)
 
     def peak(device_memory: int | None) -> int | None:
         answer = SimpleNamespace(
-            counts=counts, cost=cost, seconds={}, bytes_read=1, text="", notes=()
+            counts=counts, cost=cost, seconds={}, bytes_read=1, text="", notes=(), relevance=()
         )
         answer.peak_memory, answer.device_memory = 7, device_memory
-        return rows.measured_row(choice, answer).peak_memory  # type: ignore[arg-type]
+        return rows.measured_row(choice, answer, "exact").peak_memory  # type: ignore[arg-type]
 
     assert (peak(None), peak(0), peak(3)) == (7, 0, 3)
 

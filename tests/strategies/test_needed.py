@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.strategies.test_contract import HalfMasked
 from uhrqa.budget import Budget
 from uhrqa.errors import ConfigError
+from uhrqa.plan import plan
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import make_strategy
 
-OPTIONS = {"coverage": False, "regions": 40}
+OPTIONS = {"regions": 40}
 
 
 def run(vlm, encode: str, raster=None, budget: int = 100, **options) -> tuple[Selection, Scene]:
@@ -58,5 +60,53 @@ def test_no_data_is_left_out_here_too(vlm) -> None:
 
 
 def test_coverage_needs_every_region(vlm) -> None:
-    with pytest.raises(ConfigError, match="coverage=false"):
-        run(vlm, "needed", coverage=True)
+    with pytest.raises(ConfigError, match="use coverage=paper"):
+        run(vlm, "needed", coverage="all")
+
+
+def test_a_plan_counts_no_fewer_tiles_than_a_run_encodes(vlm) -> None:
+    # scores decide how many are needed: those of a plan are diffuse, and would need fewer
+    _, scene = run(vlm, "all")
+    planned = plan(scene.size, vlm.card, "region-merge", 100, options={"encode": "needed"})
+    assert planned.bound == "at most"
+    assert sum(level.encoded for level in planned.counts.levels) == scene.ledger.encoded.total()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"labels": "FILE", "partition": "labels"},
+        {"partition": "grid", "scales": "native"},
+        {"partition": "grid", "shares": "xlrs"},
+        {"partition": "grid", "relevance": "llm"},
+    ],
+)
+def test_other_ways_to_cut_and_to_see_keep_the_same_tokens_too(vlm, options, tmp_path) -> None:
+    file = tmp_path / "labels.png"
+    y, x = np.mgrid[:64, :70]
+    Image.fromarray((y // 8 * 9 + x // 8).astype(np.uint8)).save(file)
+    options = {key: str(file) if value == "FILE" else value for key, value in options.items()}
+    whole, all_of_it = run(vlm, "all", **options)
+    needed, part = run(vlm, "needed", **options)
+    assert torch.equal(whole.tokens.box, needed.tokens.box)
+    assert torch.equal(whole.tokens.weight, needed.tokens.weight)
+    assert part.ledger.encoded.total() < all_of_it.ledger.encoded.total()
+
+
+def test_a_projection_clusters_the_anchors_features_too(vlm) -> None:
+    selection, _ = run(vlm, "needed", projection=4)
+    assert len(selection.tokens) == 100
+
+
+@pytest.mark.parametrize("options", [{"partition": "grid"}, {}])
+def test_where_little_of_what_is_needed_shows_image_that_is_kept_whole(vlm, options) -> None:
+    raster = HalfMasked((640, 700), left=0.05)
+    selection, _ = run(vlm, "needed", raster, budget=400, **options)
+    tokens = selection.tokens
+    assert float(tokens.box[:, 0].max()) < raster.edge
+    assert (tokens.weight == 1).all()
+
+
+def test_released_encodes_all_views(vlm) -> None:
+    with pytest.raises(ConfigError, match="compat=released encodes every view"):
+        run(vlm, "needed", compat="released")

@@ -17,6 +17,7 @@ from uhrqa.cli.console import (
     print_result,
     read_stdin,
 )
+from uhrqa.cli.conventions import EXACT, Convention, check_convention
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
@@ -30,7 +31,15 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, "choices", "feature_cache", *opt.PLACING, *opt.READING, *opt.PRINTING)
+@opt.share(
+    *opt.ANSWERING,
+    "choices",
+    "feature_cache",
+    *opt.LIMITS,
+    *opt.PLACING,
+    *opt.READING,
+    *opt.PRINTING,
+)
 def ask(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     question: Annotated[
@@ -42,25 +51,42 @@ def ask(
         str | None,
         typer.Option("--geojson", metavar="FILE", help="Write the evidence as GeoJSON polygons."),
     ] = None,
+    convention: Convention = EXACT,
     given: opt.Given,
 ) -> None:
     """Ask one question about one image.
 
     The answer goes to stdout; counts, cost and times go to stderr.
     """
+    check_convention(convention)
     answer, loading = _answer(image, _read_question(question), given, mapped=geojson is not None)
     if geojson is not None:
         from uhrqa.cli.geojson import write_geojson
 
         write_geojson(answer, geojson)
     as_json = given.settings.format == "json"
-    print_result(dump_json(answer.to_dict()) if as_json else answer.text)
+    counted = None if convention == EXACT else _counted(answer, convention, given)
+    record = answer.to_dict() | ({"counted": counted} if counted else {})
+    print_result(dump_json(record) if as_json else answer.text)
     if not given.quiet:
         from uhrqa.cli.report import print_report
 
         if not answer.text.strip():
             print_note("uhrqa: note: the model gave an empty answer")
         print_report(answer, loading=loading, verbose=given.verbose > 0)
+        if counted:
+            total = f"{counted['total']:.4g} T{counted['unit']}"
+            print_note(f"uhrqa: as {convention} counts it: {total} in all")
+
+
+def _counted(answer: Answer, convention: str, given: opt.Given) -> dict[str, object]:
+    """The answer's cost under another convention, beside the exact one."""
+    from uhrqa.conventions import UNITS, cost_by
+
+    dims = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip).card.dims
+    cost = cost_by(convention, dims, answer.counts, answer.relevance, answer.cost)
+    unit = UNITS.get(convention, "FLOPs")
+    return {"convention": convention, "unit": unit, **cost.to_dict()}
 
 
 def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tuple[Answer, float]:
@@ -82,6 +108,12 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
             from uhrqa.raster.ground import require_ground
 
             require_ground(raster)
+        if given.limits:
+            from uhrqa.cli.forecasting import fit
+
+            choice, told = fit(choice, raster, given.settings, given.limits, question)
+            if not given.quiet:
+                print_note(f"uhrqa: {told}")
         begin = time.perf_counter()
         vlm = load(given)
         from uhrqa.answer import ask as ask_model

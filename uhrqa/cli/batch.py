@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,16 +24,14 @@ from uhrqa.batch import (
     run_batch,
 )
 from uhrqa.cli import options as opt
+from uhrqa.cli.bar import progress_bar
 from uhrqa.cli.choice import choose, load
 from uhrqa.cli.complete import complete_option
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result, read_stdin
+from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import is_same_file
 from uhrqa.cli.identity import identity
 from uhrqa.cli.images import Images
 from uhrqa.errors import OutputError, QuestionError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(add_completion=False)
 
@@ -46,7 +44,15 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, "choices", "feature_cache", *opt.PLACING, *opt.READING, *opt.MESSAGES)
+@opt.share(
+    *opt.ANSWERING,
+    "choices",
+    "feature_cache",
+    *opt.LIMITS,
+    *opt.PLACING,
+    *opt.READING,
+    *opt.MESSAGES,
+)
 def batch(
     questions: Annotated[
         str, typer.Argument(metavar="QUESTIONS", help="JSON lines; `-` reads stdin.")
@@ -86,7 +92,10 @@ def batch(
     output = _read_output(outputs)
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
-    run = fingerprint(identity(given, choice, evidence=evidence))
+    known = identity(given, choice, evidence=evidence)
+    if given.limits:
+        known |= {"limits": asdict(given.limits)}
+    run = fingerprint(known)
     images = Images(given, choice, evidence)
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
@@ -121,12 +130,12 @@ def _answer(entries: list[Entry], sink: Sink, images: Images, quiet: bool) -> in
     """
     left = sum(entry.key not in sink.done for entry in entries)
     opener: Opener = images.open
-    with _bar(len(entries), len(entries) - left, quiet) as advance:
+    with progress_bar(len(entries), len(entries) - left, quiet) as advance:
 
         def progress() -> None:
             nonlocal left
             left -= 1
-            advance()
+            advance(1)
 
         try:
             summary = run_batch(entries, sink, opener, progress)
@@ -158,19 +167,6 @@ def _print_reasons(reasons: Mapping[str, int]) -> None:
         print_note(f"uhrqa: {count} failed: {' '.join(reason.split())}")
     if len(reasons) > MOST_REASONS:
         print_note(f"uhrqa: and {len(reasons) - MOST_REASONS} more kinds of error")
-
-
-@contextmanager
-def _bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr; nothing where there is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=open_console(), transient=True) as bar:
-        task = bar.add_task("questions", total=total, completed=done)
-        yield lambda: bar.advance(task)
 
 
 def _read_output(outputs: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uhrqa.batch.entries import Place
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import print_note
-from uhrqa.cli.example import user_cache
+from uhrqa.cli.files import cache_directory
 from uhrqa.cli.identity import features_identity, image_identity
 from uhrqa.cli.options import Given
 from uhrqa.config import Settings
@@ -87,7 +87,7 @@ def _directory(settings: Settings) -> Path | None:
     wanted = settings.feature_cache
     if wanted is None or wanted == OFF:
         return None
-    found = user_cache(settings) / "features" if wanted == AUTO else Path(wanted).expanduser()
+    found = cache_directory(settings) / "features" if wanted == AUTO else Path(wanted).expanduser()
     try:
         found.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from uhrqa.benchmarks import TASKS
+from uhrqa.cli import eval_files
 from uhrqa.cli import options as opt
+from uhrqa.cli.benchmark import make_command
 from uhrqa.cli.complete import among
 from uhrqa.cli.evaluating import (
     At,
@@ -39,7 +42,11 @@ EPILOG = opt.examples(
 
 @app.callback(epilog=EPILOG)
 def evaluate() -> None:
-    """Measure how often a checkpoint is right, by strategy and budget."""
+    """Measure how often a checkpoint is right, by strategy and budget.
+
+    On drawn scenes (synth), or on a published data set. A command of another name works on the
+    result files of the latter.
+    """
 
 
 @app.command(epilog=EPILOG)
@@ -91,3 +98,38 @@ def _source(scenes: int, split: str, sides: str) -> Source:
     if split not in SPLITS:
         raise typer.BadParameter(f"--split '{split}': expected {' or '.join(SPLITS)}")
     return Source(scenes, split, read_sides(sides))
+
+
+for _name in TASKS:
+    app.command(
+        _name,
+        epilog=opt.examples(
+            f"uhrqa eval {_name} DATA -m MODEL -o results.jsonl",
+            f"uhrqa eval {_name} DATA -m MODEL -o results.jsonl --controls --limit 100",
+        ),
+    )(make_command(TASKS.load(_name)))
+
+app.command(
+    "merge",
+    epilog=opt.examples(
+        "uhrqa eval merge part1.jsonl part2.jsonl -o whole.jsonl",
+        "uhrqa eval merge p*.jsonl -o w.jsonl",
+    ),
+)(eval_files.merge)
+app.command(
+    "diff",
+    epilog=opt.examples(
+        "uhrqa eval diff a.jsonl b.jsonl", "uhrqa eval diff a.jsonl b.jsonl --scoring strict"
+    ),
+)(eval_files.diff)
+app.command(
+    "table",
+    epilog=opt.examples("uhrqa eval table --task xlrs", "uhrqa eval table results.jsonl"),
+)(eval_files.table)
+app.command(
+    "export",
+    epilog=opt.examples(
+        "uhrqa eval export results.jsonl --to lrs-vqa -o answers.jsonl",
+        "uhrqa eval export results.jsonl --to vlmevalkit -o uhrqa_XLRS-Bench-lite.json",
+    ),
+)(eval_files.export)

@@ -6,11 +6,11 @@ import hashlib
 import os
 from contextlib import suppress
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhrqa import __version__
 from uhrqa.cli.console import print_note
+from uhrqa.cli.files import cache_directory
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError
@@ -28,7 +28,7 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
     from uhrqa.synth import demo_scene, write_scene
 
     scene, questions = demo_scene()
-    path = user_cache(settings) / f"example-{_mark(scene)}.tif"
+    path = cache_directory(settings) / f"example-{_mark(scene)}.tif"
     if not path.is_file():
         if not quiet:
             print_note(f"uhrqa: note: drawing the example scene once, {scene.size}: {path}")
@@ -55,12 +55,3 @@ def _mark(scene: SceneTruth) -> str:
         is_array = hasattr(value, "tobytes")  # the text of a large array leaves numbers out
         hasher.update(value.tobytes() if is_array else repr(value).encode())
     return hasher.hexdigest()[:12]
-
-
-def user_cache(settings: Settings) -> Path:
-    """Where what can be made again is kept."""
-    if settings.cache:
-        return Path(settings.cache).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("uhrqa", appauthor=False)

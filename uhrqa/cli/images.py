@@ -11,9 +11,11 @@ from uhrqa.batch import Answerer, Record
 from uhrqa.cli.app import memory_told
 from uhrqa.cli.caching import TileCaches
 from uhrqa.cli.choice import Choice
+from uhrqa.cli.console import print_note
 from uhrqa.cli.options import Given
 
 if TYPE_CHECKING:
+    from uhrqa.raster import Raster
     from uhrqa.vlm import VisionLanguageModel
 
 LEFT_OUT = ("image", "question", "evidence")  # the first two are the line's own
@@ -26,6 +28,7 @@ class Images:
         self.given = given
         self.choice = choice
         self.evidence = evidence
+        self.told = ""
         self._caches = TileCaches(given, choice)
         self.model: VisionLanguageModel | None = None
 
@@ -42,6 +45,8 @@ class Images:
         prefix, owner = Prefix(), self._caches.owner(path)
         with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
             features = self._caches.open(owner, model.device)
+            if self.given.limits:
+                choice = self._fitted(raster)
 
             @memory_told()
             def answer(question: str, choices: tuple[str, ...] = ()) -> Record:
@@ -63,3 +68,13 @@ class Images:
                 return record
 
             yield answer
+
+    def _fitted(self, raster: Raster) -> Choice:
+        """The largest budget that fits for an image; told where it is another than before."""
+        from uhrqa.cli.forecasting import fit
+
+        choice, told = fit(self.choice, raster, self.given.settings, self.given.limits)
+        if told != self.told and not self.given.quiet:
+            print_note(f"uhrqa: {raster.path}: {told}")
+        self.told = told
+        return choice

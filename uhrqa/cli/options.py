@@ -19,7 +19,7 @@ import typer
 
 from uhrqa.budget import parse_tokens
 from uhrqa.choices import parse_choices
-from uhrqa.cli import flags, placing, reading
+from uhrqa.cli import flags, limits, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
@@ -39,6 +39,7 @@ from uhrqa.reading import Reading
 __all__ = [
     "ANSWERING",
     "IMAGE_HELP",
+    "LIMITS",
     "LOADING",
     "MESSAGES",
     "PLACING",
@@ -59,8 +60,9 @@ __all__ = [
 ]
 
 PLACING = placing.PLACING
+LIMITS = limits.LIMITS
 READING = reading.READING
-SHARED = {**flags.SHARED, **placing.SHARED, **reading.SHARED}
+SHARED = {**flags.SHARED, **limits.SHARED, **placing.SHARED, **reading.SHARED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Given:
         allow_pickle: of weights; a flag alone, so that no file can say so for the user.
         placing: which part of an image, and what is told of its place.
         reading: how images are read.
+        limits: on memory and seconds.
         choices: the answers there are; none: they are written freely.
     """
 
@@ -87,6 +90,7 @@ class Given:
     allow_pickle: bool = False
     placing: placing.Placing = field(default_factory=placing.Placing)
     reading: Reading = field(default_factory=Reading)
+    limits: limits.Limits = field(default_factory=limits.Limits)
     choices: tuple[str, ...] = ()
 
 
@@ -123,7 +127,7 @@ def _read_given(words: dict[str, Any]) -> Given:
     options = words.pop("option", None)
     files = {"rfm": words.pop("rfm", None), "clip": words.pop("clip", None)}
     pickle = words.pop("allow_pickle", False)
-    place = placing.take_placing(words)
+    place, bounds = placing.take_placing(words), limits.take_limits(words)
     look = reading.take_reading(words)
     choices = words.pop("choices", None)
     settings = resolve(**words)
@@ -136,6 +140,7 @@ def _read_given(words: dict[str, Any]) -> Given:
         allow_pickle=pickle,
         placing=place,
         reading=look,
+        limits=bounds,
         choices=() if choices is None else parse_choices(choices),
         **files,
     )

@@ -6,23 +6,30 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
+from uhrqa.cli.conventions import EXACT, Convention, check_convention
+from uhrqa.cli.files import cache_directory
 from uhrqa.cli.rows import Row, Table, measured_row, planned_row, print_table
 from uhrqa.config import Settings
 from uhrqa.errors import BudgetError, CheckpointError, ConfigError
 from uhrqa.geometry import Size
+from uhrqa.rates import save_rates
+
+if TYPE_CHECKING:
+    from uhrqa.cli.forecasting import Machine
+    from uhrqa.raster import Raster
 
 app = typer.Typer(add_completion=False)
 
 EPILOG = opt.examples(
-    "uhrqa profile --budget 1k,4k -s rfm-dip,downsample",
-    "uhrqa profile --size 32768x32768 -b 4k --json",
+    "uhrqa profile --calibrate",
+    "uhrqa profile harbour.tif -b 1k,4k -s rfm-dip,downsample",
 )
 
 
@@ -43,26 +50,32 @@ def profile(
         list[str] | None,
         typer.Option("--budget", "-b", metavar="TOKENS", help="Repeatable, or with commas."),
     ] = None,
+    convention: Convention = EXACT,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Measure this machine, for seconds in plans.")
+    ] = False,
     given: opt.Given,
 ) -> None:
     """Show what budgets and strategies cost, planned or really run.
 
-    With neither an image nor a size, a drawn example scene is used.
+    An image without a question, or a size, is planned for: no weight and no pixel is read. With
+    neither image nor size, a drawn example scene is really asked about.
     """
+    check_convention(convention)
+    if calibrate:
+        _calibrate(given)
+        if image is None and size is None:
+            return
     if size is not None and image is not None:
         raise typer.BadParameter("give an image or --size, not both")
     if size is not None and given.placing.roi is not None:
         raise typer.BadParameter("--roi is of an image; give --size the size of the region")
-    if image is not None and question is None:
-        raise typer.BadParameter("give a question behind the image")
     choices = _choices(strategy, budget, given)
-    if size is not None:
-        table = _plan(read_size(size), choices, given.settings)
-        if choices[0].card.directory is not None:
-            _note_fault(given)
+    if size is not None or (image is not None and question is None):
+        table = _planned(image, size, choices, convention, given)
     else:
         _check(given)  # before a scene is drawn
-        table = _run(*_subject(image, question, given), choices, given)
+        table = _run(*_subject(image, question, given), choices, convention, given)
     print_table(table, given.settings, given.quiet)
     if table.is_refused:
         raise BudgetError(str(table.rows[0].refused))
@@ -133,27 +146,86 @@ def read_size(text: str) -> Size:
     return size
 
 
-def _plan(size: Size, choices: list[Choice], settings: Settings) -> Table:
+def _planned(
+    image: str | None, size: str | None, choices: list[Choice], convention: str, given: opt.Given
+) -> Table:
+    """A plan for a size, or for an image whose storage then tells what would be read."""
+    from uhrqa.cli.forecasting import Machine
+
+    if choices[0].card.directory is not None:
+        _note_fault(given)
+    machine = Machine(choices[0].card, given.settings)
+    if image is None:
+        return _plan(read_size(str(size)), choices, convention, given.settings, machine)
+    from uhrqa.raster import open_raster
+
+    with open_raster(image, roi=given.placing.roi) as raster:
+        return _plan(raster, choices, convention, given.settings, machine)
+
+
+def _plan(
+    image: Size | Raster,
+    choices: list[Choice],
+    convention: str,
+    settings: Settings,
+    machine: Machine,
+) -> Table:
     from uhrqa.plan import QUESTION_TOKENS, STEPS, plan
 
     given = "max_new_tokens" in settings.origins  # the first token needs no step of its own
     steps = settings.max_new_tokens - 1 if given else STEPS
 
     def one(choice: Choice) -> Row:
-        options = choice.options
         found = plan(
-            size, choice.card, choice.strategy, choice.budget, options=options, steps=steps
+            image,
+            choice.card,
+            choice.strategy,
+            choice.budget,
+            options=choice.options,
+            steps=steps,
         )
-        return planned_row(choice, found)
+        return planned_row(choice, machine.forecast(choice.card, found), convention)
 
     rows = [_attempt(one, choice) for choice in choices]
     bounded = dict.fromkeys(row.strategy for row in rows if row.bound == "at most")
     limit = f"; {', '.join(bounded)}: at most this" if bounded else ""
     assumed = {"question_tokens": QUESTION_TOKENS, "decode_steps": steps}
-    return Table(f"planned for {size}{limit}", rows, assumed)
+    subject = f"{image}" if isinstance(image, Size) else f"{image.path}, {image.size}"
+    setup = machine.setup
+    held = ", ".join(filter(None, (machine.name, setup.dtype, setup.quantize)))
+    title = f"planned for {subject}{limit}"
+    return Table(title, rows, convention, assumed, held, machine.notes())
 
 
-def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> Table:
+def _calibrate(given: opt.Given) -> None:
+    """Measure the device that the settings name, keep it, and tell."""
+    from uhrqa.calibrate import measure
+    from uhrqa.cli.forecasting import dtype_of, rates_text
+    from uhrqa.vlm.device import choose_device
+
+    device = choose_device(given.settings.device)
+    dtype = dtype_of(given.settings, device)
+    _answer_once()
+    rates = measure(device, dtype)
+    path = save_rates(cache_directory(given.settings), rates, str(dtype).removeprefix("torch."))
+    if not given.quiet:
+        for line in (*rates_text(rates), f"kept in {path}"):
+            print_note(f"uhrqa: {line}")
+
+
+def _answer_once() -> None:
+    """Load what every answer needs, so that what the program itself holds can be measured."""
+    import numpy as np
+
+    from uhrqa.answer import ask
+
+    blank = np.full((64, 64, 3), 127, np.uint8)
+    ask(blank, "what is it?", strategy="thumbnail", max_new_tokens=1)
+
+
+def _run(
+    image: str, question: str, choices: list[Choice], convention: str, given: opt.Given
+) -> Table:
     from uhrqa.raster import open_raster
 
     settings, placing = given.settings, given.placing
@@ -176,11 +248,12 @@ def _run(image: str, question: str, choices: list[Choice], given: opt.Given) -> 
                 max_new_tokens=settings.max_new_tokens,
                 gsd_in_prompt=placing.gsd_in_prompt,
             )
-        return measured_row(choice, answer)
+        return measured_row(choice, answer, convention)
 
     warm_up = choices[0].with_strategy("thumbnail")  # so that no row pays for the first call
     _attempt(one, warm_up)
-    return Table(f"{image}: {question}", [_attempt(one, choice) for choice in choices])
+    rows = [_attempt(one, choice) for choice in choices]
+    return Table(f"{image}: {question}", rows, convention)
 
 
 def _attempt(run: Callable[[Choice], Row], choice: Choice) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from uhrqa.answer import Answer
+    from uhrqa.cli.forecasting import Forecast
     from uhrqa.cost import Cost
-    from uhrqa.plan import Plan
     from uhrqa.tally import Counts
 
 ANSWER_WIDTH = 16
@@ -39,7 +40,10 @@ class Row:
         refused: why the budget cannot be met, if so; the numbers are 0 then.
         tflops: by stage.
         bound: of a plan: `exact`, or `at most` where attention and pixels decide.
+        seconds: measured, or foreseen where the machine was measured.
         peak_memory: on the device, or of the process where the device is the CPU.
+        memory: of a plan: what the peak consists of.
+        stage_seconds: of a plan, where the machine was measured.
         notes: what the reader should know, such as a budget that was lowered.
     """
 
@@ -55,6 +59,8 @@ class Row:
     peak_memory: int | None = None
     answer: str | None = None
     bound: str | None = None
+    memory: dict[str, int] | None = None
+    stage_seconds: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
 
     def flops(self) -> dict[str, float]:
@@ -69,11 +75,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows, what they are about, and for plans what was taken for granted."""
+    """Rows, what they are about, and for plans what was taken for granted.
+
+    Attributes:
+        convention: how FLOPs are counted.
+        machine: of a plan: what memory and seconds are of.
+        notes: what is to be known of all rows.
+    """
 
     title: str
     rows: list[Row]
+    convention: str
     assumed: dict[str, int] | None = None
+    machine: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_refused(self) -> bool:
@@ -81,16 +96,33 @@ class Table:
         return all(row.refused for row in self.rows)
 
 
-def planned_row(choice: Choice, plan: Plan) -> Row:
+def planned_row(choice: Choice, found: Forecast, convention: str) -> Row:
     """A row from a plan's counts and cost."""
-    return replace(_row(choice, plan.counts, plan.cost), bound=plan.bound, notes=plan.notes)
+    from uhrqa.conventions import cost_by
+
+    plan, dims = found.plan, choice.card.dims
+    return replace(
+        _row(
+            choice, plan.counts, cost_by(convention, dims, plan.counts, plan.work.passes, plan.cost)
+        ),
+        seconds=found.total_seconds,
+        bytes_read=plan.bytes_read,
+        peak_memory=found.memory.total,
+        bound=plan.bound,
+        memory=asdict(found.memory),
+        stage_seconds=found.seconds,
+        notes=plan.notes,
+    )
 
 
-def measured_row(choice: Choice, answer: Answer) -> Row:
+def measured_row(choice: Choice, answer: Answer, convention: str) -> Row:
     """A row from a real answer."""
+    from uhrqa.conventions import cost_by
+
+    counts, dims = answer.counts, choice.card.dims
     on_device = answer.device_memory is not None
     return replace(
-        _row(choice, answer.counts, answer.cost),
+        _row(choice, counts, cost_by(convention, dims, counts, answer.relevance, answer.cost)),
         seconds=sum(answer.seconds.values()),
         bytes_read=answer.bytes_read,
         peak_memory=answer.device_memory if on_device else answer.peak_memory,
@@ -119,6 +151,8 @@ def print_table(table: Table, settings: Settings, quiet: bool) -> None:
                     "schema": SCHEMA,
                     "title": table.title,
                     "model": settings.model,
+                    "convention": table.convention,
+                    "machine": table.machine,
                     "assumed": table.assumed,
                     "rows": [asdict(row) for row in table.rows],
                 }
@@ -126,16 +160,27 @@ def print_table(table: Table, settings: Settings, quiet: bool) -> None:
         )
     else:
         _print_text(table, settings.model)
-    _print_notes([] if quiet else table.rows[1:] if table.is_refused else table.rows)
+    if quiet:
+        return
+    for note in () if table.is_refused else table.notes:
+        print_note(f"uhrqa: note: {note}")
+    _print_notes(table.rows[1:] if table.is_refused else table.rows)
 
 
 def _print_text(table: Table, model: str) -> None:
     """Title and table, without the columns that the terminal has no room for."""
+    from uhrqa.conventions import EXACT, UNITS
+
     unit = unit_for(row.flops().get("total", 0) for row in table.rows)
     columns = _columns(table.rows, unit)
     drawn, left_out = _fitting(columns)
     stages = [title for title in columns if title in STAGES and title not in left_out]
-    lines = [table.title, f"model {model}; {', '.join(stages)} in {unit.name}"]
+    counted = unit.name.replace("FLOPs", UNITS.get(table.convention, "FLOPs"))
+    if table.convention != EXACT:
+        counted += f" as {table.convention} counts them"
+    lines = [table.title, f"model {model}; {', '.join(stages)} in {counted}"]
+    if table.machine:
+        lines.append(f"memory and seconds on {table.machine}")
     if table.assumed:
         lines.append(
             "assumed: {question_tokens} text tokens in the prompt, "
@@ -144,7 +189,29 @@ def _print_text(table: Table, model: str) -> None:
     if left_out:
         lines.append(f"left out on this narrow terminal: {', '.join(left_out)}; --json has all")
     print_result("\n".join(lines))
-    open_console(stderr=False, wide=True).print(drawn)
+    console = open_console(stderr=False, wide=True)
+    console.print(drawn)
+    if table.machine:
+        console.print(_parts_table("memory", table.rows, lambda row: row.memory, bytes_text))
+        if any(row.stage_seconds for row in table.rows):
+            console.print(
+                _parts_table("seconds", table.rows, lambda row: row.stage_seconds, "{:.2f}".format)
+            )
+
+
+def _parts_table(
+    title: str,
+    rows: list[Row],
+    parts: Callable[[Row], Mapping[str, float] | None],
+    text: Callable[[float], str],
+) -> RichTable:
+    """What memory or seconds of each row consist of."""
+    found = [(row, of) for row in rows if (of := parts(row)) is not None]
+    names = list(found[0][1]) if found else []
+    cells = [
+        [row.strategy, str(row.budget), *(text(part) for part in of.values())] for row, of in found
+    ]
+    return make_table([title, "budget", *names], cells)
 
 
 def _fitting(columns: dict[str, list[str]]) -> tuple[RichTable, tuple[str, ...]]:
@@ -171,12 +238,21 @@ def _columns(rows: list[Row], unit: Unit) -> dict[str, list[str]]:
     for stage in STAGES:
         columns[stage] = flops_texts([row.flops().get(stage) for row in rows], unit)
     if any(row.seconds is not None for row in rows):
-        columns |= {
-            "seconds": ["" if row.seconds is None else f"{row.seconds:.2f}" for row in rows],
-            "peak memory": ["" if row.refused else bytes_text(row.peak_memory) for row in rows],
-            "read": ["" if row.refused else bytes_text(row.bytes_read) for row in rows],
-            "answer": [shorten(row.answer or "", ANSWER_WIDTH) for row in rows],
-        }
+        columns["seconds"] = ["" if row.seconds is None else f"{row.seconds:.2f}" for row in rows]
+    if any(row.peak_memory is not None for row in rows):
+        columns["peak memory"] = [
+            "" if row.refused else bytes_text(row.peak_memory) for row in rows
+        ]
+        columns["read"] = [
+            ""
+            if row.refused
+            else "not known"
+            if row.bytes_read is None
+            else bytes_text(row.bytes_read)
+            for row in rows
+        ]
+    if any(row.answer is not None for row in rows):
+        columns["answer"] = [shorten(row.answer or "", ANSWER_WIDTH) for row in rows]
     return columns
 
 

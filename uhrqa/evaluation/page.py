@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from uhrqa.evaluation.row_log import Manifest, Results
+from uhrqa.evaluation.line_log import Manifest
+from uhrqa.evaluation.row_log import Results
 from uhrqa.evaluation.tables import Table, refusal_lines, subject_noun
 
 CONTROL_LINES = """\

@@ -152,6 +152,8 @@ class BlockLevel:
         gather: told which blocks (row, col) will be fetched next, where that is of use: they may
             lie on a server, and come faster together.
         dtype: of a sample.
+        weigh: tells how many bytes block (row, col) takes in storage, without reading it; None
+            where that is not known.
     """
 
     def __init__(  # noqa: PLR0913 - values that describe one grid, all but the first two by name
@@ -165,6 +167,7 @@ class BlockLevel:
         index: int,
         gather: Callable[[Sequence[tuple[int, int]]], None] | None = None,
         dtype: DTypeLike = np.uint8,
+        weigh: Callable[[int, int], int] | None = None,
     ) -> None:
         self.size = size
         self.channels = channels
@@ -176,6 +179,7 @@ class BlockLevel:
         self._index = index
         self._gather = gather
         self._dtype = dtype
+        self._weigh = weigh
 
     @property
     def is_far(self) -> bool:
@@ -190,6 +194,13 @@ class BlockLevel:
         missing = self._cache.lacks((self._index, *place) for place in places)
         if missing:
             self._gather([(row, col) for _, row, col in missing])
+
+    def stored_bytes(self, windows: Iterable[Window]) -> int | None:
+        """Bytes in storage of the blocks that windows touch, each once; None: not known."""
+        if self._weigh is None:
+            return None
+        places = {place for window in windows for place in self._under(window)}
+        return sum(self._weigh(*place) for place in places)
 
     def _under(self, window: Window) -> Iterator[tuple[int, int]]:
         """Places of the blocks that a window touches, in raster order."""

@@ -17,6 +17,7 @@ from uhrqa.errors import ConfigError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made, shown
 from uhrqa.raster.blocks import Window
+from uhrqa.raster.foreseen import bytes_to_read, held_bytes
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
@@ -104,6 +105,11 @@ class ClippedRaster:
         return overview_advice(self._source)
 
     @property
+    def held_bytes(self) -> int:
+        """See `uhrqa.raster.foreseen.held_bytes`."""
+        return held_bytes(self._source)
+
+    @property
     def has_mask(self) -> bool:
         """See `uhrqa.raster.has_mask`: outside a polygon there is no image."""
         return bool(self._polygons) or has_mask(self.whole)
@@ -142,6 +148,12 @@ class ClippedRaster:
         """See `uhrqa.raster.expect`."""
         parts = [part for box, out in reads if (part := self._part(box, out))]
         expect(self._source, [(shown, Size(*wanted.shape)) for _, _, shown, wanted in parts])
+
+    def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
+        """See `uhrqa.raster.foreseen.bytes_to_read`."""
+        parts = [part for box, out in reads if (part := self._part(box, out))]
+        moved = [(shown, Size(*wanted.shape)) for _, _, shown, wanted in parts]
+        return bytes_to_read(self._source, moved)
 
     def close(self) -> None:
         """Release the file."""

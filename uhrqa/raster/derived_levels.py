@@ -27,6 +27,10 @@ class ArrayLevel:
         """A view of the window."""
         return self._array[window.y0 : window.y1, window.x0 : window.x1]
 
+    def stored_bytes(self, _windows: Iterable[Window]) -> int:
+        """Nothing is read."""
+        return 0
+
 
 class CroppedLevel:
     """A window of another level."""
@@ -47,6 +51,12 @@ class CroppedLevel:
         """See `BlockLevel.expect`."""
         if isinstance(self._level, BlockLevel):
             self._level.expect([self._moved(window) for window in windows])
+
+    def stored_bytes(self, windows: Iterable[Window]) -> int | None:
+        """See `BlockLevel.stored_bytes`."""
+        weigh = getattr(self._level, "stored_bytes", None)
+        weight: int | None = None if weigh is None else weigh(map(self._moved, windows))
+        return weight
 
     def _moved(self, window: Window) -> Window:
         y, x = self._window.y0, self._window.x0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,6 +210,7 @@ class ImageLevel:
         self._cut = cut
         self._painter = painter
         self._counted = False
+        self.decoded_bytes = self.size.area * PIXEL_BYTES
         self._lock = threading.Lock()
 
     def window(self, window: Window) -> NDArray[np.uint8]:
@@ -219,6 +220,10 @@ class ImageLevel:
             RasterError: the image is truncated or damaged.
         """
         return self._painter.paint(self.samples(window))
+
+    def stored_bytes(self, _windows: Iterable[Window]) -> int:
+        """All of the file, whatever is read; nothing where it is decoded, or fetched, already."""
+        return 0 if self._counted else self._file.unread
 
     def samples(self, window: Window) -> Values:
         """The samples of a window that are shown, `[h, w, S]`."""

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
+from uhrqa.raster.blocks import (
+    CACHE_BYTES,
+    BadTiles,
+    BlockLevel,
+    Meter,
+    StoredLevel,
+    Window,
+)
 from uhrqa.raster.derived_levels import ArrayLevel, CroppedLevel
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.painter import Painter
@@ -99,6 +106,21 @@ class LevelRaster:
         return self._meter.total
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of decoded pixels that stay in memory while the image is read, at most."""
+        stored = [scaled.level for scaled in self._stored]
+        whole = [getattr(level, "decoded_bytes", 0) for level in stored]
+        decoded = sum(whole)
+        blocks = sum(
+            level.size.area * level.channels
+            for level, taken in zip(stored, whole, strict=True)
+            if not taken
+        )
+        kept = self._smaller[len(self._smaller) - _kept(self._smaller) :]
+        made = sum(size.area for size in kept) * stored[-1].channels
+        return decoded + min(blocks, CACHE_BYTES) + made
+
+    @property
     def has_mask(self) -> bool:
         """See `uhrqa.raster.has_mask`."""
         return any(scaled.level.channels == 4 for scaled in self._stored)
@@ -128,8 +150,7 @@ class LevelRaster:
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
-        array = np.zeros((*out, 3), np.uint8)
-        mask = np.zeros(out, np.bool_)
+        array, mask = np.zeros((*out, 3), np.uint8), np.zeros(out, np.bool_)
         if rows.count and cols.count:
             samples = _sampled(level, rows, cols)
             place = slice(*rows.out), slice(*cols.out)
@@ -151,17 +172,43 @@ class LevelRaster:
         for level, wanted in windows.items():
             level.expect(wanted)
 
+    def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
+        """See `uhrqa.raster.foreseen.bytes_to_read`."""
+        windows: dict[int, list[Window]] = {}
+        for box, out in reads:
+            source, position = self._serving(box, out)
+            if position:  # made in memory from all of the coarsest one
+                source, box = self._stored[-1], Box.whole(self.size)
+            rows, cols = self._spans(source, box, out)
+            if rows.count and cols.count:
+                window = Window(*rows.inside, *cols.inside)
+                windows.setdefault(self._stored.index(source), []).append(window)
+        total = 0
+        for index, wanted in windows.items():
+            weigh = getattr(self._stored[index].level, "stored_bytes", None)
+            weight = None if weigh is None else weigh(wanted)
+            if weight is None:
+                return None
+            total += weight
+        return total
+
     def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
         """The level that serves a read, and what of its rows and columns."""
         if self._closed:
             raise ValueError(f"{self.path}: read after it was closed")
         if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
             raise ValueError(f"cannot read {box} as {out}: both must have an area")
-        source = self._serving(box, out)
+        source, position = self._serving(box, out)
+        if position:
+            source = self._reduced(_kept(self._smaller))[position - 1]
+        return source.level, *self._spans(source, box, out)
+
+    def _spans(self, source: _Scaled, box: Box, out: Size) -> tuple[Span, Span]:
+        """What of a level's rows and columns serves a read."""
         h, w = source.level.size
         rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
         cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
-        return source.level, rows, cols
+        return rows, cols
 
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
@@ -182,8 +229,12 @@ class LevelRaster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serving(self, box: Box, out: Size) -> _Scaled:
-        """The coarsest level that has at least the resolution asked for."""
+    def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int]:
+        """The coarsest level that has at least the resolution asked for.
+
+        Returns:
+            The coarsest stored one, and where a level made in memory serves: its number from 1.
+        """
         h, w = self.size
         asked_h, asked_w = h * out.h / box.h, w * out.w / box.w
         chosen, wanted = self._stored[0], 0
@@ -196,8 +247,7 @@ class LevelRaster:
             if _enough(last.sy * h * factor, asked_h) and _enough(last.sx * w * factor, asked_w):
                 wanted = halvings
         kept = _kept(self._smaller)
-        position = wanted - 1 - (len(self._smaller) - kept)
-        return self._reduced(kept)[position] if position >= 0 else chosen
+        return chosen, max(0, wanted - (len(self._smaller) - kept))
 
     def _reduced(self, keep: int) -> list[_Scaled]:
         """The levels in memory, made when first asked for."""

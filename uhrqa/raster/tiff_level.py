@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,7 @@ class TiffBlocks:
             cache=tiles.source.cache,
             index=tiles.index,
             gather=self._gather,
+            weigh=tiles.weigh,
         )
 
     def expect(self, windows: Sequence[Window]) -> None:
@@ -188,12 +189,23 @@ class RawStrips:
                 f"{tiles.counts[strip]} bytes, row {piece.y1 - 1} lies beyond; export it again"
             )
         read = tiles.source.file.read
-        if 2 * w >= width:  # nearly all of each row: one read is cheaper than many
+        if self._is_wide(piece):
             rows = self._values(read(start, h * width * pixel), h, width)
             return rows[:, piece.x0 : piece.x1]
         starts = range(start + piece.x0 * pixel, start + h * width * pixel, width * pixel)
         tiles.source.file.expect([(offset, w * pixel) for offset in starts])
         return self._values(b"".join(read(offset, w * pixel) for offset in starts), h, w)
+
+    def stored_bytes(self, windows: Iterable[Window]) -> int:
+        """Bytes that windows take from storage; what two of them share is read twice."""
+        return sum(
+            window.size.h * self._pixel * (self.size.w if self._is_wide(window) else window.size.w)
+            for window in windows
+        )
+
+    def _is_wide(self, window: Window) -> bool:
+        """Nearly all of each row: one read is cheaper than many."""
+        return 2 * window.size.w >= self.size.w
 
     def _values(self, data: bytes, h: int, w: int) -> Values:
         stored: NDArray[Any] = np.frombuffer(data, self._stored)

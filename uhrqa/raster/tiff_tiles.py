@@ -139,6 +139,10 @@ class TiffTiles:
         every = self.indices == list(range(parts[0].shape[2]))
         return parts[0] if every else parts[0][..., self.indices]
 
+    def weigh(self, row: int, col: int) -> int:
+        """Encoded bytes of one tile or strip."""
+        return sum(int(self.counts[segment]) for segment in self._segments(row, col))
+
     def expect(self, blocks: Sequence[tuple[int, int]]) -> None:
         """Say which blocks (row, col) are decoded next."""
         segments = [segment for place in blocks for segment in self._segments(*place)]

@@ -122,6 +122,7 @@ class ZarrChunks:
             index=self._index,
             gather=None if remote is None else gather,
             dtype=dtype,
+            weigh=self._weigh if remote is None else None,
         )
 
     def _samples(self, window: Window) -> tuple[Values, None] | None:
@@ -152,8 +153,8 @@ class ZarrChunks:
             h, w = self._block
             return source.painter.blank(Size(min(h, size.h - row * h), min(w, size.w - col * w)))
 
-    def _fetch(self, row: int, col: int) -> Values:
-        """The samples of a block, `[h, w, S]`."""
+    def _region(self, row: int, col: int) -> list[Interval]:
+        """What of each axis a block covers."""
         layout, size = self._layout, self._layout.size
         indices = self._source.painter.samples.indices
         region: list[Interval] = [(0, 1)] * len(self._array.shape)
@@ -161,6 +162,16 @@ class ZarrChunks:
         region[layout.x] = col * self._block.w, min(size.w, (col + 1) * self._block.w)
         if layout.band is not None:
             region[layout.band] = min(indices), max(indices) + 1
+        return region
+
+    def _weigh(self, row: int, col: int) -> int:
+        """Encoded bytes of the chunks under a block."""
+        return self._files.encoded_bytes(self._region(row, col))
+
+    def _fetch(self, row: int, col: int) -> Values:
+        """The samples of a block, `[h, w, S]`."""
+        layout, region = self._layout, self._region(row, col)
+        indices = self._source.painter.samples.indices
         where = (
             f"array '{self._array.path or '/'}', rows {region[layout.y]}, cols {region[layout.x]}"
         )

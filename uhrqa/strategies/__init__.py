@@ -24,6 +24,7 @@ STRATEGIES = Registry(
     {
         "rfm-dip": "uhrqa.strategies.rfm_dip:RfmDip",
         "region-merge": "uhrqa.strategies.region_merge:RegionMerge",
+        "zoom-cover": "uhrqa.strategies.zoom_cover:ZoomCover",
         "cdpruner": "uhrqa.strategies.peers:CdPruner",
         "dart": "uhrqa.strategies.peers:Dart",
         "divprune": "uhrqa.strategies.peers:DivPrune",
@@ -98,7 +99,8 @@ def _meaning(entry: Field[Any]) -> str:
 
 def _read_value(name: str, key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - YAML or text
     """A value as the field's type: a number, true/false, none, a word, or numbers with commas."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kinds = sorted(union, key=lambda kind: (kind is str, kind is not type(None)))  # any word last
     for kind in kinds:
         try:
             reader: Callable[[Any], Any] = _READERS.get(kind, _read_numbers)

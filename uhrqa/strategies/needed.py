@@ -21,51 +21,55 @@ if TYPE_CHECKING:
 def needed_tokens(
     scene: Scene,
     view: Level,
-    anchor: VisualTokens,
     room: int,
     align: Callable[[VisualTokens], Tensor],
-    partition: Callable[[VisualTokens], Tensor],
+    cut: Callable[[VisualTokens, Tensor], Tensor],
+    like: VisualTokens | None,
 ) -> tuple[VisualTokens, Tensor | None]:
     """Tokens of all regions that Algorithm 1 reaches before its budget is spent; no others.
 
     Args:
         scene: what is seen.
         view: a finer view.
-        anchor: tokens of the coarsest view.
         room: B_s, budget of the view.
         align: importance of tokens, by their place.
-        partition: regions of tokens, by place and by the features of the nearest anchor token.
+        cut: regions of tokens with that importance, dense from 0.
+        like: tokens of the coarsest view, the nearest of which lends its features to be cut by;
+            None where regions are known without.
 
     Returns:
         N tokens in raster order, and `[N]` their regions; None where all of them fit. The regions
         are whole, and in the order they have among all: what is made of them is what would be made
-        of all tokens.
+        of all tokens. What shows no-data alone is missing; it is known too late to choose others.
     """
     import torch
+
+    from uhrqa.regions import dense
 
     places = scene.places(view)
     if len(places) <= room:
         return scene.tokens(view), None
     importance = align(places)
-    labels = partition(replace(places, embed=anchor.embed[nearest(places, anchor)]))
+    if like is not None:
+        places = replace(places, embed=like.embed[nearest(places, like).to(like.embed.device)])
+    labels = cut(places, importance)
     wanted = before_cut(labels, importance, room)[labels]
     side = int(scene.tile // scene.cell(view))
     wide = view.grid[1]
     numbers = torch.unique((places.row // side * wide + places.col // side)[wanted]).tolist()
     tiles = list(view.tiles())
     tokens = scene.tokens(view, [tiles[number] for number in numbers])
-    cols = int(places.grid[0, 1])
-    own = torch.full((len(places),), -1)
-    own[places.row * cols + places.col] = labels.where(wanted, -1)
-    found = own[tokens.row * cols + tokens.col]
-    return tokens.take(found >= 0), found[found >= 0]
+    own = labels.where(wanted, -1)  # places are all cells of the view, row by row
+    found = own[tokens.row * int(places.grid[0, 1]) + tokens.col]
+    tokens, found = tokens.take(found >= 0), found[found >= 0]
+    return tokens, dense(found) if len(tokens) >= room else None
 
 
 def before_cut(labels: Tensor, importance: Tensor, room: int) -> Tensor:
     """`[R]` bool: regions that Algorithm 1 comes to before `room` tokens are kept."""
     import torch
 
-    from uhrqa.strategies.region_merge import group_by_region, preserve_and_merge
+    from uhrqa.strategies.preserving import group_by_region, preserve_and_merge
 
     groups, order = group_by_region(labels, importance)
     reached = torch.zeros(len(groups), dtype=torch.bool)

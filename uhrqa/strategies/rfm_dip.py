@@ -74,18 +74,34 @@ class RfmDip:
             from uhrqa.strategies.rfm_dip_released import select_as_released
 
             return select_as_released(scene, budget, self.keep_ratio)
-        pyramid = scene.pyramid
-        spent = scene.token_count(pyramid.thumbnail)
+        spent = scene.token_count(scene.pyramid.thumbnail)
         newline = scene.newline if self.newlines else None
         least = spent + 1 + (newline is not None)
         require(least, budget, f"the thumbnail ({spent}) and one token")
-        scene.require_tiles(pyramid.levels[:2])
-        thumbnail = scene.tokens(pyramid.thumbnail)
+        scene.require_tiles(scene.pyramid.levels[:2])
+        thumbnail = scene.tokens(scene.pyramid.thumbnail)
+        trail = self.zoom_in(scene, thumbnail)
+        tokens, scores = trail.sights[-1]
+        order = most_relevant(scores, self.keep_ratio, self.mass)
+        kept = fit_rows(tokens, order, budget.tokens - len(thumbnail), newline)
+        ended = end_rows(tokens.take(kept), newline)
+        limits = (*self._shares_that_cut(len(order), len(scores)), *trail.limits)
+        return replace(
+            behind_thumbnail(thumbnail, ended, score_ended(ended, scores[kept])),
+            steps=trail.steps,
+            limits=limits if len(kept) == len(order) else (),
+        )
+
+    def zoom_in(self, scene: Scene, thumbnail: VisualTokens) -> Trail:
+        """Level 1, and as far down as relevance and the caps on tiles lead: lines 2-17."""
+        pyramid = scene.pyramid
         steps: list[str] = []
         limits: tuple[str, ...] = ()
         tokens = scene.tokens(pyramid[1])
+        sights: list[tuple[VisualTokens, Tensor]] = []
         for level in pyramid.levels[1:]:  # line 2
             scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
+            sights.append((tokens, scores))
             if level is pyramid.finest:
                 break  # lines 15-17
             finer = pyramid[level.index + 1]
@@ -100,15 +116,7 @@ class RfmDip:
                 break
             tokens = found
         steps.append(f"level {int(tokens.level[0])}: {len(tokens)} tokens, answers from here")
-        order = most_relevant(scores, self.keep_ratio, self.mass)
-        kept = fit_rows(tokens, order, budget.tokens - len(thumbnail), newline)
-        ended = end_rows(tokens.take(kept), newline)
-        limits = (*self._shares_that_cut(len(order), len(scores)), *limits)
-        return replace(
-            behind_thumbnail(thumbnail, ended, _score_ended(ended, scores[kept])),
-            steps=tuple(steps),
-            limits=limits if len(kept) == len(order) else (),
-        )
+        return Trail(tuple(sights), tuple(steps), limits)
 
     def _zoom(self, scene: Scene, tokens: VisualTokens, scores: Tensor, finer: Level) -> _Zoom:
         """Tiles of the next level that the most relevant tokens lie in; none means stop."""
@@ -133,6 +141,21 @@ class RfmDip:
 
 
 @dataclass(frozen=True)
+class Trail:
+    """What was seen on the way down.
+
+    Attributes:
+        sights: of every level from 1 on, the tokens that were looked at and their relevance.
+        steps: a line each, for people.
+        limits: options that allowed no more tiles at the last level.
+    """
+
+    sights: tuple[tuple[VisualTokens, Tensor], ...]
+    steps: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Zoom:
     """Where to look next.
 
@@ -147,7 +170,7 @@ class _Zoom:
     limits: tuple[str, ...] = ()
 
 
-def _score_ended(ended: VisualTokens, scores: Tensor) -> Tensor:
+def score_ended(ended: VisualTokens, scores: Tensor) -> Tensor:
     """Scores of tokens among which separators stand, which have none."""
     import torch
 

@@ -65,6 +65,7 @@ class Balance:
         self.said: dict[str, Counter[str]] = {
             "rural/urban": Counter(rural=0, urban=0),
             "existence": Counter(yes=0, no=0),
+            "relation": Counter(yes=0, no=0),
         }
 
     def choose(self, questions: Iterable[Question]) -> list[Question]:

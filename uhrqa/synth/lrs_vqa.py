@@ -7,6 +7,8 @@ Beside its keys stand some of ours, which such readers pass over: `target_px`, a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from uhrqa.geometry import Box, Size
@@ -31,14 +33,50 @@ def question_id(split: str, scene: int, number: int) -> str:
     return f"SYNTH-{split}_{scene:04d}-{number:03d}"
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An object that is asked about.
+
+    Attributes:
+        box: the least upright box around it, source pixels.
+        corners: the four of its own box, x and y in turn.
+        length: its longer side, source pixels.
+        area: of its own box, square source pixels.
+    """
+
+    box: Box
+    corners: Sequence[float]
+    length: float
+    area: float
+
+
 def lrs_vqa_record(scene: SceneTruth, question: Question, id_: str, image: str) -> dict[str, Any]:
-    """A question as LRS-VQA writes it.
+    """A question about a drawn scene as LRS-VQA writes it.
 
     Args:
         scene: what it is about.
         question: with its truth.
         id_: from `question_id`.
         image: path of the scene's file, relative to the questions'.
+    """
+    things = [scene.things[index] for index in question.things]
+    targets = [
+        Target(thing.box, rbox(thing), thing.length, thing.length * thing.width) for thing in things
+    ]
+    return record_of(question, targets, scene.size, id_, image)
+
+
+def record_of(
+    question: Question, targets: Sequence[Target], size: Size, id_: str, image: str
+) -> dict[str, Any]:
+    """A question as LRS-VQA writes it.
+
+    Args:
+        question: with its truth.
+        targets: the objects it is about.
+        size: of the image.
+        id_: of the question.
+        image: path of the image, relative to the file of questions.
     """
     text = question.text
     if not text.endswith(SUFFIX):
@@ -49,22 +87,21 @@ def lrs_vqa_record(scene: SceneTruth, question: Question, id_: str, image: str) 
         "category": CATEGORIES.get(question.category, question.category),
         "text": text,
         "ground_truth": question.answer,
-        "image_size": [scene.size.w, scene.size.h],
+        "image_size": [size.w, size.h],
     }
-    things = [scene.things[index] for index in question.things]
-    if things:
-        record["target_px"] = round(min(thing.length for thing in things), 1)
-    if things and question.category != "count":
-        box = things[0].box
+    if targets:
+        record["target_px"] = round(min(target.length for target in targets), 1)
+    if targets and question.category != "count":
+        first = targets[0]
         record |= {
-            "hbox": hbox(box, scene.size),
-            "rbox": rbox(things[0]),
-            "abs_size": _absolute(things[0]),
-            "size_bin": _bin(box),
+            "hbox": hbox(first.box, size),
+            "rbox": list(first.corners),
+            "abs_size": _absolute(first.area),
+            "size_bin": _bin(first.box),
         }
-    if len(things) > 1 or question.category == "count":
-        record["hboxes"] = [hbox(thing.box, scene.size) for thing in things]
-        record["rboxes"] = [rbox(thing) for thing in things]
+    if len(targets) > 1 or question.category == "count":
+        record["hboxes"] = [hbox(target.box, size) for target in targets]
+        record["rboxes"] = [list(target.corners) for target in targets]
     return record
 
 
@@ -84,8 +121,8 @@ def rbox(thing: Thing) -> list[float]:
     return corners
 
 
-def _absolute(thing: Thing) -> str:
-    root = math.sqrt(thing.length * thing.width)
+def _absolute(area: float) -> str:
+    root = math.sqrt(area)
     return next((name for most, name in SIZES if root < most), "giant")
 
 

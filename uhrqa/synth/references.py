@@ -7,14 +7,34 @@ kinds with more than 40 objects are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from uhrqa.synth.kinds import CROWD, NO_COLOUR
-from uhrqa.synth.scene import SceneTruth, Thing
+from uhrqa.synth.scene import SceneTruth
 
 AREA_GAP = 1.2
 SIDE_GAP = 20.0  # source pixels
+
+
+class Extent(Protocol):
+    """What the ends of an order are told by: a drawn object, or one from a file of labels."""
+
+    @property
+    def x(self) -> float:
+        """Centre, source pixels."""
+        ...
+
+    @property
+    def y(self) -> float:
+        """Centre, source pixels."""
+        ...
+
+    @property
+    def area(self) -> float:
+        """Square source pixels."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +68,32 @@ def unique_references(scene: SceneTruth, kind: str) -> Iterator[Reference]:
             yield Reference(index, (index,), "place")
         if own.kind != NO_COLOUR and sum(things[i].colour == own.colour for i in every) == 1:
             yield _told(index, every, "colour")
+    yield from extremes(things, every)
+
+
+def extremes(things: Sequence[Extent], every: Sequence[int]) -> Iterator[Reference]:
+    """The object at each end of each order that is far enough from the next one.
+
+    Args:
+        things: all objects.
+        every: indices of those that are compared.
+    """
+    if len(every) < 2:
+        return
     for name in EXTREMES:
         found = _extreme(things, every, name)
         if found is not None:
             yield _told(found, every, name)
 
 
-def _told(index: int, every: list[int], by: str) -> Reference:
+def _told(index: int, every: Sequence[int], by: str) -> Reference:
     return Reference(index, (index, *(other for other in every if other != index)), by)
 
 
 EXTREMES = ("largest", "smallest", "left-most", "right-most", "top-most", "bottom-most")
 
 
-def _extreme(things: tuple[Thing, ...], every: list[int], name: str) -> int | None:
+def _extreme(things: Sequence[Extent], every: Sequence[int], name: str) -> int | None:
     """The object at one end of an order, if it is far enough from the next one."""
     if name in ("largest", "smallest"):
         sign = -1 if name == "largest" else 1

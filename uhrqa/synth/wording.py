@@ -19,7 +19,7 @@ def plural_of(noun: str) -> str:
     """More than one of something."""
     if noun in phrases.PLURALS:
         return phrases.PLURALS[noun]
-    if noun.endswith("y") and noun[-2] not in "aeiou":
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "sh", "ch")) else f"{noun}s"
 

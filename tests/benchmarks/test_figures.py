@@ -1,0 +1,223 @@
+"""Averages, intervals, tests of pairs, leaderboards and exports, from rows alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.makers import row, write_lines
+from uhrqa.benchmarks import TASKS
+from uhrqa.benchmarks.boards import boards, caveats, recomputed, sizes_of
+from uhrqa.benchmarks.exports import exported
+from uhrqa.benchmarks.imports import read_any
+from uhrqa.benchmarks.paired import gaps, mcnemar
+from uhrqa.benchmarks.rows import SCHEMA, Outcome, merged, read_outcome, write_outcome
+from uhrqa.benchmarks.scores import Scored, average_of, cells_of, figures, interval_of
+from uhrqa.benchmarks.task import Average
+from uhrqa.errors import OutputError, UnknownNameError
+
+
+def outcome(task: str, *rows, **parts) -> Outcome:
+    manifest = {
+        "schema": SCHEMA, "task": {"name": task, "version": "1"}, "data": {"digest": "d"},
+        "strategy": {"name": "uniform"}, "model": {"name": "tiny"},
+        "prompt": next(iter(TASKS.load(task).prompts)), **parts,
+    }  # fmt: skip
+    return Outcome(manifest, rows)
+
+
+def scored(*shares: tuple[str, int, int]) -> list[Scored]:
+    """Right and asked by category, every question about an image of its own."""
+    entries: list[Scored] = []
+    for category, right, asked in shares:
+        for index in range(asked):
+            number = len(entries) + 1
+            entries.append(Scored(row(number, "B", category=category), "B", index < right))
+    return entries
+
+
+def test_micro_is_right_by_asked_and_macro_the_mean_of_categories() -> None:
+    cells = cells_of(scored(("a", 1, 4), ("b", 1, 1)))
+    assert average_of(Average("", "micro"), cells) == 2 / 5
+    assert average_of(Average("", "macro"), cells) == (1 / 4 + 1) / 2
+    assert average_of(Average("", "macro", ("b", "c")), cells) == 1
+    assert average_of(Average("", "macro", ("b", "c"), absent=True), cells) == 1 / 2
+    assert average_of(Average("", "micro", ("c",)), cells) is None
+
+
+def test_both_averages_of_xlrs_and_that_of_lmms_eval_are_told() -> None:
+    names = TASKS.load("xlrs").sizes
+    rows = [row(1, "B", category=next(iter(names))), row(2, "A", category=list(names)[1])]
+    way = figures(outcome("xlrs", *rows), TASKS.load("xlrs"))["ways"][0]
+    found = {name: value["value"] for name, value in way["averages"].items()}
+    assert found["micro (w.Avg)"] == found["macro"] == 1 / 2
+    assert found["macro of 13 (lmms-eval)"] == 1 / 13
+    assert sum(names.values()) == 3080
+    assert len(names) == 13
+
+
+def test_the_interval_holds_the_figure_is_the_same_every_time_and_goes_over_images() -> None:
+    entries = scored(("a", 30, 60), ("b", 10, 40))
+    for kind in ("micro", "macro"):
+        average = Average("", kind)
+        low, high = interval_of(average, entries)  # type: ignore[misc]
+        assert low < average_of(average, cells_of(entries)) < high  # type: ignore[operator]
+        assert (low, high) == interval_of(average, entries)
+    one_image = [Scored(row(n, "B", group=1), "B", n % 2 == 0) for n in range(1, 9)]
+    assert interval_of(Average("", "micro"), one_image) is None
+
+
+def test_questions_without_an_answer_are_left_out_and_told() -> None:
+    rows = [row(1, "B"), row(2, None), row(3, None, error="unsupported: …", pasted=2)]
+    way = figures(outcome("mme-realworld-rs", *rows), TASKS.load("mme-realworld-rs"))["ways"][0]
+    assert way["averages"]["Avg"]["value"] == 1
+    assert way["share_of_all"] == 1 / 3
+    assert way["unanswered"] == {"missing image": 1, "unsupported": 1}
+
+
+def test_dialogues_count_where_every_turn_is_right() -> None:
+    turns: dict[str, Any] = {"category": "multturn_anomaly_detection", "group": 1}
+    rows = [row(1, "B", turn=1, **turns), row(2, "A", turn=2, **turns),
+            row(3, "B", turn=1, **turns | {"group": 3})]  # fmt: skip
+    way = figures(outcome("rshr", *rows), TASKS.load("rshr"))["ways"][0]
+    assert way["dialogues"] == {"dialogues": 2, "all_turns_right": 1}
+
+
+def test_an_unknown_scoring_is_one_line() -> None:
+    with pytest.raises(UnknownNameError, match="unknown scoring 'strickt' of xlrs; did you mean"):
+        figures(outcome("xlrs", row(1, "B")), TASKS.load("xlrs"), "strickt")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "chance"), [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 0.0625), (8, 2, 0.109375)]
+)
+def test_mcnemars_test_by_hand(gained: int, lost: int, chance: float) -> None:
+    assert mcnemar(gained, lost) == mcnemar(lost, gained) == chance
+
+
+def test_two_runs_are_paired_question_by_question() -> None:
+    one = outcome("mme-realworld-rs", *(row(n, "B") for n in range(1, 9)), row(9, None))
+    other = outcome("mme-realworld-rs", *(row(n, "B" if n > 5 else "C") for n in range(1, 10)))
+    whole, color = gaps(one, other)
+    assert (whole.count, whole.first, whole.second) == (8, 8, 3)
+    assert (whole.gained, whole.lost, whole.chance) == (5, 0, 0.0625)
+    assert (color.name, color.count) == ("color", 8)
+    with pytest.raises(OutputError, match="not of the same data"):
+        gaps(one, outcome("mme-realworld-rs", row(1, "B"), data={"digest": "other"}))
+
+
+def test_published_averages_follow_from_their_rows_where_they_are_said_to() -> None:
+    checked = 0
+    for board in boards():
+        sizes = sizes_of(TASKS.load(board.task), board.subset)
+        for entry in board.rows:
+            anew = recomputed(board, entry, sizes)
+            close = [
+                abs(value - printed) < 0.065
+                for value, printed in zip(anew, entry.printed, strict=True)
+                if value is not None
+            ]
+            assert all(close) == entry.consistent, (board.title, entry.name, anew)
+            checked += entry.consistent
+    assert checked >= 80
+
+
+def test_what_keeps_a_run_from_a_leaderboard_is_told() -> None:
+    task = TASKS.load("mme-realworld-rs")
+    board = next(board for board in boards() if board.task == task.name)
+    lite = outcome(task.name, row(1, None), prompt="readme")
+    cells = cells_of(scored(("color", 1, 50), ("count", 1, 50), ("position", 1, 50)))
+    told = caveats(board, task, lite, cells, scoring="strict", measure="accuracy")
+    assert told == [
+        "scored by 'strict', not as the authors do",
+        "prompt 'readme'",
+        "the Lite split: 150 of 3738 questions",
+        "1 questions without an answer",
+    ]
+    whole = cells_of(scored(*((name, 1, size) for name, size in task.sizes.items())))
+    plain = outcome(task.name, row(1, "B"))
+    assert caveats(board, task, plain, whole, scoring="official", measure="accuracy") == []
+    assert "exact match alone" in caveats(
+        board, task, plain, whole, scoring="official", measure="exact match"
+    )[0]  # fmt: skip
+
+
+def test_exports_hold_what_others_read() -> None:
+    asked = row(4, "two", "2", category="count", subset="FAIR")
+    (line,) = map(json.loads, exported(outcome("lrs-vqa", asked), "lrs-vqa").splitlines())
+    assert (line["id"], line["question_id"], line["text"]) == ("q4", "q4", "two")
+    (record,) = json.loads(exported(outcome("mme-realworld-rs", row(1, "B")), "mme"))
+    assert record["Output"] == "B"
+    assert record["Subtask"] == "Remote Sensing"
+    run = outcome("xlrs", row(3, "A C", "AC", category="x/y", official={"l2-category": "default"}))
+    log = json.loads(exported(run, "lmms-from-log"))
+    assert log["logs"] == [{"doc_id": 2, "resps": [["A C"]]}]
+    assert log["args"]["limit"] is None
+    assert log["model_configs"]["task"] == "xlrs-lite"
+    (sample,) = map(json.loads, exported(run, "lmms-samples").splitlines())
+    assert sample["xlrs_micro_score"] == sample["xlrs_macro_score"] == {
+        "question_id": "q3", "category": "x", "sub_category": "y", "task_category": "default",
+        "pred_answer": "AC", "answer": "AC",
+    }  # fmt: skip
+    silent = outcome("mme-realworld-rs", row(1, None))
+    (cell,) = json.loads(exported(silent, "vlmevalkit"))
+    assert cell["prediction"] == "Failed to obtain answer"
+    assert cell["category"] == "Perception/Remote Sensing"
+
+
+def test_a_form_of_another_benchmark_is_refused() -> None:
+    with pytest.raises(OutputError, match="form 'mme' is for mme-realworld-rs"):
+        exported(outcome("xlrs", row(1, "B")), "mme")
+    with pytest.raises(OutputError, match="lmms-eval has no task for lrs-vqa"):
+        exported(outcome("lrs-vqa", row(1, "B")), "lmms-from-log")
+    with pytest.raises(UnknownNameError, match="unknown form 'lmms'"):
+        exported(outcome("lrs-vqa", row(1, "B")), "lmms")
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "said", "truth"),
+    [("lrs-vqa", "lrs-vqa", "two", "2"), ("mme-realworld-rs", "mme", "Answer: B", "A"),
+     ("lrs-gro", "lrs-gro", "Yes", "yes"), ("mme-realworld-rs", "vlmevalkit", "b", "B"),
+     ("xlrs", "vlmevalkit", "A C", "AC"), ("xlrs", "lmms-samples", "A C", "AC")],
+)  # fmt: skip
+def test_what_is_exported_can_be_scored_again(
+    tmp_path: Path, task: str, form: str, said: str, truth: str
+) -> None:
+    ours = outcome(task, row(1, said, truth, category="x/y" if task == "xlrs" else "count"))
+    path = tmp_path / ("a.json" if form in ("mme", "vlmevalkit") else "a.jsonl")
+    path.write_text(exported(ours, form))
+    back = read_any(path)
+    assert back.manifest["task"]["name"] == task
+    assert [(r.prediction, r.truth, r.category) for r in back.rows] == [
+        (said, truth, ours.rows[0].category)
+    ]
+
+
+def test_a_file_of_no_known_form_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is no result of ours, nor one of"):
+        read_any(write_lines(tmp_path / "x.jsonl", [{"a": 1}]))
+    with pytest.raises(OutputError, match="cannot be read"):
+        read_any(tmp_path / "none.jsonl")
+
+
+def test_shards_are_put_together_in_the_order_of_one_run(tmp_path: Path) -> None:
+    rows = [row(1, "A"), row(3, "B", group=1), row(2, "C"), row(4, "D")]
+    parts = [
+        outcome("xlrs", *rows[:2], shard=[1, 2]),
+        outcome("xlrs", *rows[2:], shard=[2, 2]),
+    ]
+    whole = merged([(Path("b"), parts[1]), (Path("a"), parts[0])])
+    assert list(whole.rows) == rows
+    assert "shard" not in whole.manifest
+    write_outcome(whole, tmp_path / "w.jsonl")
+    assert read_outcome(tmp_path / "w.jsonl") == whole
+    with pytest.raises(OutputError, match="is there already"):
+        write_outcome(whole, tmp_path / "w.jsonl")
+    with pytest.raises(OutputError, match="is in a too"):
+        merged([(Path("a"), parts[0]), (Path("b"), parts[0])])
+    other = outcome("xlrs", *rows[2:], shard=[2, 2], seed=1)
+    with pytest.raises(OutputError, match="b: holds rows of another run: its seed is 1"):
+        merged([(Path("a"), parts[0]), (Path("b"), other)])

@@ -1,0 +1,250 @@
+"""Data sets in every form they are met in, and what is said of the odd and the broken ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.makers import (
+    CHANGES,
+    CHOICES,
+    LRS,
+    MANY,
+    code,
+    make_lrs,
+    picture,
+    write_lines,
+    xlrs_rows,
+)
+from uhrqa.benchmarks import TASKS
+from uhrqa.benchmarks.items import DataSet, Item, shard_of
+from uhrqa.benchmarks.places import Places, opened
+from uhrqa.benchmarks.records import read_picture
+from uhrqa.errors import QuestionError
+
+MME = {
+    "Question_id": "perception/remote_sensing/color/1", "Question type": "Multiple Choice",
+    "Image": "remote_sensing/1.png", "Text": "What color?", "Answer choices": CHOICES,
+    "Ground truth": "B", "Task": "Perception", "Subtask": "Remote Sensing", "Category": "Color",
+}  # fmt: skip
+RSHR = {
+    "id": 1, "images": ["images/a.png"], "category": "color", "question": "What color?",
+    "options": {"B": "White", "A": "Red"}, "answer": "B) White",
+}  # fmt: skip
+
+
+def load(task: str, path: Path, split: str = "") -> DataSet:
+    found: DataSet = TASKS.load(task).load(path, split)
+    return found
+
+
+def pictures(items: tuple[Item, ...]) -> list[list[bytes]]:
+    return [[read_picture(place) for place in item.embedded] for item in items]
+
+
+def test_lrs_vqa_knows_its_subsets_and_finds_moved_images(tmp_path: Path) -> None:
+    found = load("lrs-vqa", make_lrs(tmp_path).parent)
+    assert [item.subset for item in found.items] == ["FAIR", "GLH-Bridge", "FAIR", "STAR"]
+    assert found.items[0].question == LRS[0]["text"]
+    places = Places.around(found.files, None)
+    assert places.missing(found.items) == {"LRS_VQA/image/3.png": 1}
+    assert places.find("LRS_VQA/image/2.png") is not None
+    assert str(places.find("LRS_VQA/image/1.tif")).endswith("image/1.png")
+    assert places.how == {"by stem": 1}
+    said = " ".join(places.notes(places.missing(found.items), 1))
+    assert "images missing: 1 (LRS_VQA/image/3.png), of 1 questions" in said
+
+
+def test_flattened_images_are_found_by_name(tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "2.png").write_bytes(picture())
+    places = Places([tmp_path])
+    assert places.find("LRS_VQA/image/2.png") == tmp_path / "flat" / "2.png"
+    assert places.how == {"by name": 1}
+
+
+def test_records_without_truth_or_category_do_not_count_in_lrs_vqa(tmp_path: Path) -> None:
+    rows = [LRS[0], {**LRS[1], "ground_truth": ""}, {**LRS[3], "category": None}]
+    found = load("lrs-vqa", write_lines(tmp_path / "q.jsonl", rows))
+    assert [item.number for item in found.items] == [1]
+    assert found.notes == (
+        "2 records without truth or category do not count, as in the official scorer: 2, 3",
+    )
+
+
+def test_mme_in_its_three_forms_is_one_data_set(tmp_path: Path) -> None:
+    monitoring = {**MME, "Subtask": "Monitoring", "Ground truth": "E"}
+    array = tmp_path / "MME_RealWorld.json"
+    array.write_text(json.dumps([monitoring, MME]))
+    found = load("mme-realworld-rs", array)
+    assert [(item.number, item.category) for item in found.items] == [(2, "color")]
+    assert found.notes == ("records of other sub-tasks, left out: 1",)
+    heads = ["index", "image", "question", "multi-choice options", "answer", "category"]
+    cells = ["7", code(), "What color?", str(CHOICES), "B", "Perception/Remote Sensing"]
+    table = tmp_path / "lite.tsv"
+    table.write_text(
+        "\t".join([*heads, "l2-category"]) + "\n" + "\t".join([*cells, "color"]) + "\n"
+    )
+    kit = load("mme-realworld-rs", table)
+    assert kit.items[0].choices == found.items[0].choices == tuple(CHOICES)
+    assert (kit.items[0].id, kit.items[0].category) == ("7", "color")
+    assert pictures(kit.items) == [[picture()]]
+
+
+def test_json_lines_under_the_name_of_an_array_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "MME_RealWorld_RS.json"
+    path.write_text(json.dumps(MME) + "\n" + json.dumps(MME) + "\n")
+    assert len(load("mme-realworld-rs", path).items) == 2
+
+
+def test_xlrs_in_its_four_forms_is_one_data_set(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    cells = [[0], [1, 2], [3]]
+    rows = xlrs_rows()
+    for entry, seeds in zip(rows, cells, strict=True):
+        entry["image"] = [{"bytes": picture(seed), "path": f"{seed}.png"} for seed in seeds]
+    table = arrow.Table.from_pylist(rows)
+    parquet.write_table(table, tmp_path / "x.parquet", row_group_size=2)
+    folder = tmp_path / "lite" / "train"
+    folder.mkdir(parents=True)
+    shard = str(folder / "data-00000-of-00001.arrow")
+    with arrow.OSFile(shard, "wb") as sink, arrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+    lines = xlrs_rows()
+    for entry, seeds in zip(lines, cells, strict=True):
+        codes = [code(seed) for seed in seeds]
+        entry["image"] = codes if len(codes) > 1 else codes[0]
+    kit = xlrs_rows()
+    for entry, line in zip(kit, lines, strict=True):
+        options = "\n".join(CHOICES[:4])
+        entry["multi-choice options"] = f"The choices are listed below:\n{options}\n\nAnswer:"
+        entry["image"] = line["image"]
+    forms = [
+        load("xlrs", tmp_path / "x.parquet"),
+        load("xlrs", tmp_path / "lite"),
+        load("xlrs", write_lines(tmp_path / "x.jsonl", lines)),
+        load("xlrs", write_lines(tmp_path / "kit.jsonl", kit)),
+    ]
+    assert {form.digest for form in forms} == {forms[0].digest}
+    for form in forms:
+        assert pictures(form.items) == [[picture(seed) for seed in seeds] for seeds in cells]
+        assert [item.many for item in form.items] == [True, False, False]
+    assert forms[3].items[0].ready.startswith("The choices are listed below:\n(A) Black")
+
+
+def test_a_short_category_of_xlrs_is_taken_for_the_whole_one(tmp_path: Path) -> None:
+    rows = [{**entry, "image": code()} for entry in xlrs_rows()]
+    rows[1]["category"] = "Counting with changing detection"
+    found = load("xlrs", write_lines(tmp_path / "x.jsonl", rows))
+    assert found.items[1].category == CHANGES
+    assert found.items[0].category == MANY
+    assert any("is taken for" in note for note in found.notes)
+
+
+def test_rshr_keeps_misspelt_codes_and_mends_truths(tmp_path: Path) -> None:
+    rows = [
+        RSHR,
+        {**RSHR, "category": "regionla_counting", "images": "images/a.png", "answer": "b"},
+        {**RSHR, "category": "regional_counting", "options": ["x", "y"], "answer": ["A", "B"]},
+        {**RSHR, "options": None},
+    ]
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(rows))
+    found = load("rshr", tmp_path)
+    assert [item.truth for item in found.items] == ["B", "B", "AB"]
+    assert [item.category for item in found.items[1:]] == ["regionla_counting"] * 2
+    assert found.items[0].choices == ("A. Red", "B. White")
+    assert found.items[2].choices == ("A. x", "B. y")
+    assert found.items[2].many
+    assert any("left out: 1" in note for note in found.notes)
+    assert any("'regional_counting' is taken for 'regionla_counting'" in n for n in found.notes)
+
+
+def test_rsvqa_joins_three_files_and_leaves_out_what_is_not_active(tmp_path: Path) -> None:
+    common = {"img_id": 0, "type": "area", "question": "?", "active": True}
+    files = {
+        "questions": [{**common, "id": 0, "answers_ids": [5]},
+                      {**common, "id": 1, "answers_ids": [6], "active": False}],
+        "answers": [{"id": 5, "answer": "7m2"}, {"id": 6, "answer": "no"}],
+        "images": [{"id": 0, "active": True}],
+    }  # fmt: skip
+    for kind, rows in files.items():
+        (tmp_path / f"USGS_split_test_{kind}.json").write_text(json.dumps({kind: rows}))
+    for place in (tmp_path, tmp_path / "USGS_split_test_questions.json"):
+        found = load("rsvqa-hr", place)
+        assert [(item.truth, item.images) for item in found.items] == [("7m2", ("0.tif",))]
+        assert "records that are not active, left out: 1" in found.notes
+    with pytest.raises(QuestionError, match=r"USGS_split_val_questions\.json: cannot be read"):
+        load("rsvqa-hr", tmp_path, "val")
+
+
+def test_several_images_are_shown_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(1, (60, 80)))
+    (tmp_path / "b.png").write_bytes(picture(2, (90, 50)))
+    item = Item(1, "q", "?", "A", "c", images=("a.png", "b.png"))
+    with opened(item, Places([tmp_path])) as raster:
+        assert tuple(raster.size) == (90, 80 + 16 + 50)
+
+
+def test_shards_keep_questions_about_one_image_together(tmp_path: Path) -> None:
+    items = load("lrs-vqa", make_lrs(tmp_path)).items
+    parts = [[item.number for item in shard_of(items, part, 2)] for part in (1, 2)]
+    assert parts == [[1, 3, 4], [2]]
+
+
+@pytest.mark.parametrize(
+    ("task", "base", "change", "fault"),
+    [
+        ("lrs-vqa", LRS[0], {"text": None}, "record 2: no 'text'"),
+        ("lrs-vqa", LRS[0], {"image": 3}, "record 2: no 'image'"),
+        ("lrs-vqa", LRS[0], {"hbox": [1, 2]}, "record 2: 'hbox' is not four numbers"),
+        ("lrs-vqa", LRS[0], {"text": "\ud800"}, "record 2: 'text' is not valid Unicode"),
+        ("lrs-vqa", LRS[0], {"question_id": [1]}, "record 2: 'question_id' is neither"),
+        ("mme-realworld-rs", MME, {"Ground truth": "G"}, "record 2: 'ground_truth' is 'G'"),
+        ("mme-realworld-rs", MME, {"Answer choices": "[1"}, "record 2: 'answer_choices' is no"),
+        ("rshr", RSHR, {"answer": "none"}, "record 2: 'answer' is 'none', no letter"),
+        ("rshr", RSHR, {"options": 5}, "record 2: 'options' is neither"),
+        ("xlrs", {**xlrs_rows()[0], "image": "a.png"}, {"bbox": [0, 0, 1, 1]}, "grounding set"),
+        ("lrs-gro", {"question_id": "1", "image_name": "a", "question": "?", "ground_truth": "x",
+                     "type": "global"}, {"type": ""}, "record 2: 'type' is empty"),
+    ],
+)  # fmt: skip
+def test_a_broken_record_is_one_line_with_its_number(
+    tmp_path: Path, task: str, base: dict, change: dict, fault: str
+) -> None:
+    path = write_lines(tmp_path / "q.jsonl", [base, {**base, **change}])
+    with pytest.raises(QuestionError) as told:
+        load(task, path)
+    assert fault in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'{"a": 1}\n{"a": \n', "record 2: Expecting value"),
+        (b"\xff\xfe\n", "record 1: not UTF-8"),
+        (b"[1]\n", "record 1: not an object"),
+        (b"\n", "holds no record"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes, fault: str) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_bytes(content.replace(b'{"a": 1}', json.dumps(LRS[0]).encode()))
+    with pytest.raises(QuestionError, match=fault):
+        load("lrs-vqa", path)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_cut_file_of_columns_is_one_line(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / f"data-0.{suffix}"
+    path.write_bytes(b"PAR1 and no more of it")
+    with pytest.raises(QuestionError, match="or not whole"):
+        load("xlrs", path)
+    with pytest.raises(QuestionError, match="no such file"):
+        load("xlrs", tmp_path / "none")

@@ -1,0 +1,154 @@
+"""`uhrqa eval TASK`, `uhrqa score`, and what is done with result files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.makers import code, make_lrs, write_lines, xlrs_rows
+
+ASK = ("-s", "uniform", "-b", "60", "--max-new-tokens", "3")
+
+
+@pytest.fixture
+def lrs(uhrqa, checkpoint, tmp_path: Path):
+    """Ask three questions about two images that are there, and one about one that is not."""
+    make_lrs(tmp_path)
+    return lambda *args: uhrqa("eval", "lrs-vqa", "LRS_VQA", "-m", checkpoint, *ASK, *args)
+
+
+def rows_of(path: str) -> list[dict]:
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()[1:]]
+    for line in lines:
+        line.pop("seconds")
+    return lines
+
+
+def test_questions_are_asked_scored_and_kept(lrs, uhrqa) -> None:
+    outcome = lrs("-o", "r.jsonl", "--json", "-")
+    assert outcome.code == 1  # an image is missing
+    assert "images missing: 1 (LRS_VQA/image/3.png), of 1 questions" in outcome.err
+    found = json.loads(outcome.out)
+    (way,) = found["ways"]
+    assert (way["way"], way["questions"], way["answered"]) == ("uniform", 4, 3)
+    assert way["unanswered"] == {"missing image": 1}
+    assert found["manifest"]["budget"] == {"tokens": 60, "tiles": None}
+    rows = rows_of("r.jsonl")
+    assert [row["number"] for row in rows] == [1, 3, 2, 4]
+    assert all(row["id"] == row["question_id"] for row in rows)
+    assert all(0 < row["kept"] <= 60 for row in rows[:3])
+    assert rows[3]["error"] == "missing image: LRS_VQA/image/3.png"
+    again = uhrqa("score", "r.jsonl", "--json", "-", "-q")
+    assert json.loads(again.out) == found
+    assert again.err == ""
+
+
+def test_a_run_that_was_cut_goes_on_to_the_same_file(lrs) -> None:
+    lrs("-q", "-o", "whole.jsonl", "--controls")
+    content = Path("whole.jsonl").read_bytes()
+    lines = content.splitlines(keepends=True)
+    assert len(lines) == 1 + 4 * 4
+    Path("cut.jsonl").write_bytes(b"".join(lines[:6]) + lines[6][:40])
+    assert lrs("-q", "-o", "cut.jsonl", "--controls").code == 1
+    assert rows_of("cut.jsonl") == rows_of("whole.jsonl")
+    assert Path("cut.jsonl").read_bytes().splitlines()[0] == content.splitlines()[0]
+    before = Path("whole.jsonl").read_bytes()
+    lrs("-q", "-o", "whole.jsonl", "--controls")
+    assert Path("whole.jsonl").read_bytes() == before
+    outcome = lrs("-o", "whole.jsonl")
+    assert outcome.code == 6
+    assert "holds rows of another run: its controls is true" in outcome.err
+
+
+def test_controls_stand_beside_the_strategy(lrs) -> None:
+    lrs("-q", "-o", "r.jsonl", "--controls", "--limit", "1")
+    kept = {row["way"]: row["kept"] for row in rows_of("r.jsonl")}
+    assert list(kept) == ["uniform", "blind", "thumbnail", "downsample"]
+    assert kept["blind"] == 0 < kept["thumbnail"]
+
+
+def test_shards_make_the_whole(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "whole.jsonl")
+    for part in ("1/2", "2/2"):
+        lrs("-q", "-o", f"{part[0]}.jsonl", "--shard", part)
+    assert uhrqa("eval", "merge", "2.jsonl", "1.jsonl", "-o", "merged.jsonl").code == 0
+    assert rows_of("merged.jsonl") == rows_of("whole.jsonl")
+    assert uhrqa("eval", "diff", "merged.jsonl", "whole.jsonl").code == 0
+
+
+def test_what_failed_is_asked_again_where_it_is_wanted(lrs, tmp_path: Path) -> None:
+    lrs("-q", "-o", "r.jsonl")
+    image = tmp_path / "LRS_VQA" / "image"
+    (image / "3.png").write_bytes((image / "2.png").read_bytes())
+    assert lrs("-q", "-o", "r.jsonl").code == 1
+    assert lrs("-q", "-o", "r.jsonl", "--retry-failed").code == 0
+    assert rows_of("r.jsonl")[-1]["prediction"] is not None
+
+
+def test_several_images_are_pasted_or_counted_as_unsupported(uhrqa, checkpoint) -> None:
+    rows = xlrs_rows()[:2]
+    for row in rows:
+        row["image"] = code()
+    rows[1]["image"] = [code(1), code(2)]
+    write_lines(Path("x.jsonl"), rows)
+    ask = ("eval", "xlrs", "x.jsonl", "-m", checkpoint, *ASK)
+    assert uhrqa(*ask, "-o", "p.jsonl").code == 0
+    one, two = rows_of("p.jsonl")
+    assert (one["pasted"], two["pasted"]) == (1, 2)
+    assert two["prompt"].startswith("The two images are shown side by side: the first on the left")
+    outcome = uhrqa(*ask, "-o", "u.jsonl", "--several", "unsupported")
+    assert outcome.code == 1
+    assert "questions about several images, not asked: 1" in outcome.err
+    assert rows_of("u.jsonl")[1]["error"].startswith("unsupported: needs 2 images")
+
+
+def test_turns_of_a_dialogue_are_numbered(uhrqa, checkpoint, image) -> None:
+    turn = {"images": ["a.tif"], "category": "multturn_anomaly_detection", "question": "?",
+            "options": {"A": "Yes", "B": "No"}, "answer": "A"}  # fmt: skip
+    Path("d.json").write_text(json.dumps([{"id": 1, **turn}, {"id": 2, **turn}]))
+    uhrqa("eval", "rshr", "d.json", "-m", checkpoint, *ASK, "-o", "r.jsonl", "-q")
+    rows = rows_of("r.jsonl")
+    assert [row["turn"] for row in rows] == [1, 2]
+    assert [row["history"] for row in rows] == [0, 1]
+
+
+def test_leaderboards_and_a_result_beside_them(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "r.jsonl")
+    outcome = uhrqa("eval", "table", "r.jsonl")
+    assert outcome.code == 0
+    assert "LRS-VQA, GLH-Bridge" in outcome.out
+    assert "r.jsonl: not comparable: " in outcome.out
+    assert "2 of 2272 questions" in outcome.out
+    assert "XLRS" not in outcome.out
+    assert "UHR-BAT: not comparable with the others: on the Lite split" in (
+        uhrqa("eval", "table", "--task", "mme-realworld-rs").out
+    )
+
+
+def test_exports_are_written_and_never_over_the_result(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "r.jsonl")
+    assert uhrqa("eval", "export", "r.jsonl", "--to", "lrs-vqa", "-o", "e.jsonl").code == 0
+    assert uhrqa("score", "e.jsonl", "-q").code == 0
+    assert uhrqa("eval", "export", "r.jsonl", "--to", "lrs-vqa", "-o", "r.jsonl").code == 6
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "fault"),
+    [
+        (("--prompt", "papr"), 2, "unknown prompt 'papr' of lrs-vqa; did you mean 'paper'?"),
+        (("--scoring", "x"), 2, "unknown scoring 'x' of lrs-vqa"),
+        (("--split", "val"), 2, "unknown split 'val' of lrs-vqa; known: none"),
+        (("--several", "drop"), 2, "expected paste or unsupported"),
+        (("--shard", "3/2"), 2, "write I/N with I from 1 to N"),
+        (("--images", "none"), 3, "none: no such directory of images"),
+        (("-b", "1"), 7, "no question was answered; the first: "),
+    ],
+)
+def test_what_cannot_be_is_one_line(lrs, args, code, fault) -> None:
+    outcome = lrs("-q", *args)
+    assert outcome.code == code
+    assert fault in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""

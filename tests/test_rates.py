@@ -1,0 +1,76 @@
+"""What was measured of a machine: kept, found again, and not believed where it is damaged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from uhrqa import calibrate
+from uhrqa.errors import OutputError
+from uhrqa.rates import FILE, Rates, load_rates, save_rates
+
+RATES = Rates("a machine", {256: 1e10, 1024: 3e10}, 5e9, 1e-4, 6e6, 300_000_000)
+
+
+def test_rates_are_found_again_by_device_and_dtype(tmp_path: Path) -> None:
+    other = replace(RATES, device="another", pixels=7.0)
+    save_rates(tmp_path / "new", RATES, "float32")
+    save_rates(tmp_path / "new", other, "float32")
+    assert load_rates(tmp_path / "new", "a machine", "float32") == RATES
+    assert load_rates(tmp_path / "new", "another", "float32") == other
+    assert load_rates(tmp_path / "new", "a machine", "bfloat16") is None
+    assert load_rates(tmp_path, "a machine", "float32") is None
+    assert [file.name for file in (tmp_path / "new").iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"a machine, float32": 1}', '{"a machine, float32": {"flops": {}}}'],
+)
+def test_a_damaged_file_counts_as_not_measured(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    assert load_rates(tmp_path, "a machine", "float32") is None
+
+
+@pytest.mark.parametrize("field", ["pixels", "weight_bytes", "layer_seconds"])
+def test_a_rate_of_nothing_is_not_divided_by(tmp_path: Path, field: str) -> None:
+    table = json.loads(save_rates(tmp_path, RATES, "float32").read_text())
+    table["a machine, float32"][field] = 0.0
+    (tmp_path / FILE).write_text(json.dumps(table))
+    assert load_rates(tmp_path, "a machine", "float32") is None
+
+
+def test_between_widths_the_rate_is_interpolated_and_beyond_them_level() -> None:
+    assert RATES.at(512) == pytest.approx(2e10)  # half way, by logarithm
+    assert [RATES.at(width) for width in (8, 256, 1024, 8192)] == [1e10, 1e10, 3e10, 3e10]
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_rates(tmp_path / "file", RATES, "float32")
+
+
+def test_measuring_a_cpu_gives_rates_that_can_be_kept(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(calibrate, "CPU_SHAPES", ((64, 8), (128, 4)))
+    monkeypatch.setattr(calibrate, "SCENE", 512)
+    found = calibrate.measure(torch.device("cpu"), torch.float32)
+    assert set(found.flops) == {64, 128}
+    save_rates(tmp_path, found, "float32")
+    assert load_rates(tmp_path, found.device, "float32") == found
+    assert found.base_bytes > 1e7
+
+
+def test_the_measured_layer_counts_its_own_flops_as_the_counter_does() -> None:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    layer = calibrate._Layer(128, torch.device("cpu"), torch.float32)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        layer(layer.tokens(16))
+    pairs = 16 * 17 // 2
+    assert counter.get_total_flops() - layer.flops(16) == 4 * (16 * 16 - pairs) * 128

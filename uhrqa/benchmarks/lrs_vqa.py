@@ -1,0 +1,111 @@
+"""LRS-VQA: open questions about FAIR1M, GLH-Bridge and STAR images, each a subset.
+
+One JSON object a line, with the instruction inside `text` already. Its official scorer compares
+without letter case and asks WordNet whether two words share a synset; nothing is stripped, so that
+`urban.` is wrong. Records without truth or category do not count.
+
+Source: Luo et al. 2025 (LRS-VQA); VisionXLab/LRS-VQA @1b3b6cd4.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.items import DataSet, Item
+from uhrqa.benchmarks.synonyms import measure, same_meaning
+from uhrqa.benchmarks.task import Average, Mark, Score, Scoring, Task, as_it_stands, plain_scorer
+
+FILES = ("LRS_VQA_merged.jsonl", "*/LRS_VQA_merged.jsonl", "*.jsonl", "*.json", "*.parquet")
+SUBSETS = ("FAIR", "GLH-Bridge", "STAR")
+_RURAL, _COUNT, _WHY = "rural or urban", "count", "reasoning"
+SIZES = {
+    "FAIR": {
+        _COUNT: 400, "object category": 387, "object shape": 285, "object status": 400, _WHY: 400,
+        _RURAL: 400,
+    },
+    "GLH-Bridge": {_COUNT: 400, "object background": 245, "object color": 165, _RURAL: 252},
+    "STAR": {
+        _COUNT: 399, "object category": 600, "object color": 600, "object shape": 600,
+        "object status": 600, _WHY: 600, _RURAL: 600,
+    },
+}  # fmt: skip
+
+
+def load(place: Path, split: str = "") -> DataSet:
+    """Read `LRS_VQA_merged.jsonl`, or a file like it.
+
+    Raises:
+        QuestionError: it cannot be read, or a record is damaged.
+    """
+    notes: dict[str, None] = {}
+    files = find_files(place, FILES, notes)
+    items: list[Item] = []
+    dropped: list[int] = []
+    for fields in read_fields(files, notes):
+        truth, category = fields.get("ground_truth", "answer"), fields.get("category")
+        if truth in (None, "") or not category:
+            dropped.append(fields.number)
+            continue
+        items.append(_item(fields))
+    if dropped:
+        some = ", ".join(map(str, dropped[:5])) + (" …" if len(dropped) > 5 else "")
+        notes[
+            f"{len(dropped)} records without truth or category do not count, as in the official "
+            f"scorer: {some}"
+        ] = None
+    return DataSet(tuple(items), files, tuple(notes))
+
+
+def _item(fields: Fields) -> Item:
+    name = fields.id("question_id", "id")
+    return Item(
+        fields.number,
+        name,
+        fields.text("text", "question"),
+        fields.text("ground_truth", "answer"),
+        fields.text("category"),
+        subset_of(str(name)),
+        fields.names("image", "image_name", "path"),
+        fields.embedded,
+        boxes=fields.box("hbox"),
+    )
+
+
+def subset_of(name: str) -> str:
+    """The subset a question belongs to: what stands before the first `_` of its id."""
+    start, line, _ = name.partition("_")
+    return start if line else ""
+
+
+def score_official(said: str, mark: Mark) -> Score:
+    """Equal without letter case, or of one synset; nothing is stripped."""
+    answer = said.lower()
+    return answer, same_meaning(answer, mark.truth.lower())
+
+
+def score_strict(said: str, mark: Mark) -> Score:
+    """Equal without letter case, outer blanks and a closing full stop; no synonym counts."""
+    answer = said.strip().rstrip(".").lower()
+    return answer, answer == mark.truth.strip().rstrip(".").lower()
+
+
+def official() -> tuple[str, Scoring]:
+    """The authors' rule under their name, or under another without a WordNet."""
+    return measure(), score_official
+
+
+def _with_newline(item: Item) -> str:
+    return f"{item.question}\n"
+
+
+TASK = Task(
+    "lrs-vqa",
+    "LRS-VQA",
+    "1",
+    load,
+    {"paper": as_it_stands, "authors": _with_newline},
+    {"official": official, "strict": plain_scorer(score_strict, "exact match, stripped")},
+    (Average("AA", "macro"), Average("OA", "micro")),
+    of_subsets=SIZES,
+)

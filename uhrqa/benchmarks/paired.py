@@ -1,0 +1,106 @@
+"""Two results on the same questions: how far apart they are, and whether that may be chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import comb
+
+from uhrqa.benchmarks.rows import Outcome
+from uhrqa.benchmarks.scores import OFFICIAL, Scored, score_rows, scoring_of, task_of
+from uhrqa.errors import OutputError
+from uhrqa.evaluation.intervals import Interval, scene_bootstrap
+
+DECIDES = ("task", "data", "prompt", "model", "strategy", "budget", "seed", "dtype", "versions")
+"""What a manifest is compared by, to tell in what two runs differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How the first file differs from the second.
+
+    Attributes:
+        name: of the category; the empty text for all questions.
+        count: questions that both answered.
+        first, second: right of them.
+        gained: right in the first alone.
+        lost: right in the second alone.
+        interval: of the difference of shares, 95 %; None for fewer than two images.
+    """
+
+    name: str
+    count: int
+    first: int
+    second: int
+    gained: int
+    lost: int
+    interval: Interval | None
+
+    @property
+    def value(self) -> float:
+        """The difference of shares, between -1 and 1."""
+        return (self.first - self.second) / self.count
+
+    @property
+    def chance(self) -> float:
+        """How likely so uneven a split of the questions that differ is by chance, two-sided."""
+        return mcnemar(self.gained, self.lost)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """McNemar's exact test: a fair coin for every question on which two runs differ.
+
+    Source: McNemar 1947, with the binomial distribution itself.
+    """
+    count, few = gained + lost, min(gained, lost)
+    tail = sum(comb(count, k) for k in range(few + 1))
+    return float(min(Fraction(1), Fraction(2 * tail, 2**count)))
+
+
+def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0) -> list[Gap]:
+    """All questions first, then each category.
+
+    Raises:
+        OutputError: the files are of other data, or have no answered question in common.
+    """
+    task = task_of(first.manifest)
+    for part, name in (("task", "name"), ("data", "digest")):
+        ours, theirs = (found.manifest.get(part, {}).get(name) for found in (first, second))
+        if ours != theirs:
+            raise OutputError(f"the results are not of the same {part}: {ours} and {theirs}")
+    _, rule = scoring_of(task, scoring)
+    theirs_by = {entry.row.number: entry for entry in score_rows(second.main, rule)}
+    pairs = [
+        (entry, theirs_by[entry.row.number])
+        for entry in score_rows(first.main, rule)
+        if entry.row.number in theirs_by
+    ]
+    if not pairs:
+        raise OutputError("the results have no answered question in common")
+    names = dict.fromkeys(entry.row.category for entry, _ in pairs)
+    parts = [[pair for pair in pairs if pair[0].row.category == name] for name in names]
+    return [
+        _gap("", pairs, seed),
+        *(_gap(name, part, seed) for name, part in zip(names, parts, strict=True)),
+    ]
+
+
+def _gap(name: str, pairs: Sequence[tuple[Scored, Scored]], seed: int) -> Gap:
+    images: dict[int, list[int]] = {}
+    for one, other in pairs:
+        images.setdefault(one.row.group, []).append(one.right - other.right)
+    return Gap(
+        name,
+        len(pairs),
+        sum(one.right for one, _ in pairs),
+        sum(other.right for _, other in pairs),
+        sum(one.right > other.right for one, other in pairs),
+        sum(one.right < other.right for one, other in pairs),
+        scene_bootstrap([(sum(gap), len(gap)) for gap in images.values()], seed),
+    )
+
+
+def differing(first: Outcome, second: Outcome) -> list[str]:
+    """What else two runs differ in, by the names of their manifests."""
+    return [n for n in DECIDES if first.manifest.get(n) != second.manifest.get(n)]

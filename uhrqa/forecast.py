@@ -1,0 +1,183 @@
+"""Memory and seconds that a plan comes to: weights, cache, activations and features; by stage.
+
+What is counted stands in `docs/cost.md`; allocators and kernels take more than tensors do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from uhrqa.cost import Cost, kv_bytes
+from uhrqa.dims import Dims
+from uhrqa.features import FEATURE_BYTES
+from uhrqa.ledger import RelevancePass
+from uhrqa.rates import Rates
+from uhrqa.tally import Counts
+
+TILE_BATCH = 32  # tiles that go through the tower together
+LAID_OUT = (
+    2  # copies of all tokens seen, beside the tiles that are kept: as laid out, as chosen from
+)
+QUANTISED = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}  # bytes of a weight, with its share of a scale
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What memory and time depend on beside the model's sizes.
+
+    Attributes:
+        device: `cpu` or `cuda`, for people.
+        dtype: what weights are held in, for people.
+        value_bytes: bytes of a number of that dtype.
+        quantize: of the decoder's layers: `8bit`, `4bit` or None.
+        keeps_states: the tower keeps what each of its layers gives, as LLaVA's does.
+        is_shared: the device's memory is the process's: a CPU.
+    """
+
+    device: str
+    dtype: str
+    value_bytes: int
+    quantize: str | None = None
+    keeps_states: bool = False
+    is_shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on the device at the peak.
+
+    Attributes:
+        weights: all matrices and tables.
+        cache: keys and values of the answering pass.
+        activations: of the largest of: a batch of tiles, a relevance pass, the answering pass.
+        features: encoded tiles that are kept, and the tokens that are chosen from.
+        process: on a CPU, the program itself and the pixels it holds; the program's share is known
+            only where it was measured.
+    """
+
+    weights: int
+    cache: int
+    activations: int
+    features: int
+    process: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of the parts."""
+        return sum(getattr(self, part.name) for part in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a plan found, as far as memory and time depend on it.
+
+    Attributes:
+        counts: of tiles and tokens.
+        cost: exact FLOPs by stage.
+        passes: readings of attention.
+        feature_values: numbers that kept tiles hold.
+        pixels: of tiles that are read.
+        image_bytes: pixels of the image that stay in memory while it is read.
+    """
+
+    counts: Counts
+    cost: Cost
+    passes: Sequence[RelevancePass]
+    feature_values: int
+    pixels: int
+    image_bytes: int
+
+
+def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = None) -> Memory:
+    """Bytes that a question takes.
+
+    Args:
+        dims: of the model.
+        work: what is to be done.
+        setup: device, dtype and quantisation.
+        rates: for what the program itself holds; on a GPU of no use.
+    """
+    counts, wide = work.counts, setup.value_bytes
+    answering = counts.entering + counts.text
+    longest = max([answering, *(entry.sequence for entry in work.passes)])
+    activations = max(
+        _decoder_values(dims, longest) * wide,
+        _tower_values(dims, min(TILE_BATCH, counts.tiles_encoded), setup.keeps_states) * wide,
+    )
+    process = work.image_bytes + (rates.base_bytes if rates else 0) if setup.is_shared else 0
+    return Memory(
+        weights=held_bytes(dims, setup),
+        cache=sum(
+            kv_bytes(dims.decoder, part.tokens + counts.text + counts.steps, wide)
+            * part.layers
+            // dims.decoder.layers
+            for part in counts.stages
+        ),
+        activations=activations,
+        features=min(work.feature_values * wide, FEATURE_BYTES)
+        + LAID_OUT * sum(level.seen for level in counts.levels) * dims.token_width * wide,
+        process=process,
+    )
+
+
+def held_bytes(dims: Dims, setup: Setup) -> int:
+    """Bytes of the weights; of quantised ones only the decoder's layers are small."""
+    v, d = dims.vision, dims.decoder
+    layers = int(d.layers * d.held_weights * _layer_bytes(dims, setup))
+    rest = v.layers * v.layer_weights + (3 * v.frames * v.patch**2 + v.tokens) * v.width
+    rest += dims.projector.weights + dims.rfm_layers * d.held_weights
+    rest += (1 if d.tied else 2) * d.vocab * d.width
+    return layers + rest * setup.value_bytes
+
+
+def _layer_bytes(dims: Dims, setup: Setup) -> float:
+    """Bytes of one weight of the decoder's layers."""
+    if setup.quantize and dims.decoder.experts == 1:  # bitsandbytes takes no experts
+        return QUANTISED[setup.quantize]
+    return setup.value_bytes
+
+
+def _decoder_values(dims: Dims, tokens: int) -> int:
+    """Numbers alive at once in a layer over many tokens, and the tokens as they came in."""
+    d = dims.decoder
+    gated = 2 * d.width + 3 * d.active * d.mlp
+    attending = 2 * d.width + 4 * d.heads * d.head_dim
+    return tokens * (max(gated, attending) + dims.token_width)
+
+
+def _tower_values(dims: Dims, tiles: int, keeps_states: bool) -> int:
+    """Numbers alive at once in the tower over a batch of tiles."""
+    v = dims.vision
+    kept = v.layers + 1 if keeps_states else 1
+    return tiles * v.tokens * (kept * v.width + v.width + (2 + v.gated) * v.mlp)
+
+
+def seconds_of(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> dict[str, float]:
+    """Seconds by stage, from what was measured of the device.
+
+    Reading goes by pixels; stages of many tokens by FLOPs, at the rate of their width; decoding by
+    the weights that go by for each token. Each layer of each pass costs the launching of its
+    operations besides. A slow disk or network is not in it.
+
+    Args:
+        dims: of the model.
+        work: what is to be done.
+        setup: dtype and quantisation.
+        rates: measured.
+    """
+    decoder, vision, cost = dims.decoder, dims.vision, work.cost
+    slow, launching = rates.at(decoder.width), rates.layer_seconds
+    head = decoder.vocab * decoder.width * setup.value_bytes
+    going_by = decoder.layers * decoder.layer_weights * _layer_bytes(dims, setup) + head
+    batches = -(-work.counts.tiles_encoded // TILE_BATCH)
+    passes = sum(entry.full_layers + 1 for entry in work.passes)
+    return {
+        "read": work.pixels / rates.pixels,
+        "encode": cost.vision / rates.at(vision.width)
+        + cost.projector / slow
+        + batches * vision.layers * launching,
+        "relevance": cost.relevance / slow + passes * launching,
+        "prefill": cost.prefill / slow + decoder.layers * launching,
+        "decode": work.counts.steps * (going_by / rates.weight_bytes + decoder.layers * launching),
+    }

@@ -1,0 +1,1 @@
+"""Other people's harnesses that ask `uhrqa`. None of them is imported before it asks."""

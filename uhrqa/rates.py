@@ -1,0 +1,106 @@
+"""How fast a device is, as `uhrqa profile --calibrate` measured it, and where that is kept.
+
+Knows no model and imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from uhrqa.errors import OutputError
+
+FILE = "rates.json"
+MEASURE = "uhrqa profile --calibrate measures this machine in a few seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What was measured on one device with one precision.
+
+    Attributes:
+        device: its name, for people.
+        flops: FLOPs per second of a transformer layer over many tokens, by its width.
+        weight_bytes: bytes of weights a second that one token alone goes through.
+        layer_seconds: what a layer takes whatever its size: the launching of its operations.
+        pixels: of a tile read, decoded and resampled per second, from a file in the page cache.
+        base_bytes: what the process holds before there is a model.
+    """
+
+    device: str
+    flops: Mapping[int, float]
+    weight_bytes: float
+    layer_seconds: float
+    pixels: float
+    base_bytes: int
+
+    def at(self, width: int) -> float:
+        """FLOPs per second at a width: interpolated over its logarithm, level beyond both ends."""
+        known = sorted(self.flops)
+        if width <= known[0] or width >= known[-1]:
+            return self.flops[known[0] if width <= known[0] else known[-1]]
+        above = next(index for index, each in enumerate(known) if each > width)
+        low, high = known[above - 1], known[above]
+        share = math.log(width / low) / math.log(high / low)
+        return self.flops[low] * (1 - share) + self.flops[high] * share
+
+
+def load_rates(directory: Path, device: str, dtype: str) -> Rates | None:
+    """What was measured, or None: not yet, or the file is not one of ours.
+
+    Args:
+        directory: of the cache.
+        device: its name, as `device_name` gives it.
+        dtype: what the weights are held in.
+    """
+    found = _read(directory / FILE).get(_key(device, dtype))
+    if not isinstance(found, dict):
+        return None
+    try:
+        flops = {int(width): float(rate) for width, rate in found.pop("flops").items()}
+        rates = Rates(flops=flops, **found)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    figures = (*flops.values(), rates.weight_bytes, rates.layer_seconds, rates.pixels)
+    return rates if flops and all(isinstance(n, float) and n > 0 for n in figures) else None
+
+
+def save_rates(directory: Path, rates: Rates, dtype: str) -> Path:
+    """Keep what was measured, beside that of other devices.
+
+    Returns:
+        The file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = directory / FILE
+    table = {**_read(path), _key(rates.device, dtype): asdict(rates)}
+    fresh = path.with_name(f"{FILE}.{os.getpid()}.tmp")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+    return path
+
+
+def _key(device: str, dtype: str) -> str:
+    return f"{device}, {dtype}"
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
