@@ -113,6 +113,14 @@ def _to_entry(line: _Line, owners: Mapping[Id, int], directory: Path) -> Entry:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something; one that no system takes does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _find(directory: Path, image: str) -> Path:
     """An image relative to the file's directory, or beside it: `LRS_VQA/a.tif` in `LRS_VQA`."""
     path = directory / image

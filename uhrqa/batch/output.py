@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from uhrqa.batch.entries import Entry, digest
+from uhrqa.batch.lock import lock
 from uhrqa.batch.scan import Scan
 from uhrqa.errors import OutputError
 
@@ -120,22 +120,13 @@ class AnswerFile:
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise OutputError(f"{self.path}: not a regular file; use `-o -` for stdout")
-                self._lock(descriptor)
+                lock(descriptor, self.path)
                 if self._is_there(descriptor):
                     return descriptor
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)  # replaced between opening and locking: once more
-
-    def _lock(self, descriptor: int) -> None:
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise OutputError(f"{self.path}: another run is writing to it") from error
 
     def _is_there(self, descriptor: int) -> bool:
         """Whether the path still leads to the open file."""
@@ -185,7 +176,7 @@ class AnswerFile:
         descriptor, name = tempfile.mkstemp(".tmp", f"{target.name}.", target.parent)
         fresh = Path(name)
         try:
-            self._lock(descriptor)
+            lock(descriptor, self.path)
             os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
             self._copy(descriptor)
             fresh.replace(target)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from uhrqa.batch.entries import is_there
 from uhrqa.benchmarks.items import Item
 from uhrqa.benchmarks.records import Embedded, read_picture
 from uhrqa.raster import Raster, open_raster
@@ -55,7 +56,7 @@ class Places:
         plain = name.replace("\\", "/").lstrip("/")
         for root in self.roots:
             path = root / plain
-            if _is_there(path):
+            if is_there(path):
                 return path
         bare = PurePosixPath(plain)
         for way, key, table in (
@@ -102,13 +103,6 @@ class Places:
                 f"below {roots}; name their directory with --images"
             )
         return notes
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # no system takes such a path
-        return False
 
 
 @contextmanager

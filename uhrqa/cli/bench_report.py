@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result
-from uhrqa.cli.report import count_text, make_table
+from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.cli.files import write_text
+from uhrqa.cli.report import count_text, print_table
 from uhrqa.errors import OutputError
 
 if TYPE_CHECKING:
@@ -45,25 +46,6 @@ def report_outcome(
             print_note(f"uhrqa: note: {line}")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-
-
-def draw(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]], words: int = 1) -> None:
-    """A title and a table on stdout."""
-    print_result(title)
-    table = make_table(heads, lines, words=words)
-    open_console(stderr=False, wide=True).print(table)
-
-
 def print_tables(found: Mapping[str, Any], task: Task) -> None:
     """Averages by way and subset, then every category."""
     ways = found["ways"]
@@ -77,7 +59,7 @@ def print_tables(found: Mapping[str, Any], task: Task) -> None:
             lines.append((way["way"], name, f"{counts[0]} / {counts[1]}", *shares))
     title = f"{task.title}: {found['measure']} in per cent by '{found['scoring']}' scoring"
     over = "questions" if found["manifest"].get("from") else "images"
-    draw(f"{title}, 95 % intervals over {over}", heads, lines, words=2)
+    print_table(f"{title}, 95 % intervals over {over}", heads, lines, words=2)
     _print_categories(ways)
 
 
@@ -92,7 +74,7 @@ def _print_categories(ways: Sequence[Mapping[str, Any]]) -> None:
             shares = [_cell(cell, asked) for cell in cells]
             lines.append((name, category, str(asked), *shares))
     heads = ("part", "category", "asked", *(way["way"] for way in ways))
-    draw("By category, in per cent", heads, lines, words=2)
+    print_table("By category, in per cent", heads, lines, words=2)
 
 
 def _cell(cell: Mapping[str, Any] | None, asked: int) -> str:

@@ -10,7 +10,7 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose_card, load
 from uhrqa.cli.console import dump_json, print_note, print_result
-from uhrqa.cli.files import is_same_file
+from uhrqa.cli.files import is_same_file, write_text
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.errors import ConfigError, OutputError
 
@@ -184,10 +184,7 @@ def _report(outcome: Outcome, json_file: str | None, plot: Path | None) -> None:
         print_result(dump_json(outcome.to_dict()))
         return
     if json_file is not None:
-        try:
-            Path(json_file).write_text(dump_json(outcome.to_dict()) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{json_file}: cannot be written: {error.strerror}") from error
+        write_text(Path(json_file), dump_json(outcome.to_dict()) + "\n")
     where = "images held out" if outcome.held_out else "the images trained on"
     print_result(
         f"{outcome.rfm}: {len(outcome.settings['layers'])} layers, {len(outcome.curve)} steps, "

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.bench_report import BLANK, draw, write_text
+from uhrqa.cli.bench_report import BLANK
 from uhrqa.cli.console import dump_json, print_note, print_result
-from uhrqa.cli.files import is_same_file
-from uhrqa.cli.report import count_text
+from uhrqa.cli.files import is_same_file, write_text
+from uhrqa.cli.report import count_text, print_table
 from uhrqa.errors import OutputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def diff(
         print_result(dump_json({"schema": "uhrqa.benchmark.diff/1", "gaps": [*map(_gap, found)]}))
         return
     heads = ("category", "asked", "A", "B", "A - B", "95 %", "A alone", "B alone", "p")
-    draw(f"A = {first}, B = {second}; right in per cent", heads, [*map(_gap_line, found)])
+    print_table(f"A = {first}, B = {second}; right in per cent", heads, [*map(_gap_line, found)])
     apart = differing(one, other)
     if apart and not given.quiet:
         print_note(f"uhrqa: note: the runs differ in {', '.join(apart)}")
@@ -139,7 +139,7 @@ def _print_board(board: Board, own: Sequence[tuple[Path, Outcome]], scoring: str
             if clause:
                 notes.append(f"{path.name}: not comparable: {clause}")
     title = f"{board.title} ({board.source}); {board.note}"
-    draw(title, ("model", *board.columns, *board.averages), lines)
+    print_table(title, ("model", *board.columns, *board.averages), lines)
     for note in notes:
         print_result(f"  {note}")
     print_result("")

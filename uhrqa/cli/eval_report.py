@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uhrqa.cli.console import dump_json, open_console, print_note, print_result
-from uhrqa.cli.report import make_table
+from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.cli.files import write_text
+from uhrqa.cli.report import print_table
 from uhrqa.errors import OutputError
 
 if TYPE_CHECKING:
     from uhrqa.evaluation.row_log import Results
-    from uhrqa.evaluation.tables import Table
 
 
 def check_outputs(json_file: str | None, plot: Path | None, markdown: Path | None) -> None:
@@ -68,14 +68,15 @@ def report(
         draw_plot(results, plot, seed)
     if markdown is not None:
         picture = os.path.relpath(plot, markdown.parent) if plot is not None else None
-        _write(markdown, markdown_page(results, tables, picture))
+        write_text(markdown, markdown_page(results, tables, picture))
     text = dump_json(figures(results, seed), indent=1) if json_file is not None else ""
     if json_file == "-":
         print_result(text)
         return
     if json_file is not None:
-        _write(Path(json_file), text + "\n")
-    _print_tables(tables)
+        write_text(Path(json_file), text + "\n")
+    for table in tables:
+        print_table(table.title, table.heads, table.lines)
 
 
 def figures(results: Results, seed: int) -> dict[str, Any]:
@@ -98,17 +99,3 @@ def print_refusals(results: Results) -> None:
 
     for line in refusal_lines(results):
         print_note(f"uhrqa: note: {line}")
-
-
-def _print_tables(tables: list[Table]) -> None:
-    for table in tables:
-        print_result(table.title)
-        drawn = make_table(table.heads, table.lines)
-        open_console(stderr=False, wide=True).print(drawn)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

@@ -5,6 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from uhrqa.config import Settings
+from uhrqa.errors import OutputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
 
 
 def is_same_file(path: Path, other: Path) -> bool:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uhrqa.errors import OutputError
+from uhrqa.cli.files import write_text
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
@@ -42,8 +42,4 @@ def write_geojson(answer: Answer, path: str) -> None:
         "question": answer.question,
         "image": answer.image,
     }
-    try:
-        Path(path).write_text(json.dumps(collection, ensure_ascii=False) + "\n", encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path}: cannot be written: {reason}") from error
+    write_text(Path(path), json.dumps(collection, ensure_ascii=False) + "\n")

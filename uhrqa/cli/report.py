@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from uhrqa.cli.console import open_console, print_note, stderr_optional, strip_controls
+from uhrqa.cli.console import (
+    open_console,
+    print_note,
+    print_result,
+    stderr_optional,
+    strip_controls,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -189,6 +195,14 @@ def make_table(
     for index, row in enumerate(rows):
         table.add_row(*map(strip_controls, row), end_section=total and index == len(rows) - 2)
     return table
+
+
+def print_table(
+    title: str, heads: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1
+) -> None:
+    """A title and a table on stdout, where they are the result."""
+    print_result(title)
+    open_console(stderr=False, wide=True).print(make_table(heads, lines, words=words))
 
 
 def unit_for(totals: Iterable[float]) -> Unit:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uhrqa.batch.entries import read_entries
+from uhrqa.batch.entries import is_there, read_entries
 from uhrqa.errors import ConfigError, QuestionError
 from uhrqa.evaluation.file_source import read_boxes
 from uhrqa.geometry import Box
@@ -57,18 +57,11 @@ def read_examples(path: Path) -> list[Example]:
         where = f"{path}: line {entry.line}"
         if entry.error:
             raise QuestionError(f"{path}: {entry.error}")
-        if not _is_there(entry.path):
+        if not is_there(entry.path):
             raise QuestionError(f"{where}: there is no image {entry.path}")
         row = json.loads(lines[entry.line - 1].decode("utf-8-sig"))
         examples.append(Example(where, entry.path, entry.text, read_boxes(path, entry, row)))
     return examples
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # no system takes such a path
-        return False
 
 
 def hold_out(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from uhrqa.batch.lock import lock
 from uhrqa.errors import OutputError
 
 Manifest = Mapping[str, Any]  # JSON-ready
@@ -180,12 +180,9 @@ def _open(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise OutputError(f"{path}: another run is writing to it") from error
+    try:
+        lock(descriptor, path)
+    except OutputError:
+        os.close(descriptor)
+        raise
     return descriptor
