@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from uhrqa import segments
 from uhrqa.errors import ConfigError
-from uhrqa.geometry import Size
+from uhrqa.geometry import Box, Size
 from uhrqa.segments import OUTSIDE, as_regions, superpixels, vote
 
 
@@ -44,6 +44,12 @@ def test_what_lies_beyond_the_image_has_no_vote() -> None:
     labels = np.array([[5]])
     boxes = torch.tensor([[90.0, 0.0, 190.0, 100.0], [100.0, 0.0, 200.0, 100.0], [-50, -50, 0, 0]])
     assert vote(labels, boxes, Size(100, 100), 10).tolist() == [5, OUTSIDE, OUTSIDE]
+
+
+def test_labels_may_reach_beyond_a_window() -> None:
+    labels = np.arange(9).reshape(3, 3)  # of 300 x 300 px, of which a window shows the last 200
+    found = vote(labels, boxes_of(2, 3, 100), Size(200, 200), 10, Box(-100, -100, 200, 200))
+    assert found.tolist() == [4, 5, OUTSIDE, 7, 8, OUTSIDE]
 
 
 def test_votes_in_parts_are_the_votes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

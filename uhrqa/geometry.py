@@ -54,6 +54,10 @@ class Box(NamedTuple):
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         return Box(x0, y0, max(x0, min(self.x1, other.x1)), max(y0, min(self.y1, other.y1)))
 
+    def moved(self, dx: float, dy: float) -> Box:
+        """The same rectangle elsewhere."""
+        return Box(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
     def scale(self, sx: float, sy: float) -> Box:
         """The same rectangle after stretching both axes."""
         return Box(self.x0 * sx, self.y0 * sy, self.x1 * sx, self.y1 * sy)

@@ -20,7 +20,7 @@ from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster, has_mask, in_source
+from uhrqa.raster import Raster, has_mask, in_source, whole_of
 from uhrqa.relevance_pass import Reading, RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
@@ -77,6 +77,12 @@ class Scene:
     def size(self) -> Size:
         """Of the source image."""
         return self.raster.size
+
+    @property
+    def extent(self) -> Box:
+        """Of the image that the scene is a window of, in the window's pixels; else of the scene."""
+        x, y, *_ = in_source(self.raster, Box.whole(self.size))
+        return Box.whole(whole_of(self.raster).size).moved(-x, -y)
 
     @property
     def pyramid(self) -> Pyramid:

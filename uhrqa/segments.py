@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uhrqa.errors import ConfigError
-from uhrqa.geometry import Size
+from uhrqa.geometry import Box, Size
 from uhrqa.regions import dense
 
 OUTSIDE = np.iinfo(np.int64).max  # sorts last; is never voted for where anything else is
@@ -19,39 +19,42 @@ SAMPLES = 1 << 23  # labels held at once: 64 MB
 COMPACTNESS = 10.0  # of superpixels: scikit-image's own
 
 
-def vote(labels: NDArray[np.integer], boxes: Tensor, size: Size, cells: int) -> Tensor:
+def vote(
+    labels: NDArray[np.integer], boxes: Tensor, size: Size, cells: int, extent: Box | None = None
+) -> Tensor:
     """The label most of a token's pixels have; ties go to the smallest.
 
     Args:
-        labels: `[h, w]` over the extent of the image, at any resolution.
+        labels: `[h, w]` over an extent, at any resolution.
         boxes: `[N, 4]` of the tokens, source pixels.
         size: of the source image.
         cells: pixels along a token's side that are looked at, each the nearest label.
+        extent: source pixels under the labels, which may lie beyond a window; the image by default.
 
     Returns:
         `[N]` int64; `OUTSIDE` where a token shows only what lies beyond the image.
 
     Source: Dang et al. 2026 (UHR-BAT), Eq. 15.
     """
+    extent = extent or Box.whole(size)
     found = np.empty(len(boxes), np.int64)
     step = max(1, SAMPLES // cells**2)
     at = (np.arange(cells) + 0.5) / cells
     for start in range(0, len(boxes), step):
         x0, y0, x1, y1 = (side[:, None] for side in boxes[start : start + step].double().numpy().T)
-        cols, inside_x = _nearest(x0 + (x1 - x0) * at, size.w, labels.shape[1])  # [n, cells]
-        rows, inside_y = _nearest(y0 + (y1 - y0) * at, size.h, labels.shape[0])
+        x, y = x0 + (x1 - x0) * at, y0 + (y1 - y0) * at  # [n, cells]
+        cols = _nearest(x - extent.x0, extent.w, labels.shape[1])
+        rows = _nearest(y - extent.y0, extent.h, labels.shape[0])
         seen = labels[rows[:, :, None], cols[:, None, :]].astype(np.int64)
+        inside_x, inside_y = (x >= 0) & (x < size.w), (y >= 0) & (y < size.h)
         seen[~(inside_y[:, :, None] & inside_x[:, None, :])] = OUTSIDE
         found[start : start + step] = _most_common(seen.reshape(len(seen), -1))
     return torch.from_numpy(found)
 
 
-def _nearest(
-    place: NDArray[np.float64], length: int, labels: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Which label a place along one axis has, and whether it is on the image."""
-    index = np.floor(place * (labels / length)).astype(np.int64)
-    return index.clip(0, labels - 1), (place >= 0) & (place < length)
+def _nearest(place: NDArray[np.float64], length: float, labels: int) -> NDArray[np.int64]:
+    """Which of the labels along one axis a place has."""
+    return np.floor(place * (labels / length)).astype(np.int64).clip(0, labels - 1)
 
 
 def _most_common(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,13 +13,16 @@ from uhrqa.segments import as_regions, superpixels, vote
 PIXELS_A_TOKEN = 4  # along a side, where superpixels are made
 
 
-def label_regions(scene: Scene, level: Level, labels: Labels, *, singles: bool = False) -> Tensor:
-    """Regions of all tokens of a level as a raster of labels over the image says.
+def label_regions(
+    scene: Scene, level: Level, labels: Labels, extent: Box, *, singles: bool = False
+) -> Tensor:
+    """Regions of all tokens of a level as a raster of labels says.
 
     Args:
         scene: the scene.
         level: the level.
-        labels: `[h, w]` over the image's extent.
+        labels: `[h, w]` over `extent`.
+        extent: pixels of the scene, or beyond it, that have labels.
         singles: tokens of label 0, and those beyond the image, are each a region of their own.
 
     Returns:
@@ -28,7 +31,7 @@ def label_regions(scene: Scene, level: Level, labels: Labels, *, singles: bool =
     Source: Dang et al. 2026, Eq. 15.
     """
     cells = max(1, round(scene.cell(level)))
-    voted = vote(labels, scene.places(level).box, scene.size, cells)
+    voted = vote(labels, scene.places(level).box, scene.size, cells, extent)
     return as_regions(voted, singles=singles)
 
 
@@ -53,4 +56,4 @@ def pixel_regions(scene: Scene, level: Level, count: int) -> Tensor:
     with scene.ledger.stage("read"):
         pixels = scene.raster.read(Box.whole(scene.size), Size(h, w))
     scene.ledger.bytes_read += scene.raster.bytes_read - before
-    return label_regions(scene, level, superpixels(pixels.array, count))
+    return label_regions(scene, level, superpixels(pixels.array, count), Box.whole(scene.size))

@@ -269,6 +269,21 @@ def test_labels_of_a_file_are_the_regions(vlm, image, tmp_path) -> None:
     np.testing.assert_allclose(halves, [(0, 200), (200, 400)], atol=25)
 
 
+def test_labels_of_the_whole_image_lie_right_under_a_window(vlm, image, tmp_path) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, (50, 40)).astype(np.uint16)  # 10 px each
+    Image.fromarray(labels).save(tmp_path / "whole.png")
+    Image.fromarray(labels[10:30, 10:30].copy()).save(tmp_path / "part.png")
+    window = open_raster(image, roi="100,100,300,300")
+    alone = open_raster(np.ascontiguousarray(image[100:300, 100:300]))
+    found = [
+        RegionMerge(labels=str(tmp_path / name)).select(Scene(raster, vlm, "a?"), Budget(100))
+        for raster, name in ((window, "whole.png"), (alone, "part.png"))
+    ]
+    assert torch.equal(found[0].tokens.box, found[1].tokens.box)
+    with pytest.raises(RasterError, match="for an image of 400 x 500 px"):
+        RegionMerge(labels=str(tmp_path / "part.png")).select(Scene(window, vlm, "a?"), Budget(100))
+
+
 def test_a_missing_file_is_told_before_anything_is_encoded(vlm, image) -> None:
     scene = Scene(open_raster(image), vlm, "how many?")
     with pytest.raises(RasterError, match="no such file"):

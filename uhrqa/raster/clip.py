@@ -132,7 +132,7 @@ class ClippedRaster:
 
     def in_source(self, box: Box) -> Box:
         """A box of the window as one of the image it is of."""
-        return _moved(box, self.origin)
+        return box.moved(*self.origin)
 
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the window under `box`, masked outside it and its polygons."""
@@ -179,9 +179,4 @@ class ClippedRaster:
         sx, sy = box.w / out.w, box.h / out.h
         shown = Box(box.x0 + x0 * sx, box.y0 + y0 * sy, box.x0 + x1 * sx, box.y0 + y1 * sy)
         wanted = wanted[y0:y1, x0:x1]
-        return slice(y0, y1), slice(x0, x1), _moved(shown, self._shift), wanted
-
-
-def _moved(box: Box, by: tuple[float, float]) -> Box:
-    x, y = by
-    return Box(box.x0 + x, box.y0 + y, box.x1 + x, box.y1 + y)
+        return slice(y0, y1), slice(x0, x1), shown.moved(*self._shift), wanted

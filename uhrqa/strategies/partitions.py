@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from uhrqa.geometry import Size
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -80,8 +82,9 @@ class Partition:
             ]
         if self.labels is None:
             return None
-        raster = read_labels(self.labels, scene.size)
-        return [label_regions(scene, view, raster, singles=padding) for view in views]
+        extent = scene.extent
+        raster = read_labels(self.labels, Size(round(extent.h), round(extent.w)))
+        return [label_regions(scene, view, raster, extent, singles=padding) for view in views]
 
     def of(self, scene: Scene, tokens: VisualTokens, places: Tensor, room: int) -> Tensor:
         """Regions of tokens.
