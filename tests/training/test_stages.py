@@ -42,7 +42,8 @@ from uhrqa.training.vision import (
 )
 from uhrqa.training.vocabulary import learn_tokenizer
 from uhrqa.vlm.card import card_of_directory
-from uhrqa.vlm.llava import Llava
+from uhrqa.vlm.loading import Loading
+from uhrqa.vlm.opening import open_checkpoint
 
 SMALL = Shape(width=32, vision_layers=1, vision_heads=2, vision_ffn=48, layers=3, heads=4, ffn=48,
               vocabulary=640)  # fmt: skip
@@ -234,7 +235,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, learner: Learner) -> Path:
 def test_a_saved_checkpoint_answers_through_the_stock_classes(
     saved: Path, learner: Learner
 ) -> None:
-    model = Llava.load(card_of_directory(saved, "small"), device="cpu")
+    model = open_checkpoint(card_of_directory(saved, "small"), Loading(device="cpu"))
     prompt = model.build_prompt("How many CARS are there, zebra?")
     assert prompt.before == (1,)
     assert prompt.after[-1] == learner.assistant

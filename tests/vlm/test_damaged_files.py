@@ -102,7 +102,7 @@ def test_a_configuration_that_wants_far_more_than_there_is(path: Path, monkeypat
     """Its default sizes would be 26 GB of room, made before anything is seen not to fit."""
     edit(path, text_config={"model_type": "llama"})
     monkeypatch.setattr(
-        "uhrqa.vlm.family.load_strictly", lambda *_, **__: pytest.fail("room is made")
+        "uhrqa.vlm.opening.load_strictly", lambda *_, **__: pytest.fail("room is made")
     )
     refused(path, r"is \[320, 48\] in the file, \[32000, 4096\] by the config, and 4. more")
 

@@ -75,7 +75,7 @@ def test_parts_that_are_kept_on_the_disk_give_the_same_answer(
     path = make_family(tmp_path / family, family)
     kept = {"": "disk"}
     monkeypatch.setattr(
-        "uhrqa.vlm.family.choose_placing",
+        "uhrqa.vlm.opening.choose_placing",
         lambda *_: {"device_map": kept, "offload_folder": str(tmp_path / "off")},
     )
     model: Any = load_model(str(path))

@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from uhrqa.drops import Drop
-from uhrqa.vlm import Generation, ScoredChoice, Sequence
 from uhrqa.vlm.choosing import Choices, Ids
 from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.prefix import Prefix, branch
+from uhrqa.vlm.sequence import Generation, ScoredChoice, Sequence
 
 
 @dataclass
@@ -27,11 +28,40 @@ class Decoding:
 
     Attributes:
         model: a transformers vision-language model.
-        stops: ids that end an answer.
+        tokenizer: its own.
     """
 
     model: Any  # its parts are typed loosely
-    stops: frozenset[int]
+    tokenizer: PreTrainedTokenizerBase
+
+    def generate(
+        self, sequence: Sequence, longest: int, drops: Iterable[Drop], prefix: Prefix | None
+    ) -> Generation:
+        """See `VisionLanguageModel.generate`."""
+        start = self.prefill(sequence, drops, longest, prefix)
+        begin = time.perf_counter()
+        ids, steps = self.write(start, longest)
+        seconds = time.perf_counter() - begin
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        return Generation(text, tuple(ids), steps, start.seconds, seconds, held=start.held)
+
+    def choose(
+        self, sequence: Sequence, choices: Choices, drops: Iterable[Drop], prefix: Prefix | None
+    ) -> Generation:
+        """See `VisionLanguageModel.choose`."""
+        start = self.prefill(sequence, drops, choices.longest, prefix)
+        begin = time.perf_counter()
+        scores, passes = self.weigh(start, choices)
+        return chosen(start, choices, scores, passes, time.perf_counter() - begin)
+
+    @cached_property
+    def stops(self) -> frozenset[int]:
+        """Ids that end an answer, by any of the three that know some."""
+        stops: set[int] = set()
+        for config in (self.model.generation_config, self.model.config.text_config, self.tokenizer):
+            found = getattr(config, "eos_token_id", None)
+            stops.update([found] if isinstance(found, int) else found or [])
+        return frozenset(stops)
 
     def prefill(
         self, sequence: Sequence, drops: Iterable[Drop], longest: int, prefix: Prefix | None

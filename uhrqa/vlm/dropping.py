@@ -20,7 +20,7 @@ from transformers.masking_utils import create_causal_mask
 from uhrqa.drops import Drop
 from uhrqa.errors import ConfigError
 from uhrqa.relevance import RowProbe, attention_rows, listening
-from uhrqa.vlm import Sequence
+from uhrqa.vlm.sequence import Sequence
 
 
 def prefilled(

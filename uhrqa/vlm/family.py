@@ -1,4 +1,4 @@
-"""What all model families share: loading, prompts, assembling, reading attention, generating.
+"""What all model families share: prompts, assembling, reading attention, generating.
 
 A family says how tiles become features and which place in the decoder's input, and which position
 there, each visual token gets. All else is here.
@@ -6,55 +6,42 @@ there, each visual token gets. All else is here.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
-import transformers
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from uhrqa.drops import Drop
-from uhrqa.relevance import RowProbe, listening, probed_name, read_rows
+from uhrqa.relevance import RowProbe, listening, read_rows
 from uhrqa.tokens import VisualTokens
-from uhrqa.vlm import Generation, Prompt, Sequence
 from uhrqa.vlm.batching import Batching
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.choosing import Choices, spell
-from uhrqa.vlm.decoding import Decoding, chosen
+from uhrqa.vlm.decoding import Decoding
 from uhrqa.vlm.device import (
-    choose_attention,
-    choose_device,
-    choose_dtype,
-    choose_placing,
     held,
     held_precision,
     place_of,
-    warn_of_precision,
 )
-from uhrqa.vlm.extras import load_focus, load_tables
-from uhrqa.vlm.families import FAMILIES
-from uhrqa.vlm.loading import Loading, load_strictly, weights_of
 from uhrqa.vlm.multiscale import Multiscale
-from uhrqa.vlm.paired import Paired, load_paired
-from uhrqa.vlm.pickles import is_pickled
+from uhrqa.vlm.packing import packing_order
+from uhrqa.vlm.paired import Paired
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.prompting import Prompter
-from uhrqa.vlm.source import source_of
-from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
+from uhrqa.vlm.sequence import Generation, Prompt, Sequence
 from uhrqa.vlm.tower import TowerListener, fold
 from uhrqa.vlm.turns import Turns
 
 
 @dataclass
 class Family(ABC):
-    """A loaded checkpoint. Use `load`.
+    """A loaded checkpoint; `uhrqa.vlm.opening` reads one.
 
     Attributes:
         marks: tokens around the image, where the chat template leaves them to a processor.
@@ -93,25 +80,8 @@ class Family(ABC):
         """
 
     def order(self, tokens: VisualTokens) -> Tensor:
-        """`[N]` which token stands where.
-
-        As they come; where the card packs by tiles, tokens in raster order one tile after the
-        other. An order that a strategy chose stays.
-        """
-        run = tokens.runs()
-        side = self.card.dims.vision.side // self.card.pool
-        sides = torch.full_like(run, side)
-        if not self.card.pool_thumbnail:
-            sides[tokens.level == 0] = self.card.dims.vision.side
-        rows, cols = tokens.row, tokens.col
-        later = (run[1:] > run[:-1]) | (rows[1:] > rows[:-1])
-        raster = later | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
-        order = torch.arange(len(tokens))
-        if self.card.packing != "tiles" or not raster.all() or (tokens.weight > 1).any():
-            return order
-        for key in (cols, rows, cols // sides, rows // sides, run):  # the last counts most
-            order = order[key[order].argsort(stable=True)]
-        return order
+        """`[N]` which token stands where."""
+        return packing_order(tokens, self.card)
 
     def positions(self, slots: Tensor, tokens: VisualTokens, length: int) -> Tensor | None:
         """Rotary positions of a sequence; None where they count up from 0.
@@ -125,58 +95,6 @@ class Family(ABC):
             `[3, 1, S]` time, row and column.
         """
         return None
-
-    @classmethod
-    def load(cls, card: Card, **how: Any) -> Self:  # noqa: ANN401 - fields of `Loading`
-        """Read weights, tokenizer and extras of a card.
-
-        Raises:
-            CheckpointError: any of them is missing, mismatched, pickled or damaged.
-            ConfigError: no such device, dtype, attention backend or package.
-        """
-        wanted = Loading(**how)
-        place = choose_device(wanted.device)
-        choose_attention(wanted.attention, place)  # what cannot run is told before weights are read
-        placing = choose_placing(wanted.device_map, wanted.quantize, place)
-        path = weights_of(card, allow_pickle=wanted.allow_pickle)
-        source = source_of(card, path)
-        family = card.family if source is None else source.layout.family
-        kind: type[PreTrainedModel] = getattr(
-            transformers, f"{FAMILIES[family].kind}ForConditionalGeneration"
-        )
-        model = load_strictly(
-            kind,
-            path,
-            dtype=choose_dtype(wanted.dtype, place),
-            attention=probed_name("sdpa"),  # of the vision tower: its sequences are short
-            source=source,
-            how={"use_safetensors": not is_pickled(path, wanted.allow_pickle), **placing},
-        )
-        if not placing:
-            model.to(place)
-        place = place_of(model.get_input_embeddings())
-        decoder = model.get_decoder()
-        backend = choose_attention(wanted.attention, place, model.dtype)
-        decoder.set_attn_implementation(probed_name(backend))
-        tables = load_tables(card, path, source)
-        mean, std = (
-            torch.tensor(part, device=place).view(3, 1, 1)
-            for part in normalisation_of(path, family, source)
-        )
-        loaded = cls(
-            card,
-            model,
-            load_tokenizer(path),
-            mean,
-            std,
-            tables.to(place) if tables else None,
-            load_focus(card, path, source, decoder, wanted.rfm),
-            load_paired(Path(card.clip), place, model.dtype) if card.clip else None,
-        )
-        loaded.prompter.check()
-        if wanted.quantize:
-            warn_of_precision(decoder, wanted.quantize)
-        return loaded
 
     @property
     def device(self) -> torch.device:
@@ -316,13 +234,7 @@ class Family(ABC):
         prefix: Prefix | None = None,
     ) -> Generation:
         """See `VisionLanguageModel.generate`."""
-        decoding = self._decoding
-        start = decoding.prefill(self._refined(sequence), drops, max_new_tokens, prefix)
-        begin = time.perf_counter()
-        ids, steps = decoding.write(start, max_new_tokens)
-        seconds = time.perf_counter() - begin
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-        return Generation(text, tuple(ids), steps, start.seconds, seconds, held=start.held)
+        return self._decoding.generate(self._refined(sequence), max_new_tokens, drops, prefix)
 
     def spell(self, choices: Many[str]) -> Choices:
         """See `VisionLanguageModel.spell`."""
@@ -337,28 +249,14 @@ class Family(ABC):
         prefix: Prefix | None = None,
     ) -> Generation:
         """See `VisionLanguageModel.choose`."""
-        decoding = self._decoding
-        start = decoding.prefill(self._refined(sequence), drops, choices.longest, prefix)
-        begin = time.perf_counter()
-        scores, passes = decoding.weigh(start, choices)
-        return chosen(start, choices, scores, passes, time.perf_counter() - begin)
+        return self._decoding.choose(self._refined(sequence), choices, drops, prefix)
 
     @property
     def _decoding(self) -> Decoding:
-        return Decoding(self.model, frozenset(self._stop_ids()))
+        return Decoding(self.model, self.tokenizer)
 
     def _refined(self, sequence: Sequence) -> Sequence:
         """The sequence whose visual tokens passed UHR-BAT's MLP, where the checkpoint has it."""
-        if not isinstance(self.placement, Multiscale):
-            return sequence
-        embeds = sequence.embeds.clone()
-        kept = embeds[0, sequence.visual].to(self.placement.maps)
-        embeds[0, sequence.visual] = self.placement(kept).to(embeds)
-        return replace(sequence, embeds=embeds)
-
-    def _stop_ids(self) -> set[int]:
-        stops: set[int] = set()
-        for config in (self.model.generation_config, self.model.config.text_config, self.tokenizer):
-            found = getattr(config, "eos_token_id", None)
-            stops.update([found] if isinstance(found, int) else found or [])
-        return stops
+        if isinstance(self.placement, Multiscale):
+            return self.placement.refine(sequence)
+        return sequence

@@ -22,6 +22,7 @@ from torch.nn import functional
 from uhrqa.errors import CheckpointError
 from uhrqa.geometry import Size
 from uhrqa.tokens import VisualTokens
+from uhrqa.vlm.sequence import Sequence
 
 MAP, MLP = "scale_maps.", "token_mlp."
 
@@ -66,6 +67,13 @@ class Multiscale(nn.Module):
         """`[N, D]`, what the decoder gets for the kept tokens `[N, D]`."""
         refined: Tensor = self.mlp(embeds)
         return refined
+
+    def refine(self, sequence: Sequence) -> Sequence:
+        """A sequence as the answering pass takes it: its visual tokens passed the MLP."""
+        embeds = sequence.embeds.clone()
+        kept = embeds[0, sequence.visual].to(self.maps)
+        embeds[0, sequence.visual] = self(kept).to(embeds)
+        return dataclasses.replace(sequence, embeds=embeds)
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor], side: int, cell: float, file: Path) -> Self:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from uhrqa.vlm import Sequence
+from uhrqa.vlm.sequence import Sequence
 
 
 def branch(cache: DynamicCache) -> DynamicCache:

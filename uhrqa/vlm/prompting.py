@@ -8,8 +8,8 @@ from jinja2 import TemplateError, TemplateSyntaxError
 from transformers import PreTrainedTokenizerBase
 
 from uhrqa.errors import CheckpointError, QuestionError
-from uhrqa.vlm import Prompt
 from uhrqa.vlm.card import Card
+from uhrqa.vlm.sequence import Prompt
 from uhrqa.vlm.turns import Turn, Turns, chat_forms, write_turns
 from uhrqa.vlm.vocabulary import check_vocabulary
 
