@@ -158,7 +158,21 @@ class RelevanceReader:
         return self._pass(ended, context, ~ended.is_separator, source, depth, rows)
 
     def read_grid(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
-        """The pass behind `Scene.grid_relevance`: it is explained there."""
+        """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
+
+        Args:
+            tokens: N tokens of a whole grid with its row ends.
+            context: the thumbnail.
+            blank: `[N]` bool, cells that hold no tile: nothing attends to them, but the softmax
+                runs over them.
+
+        Returns:
+            `[N]` float32, from the Region Focus Module's last layer, last text token, mean over
+            heads.
+
+        Raises:
+            ConfigError: the model has no Region Focus Module.
+        """
         scored = torch.ones(len(tokens), dtype=torch.bool)
         source = self.source("rfm")
         return self._pass(
@@ -166,7 +180,18 @@ class RelevanceReader:
         )
 
     def read_whole(self, tokens: VisualTokens, layer: int) -> Tensor:
-        """The pass behind `Scene.whole_relevance`: it is explained there."""
+        """Relevance as the released UHR-BAT reads it: a softmax over the whole sequence, text too.
+
+        Args:
+            tokens: N tokens in raster order; no row ends are added.
+            layer: decoder layer, negative from the last one.
+
+        Returns:
+            `[N]` float32, last text token, mean over heads; their sum is below 1.
+
+        Raises:
+            ConfigError: the decoder has no such layer.
+        """
         depth = self._probe_depth("llm", layer)
         with self._ledger.stage("relevance"):
             sequence = self._model.assemble(self._prompt, tokens)

@@ -21,7 +21,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Raster, has_mask, in_source, whole_of
-from uhrqa.relevance_pass import Reading, RelevanceReader
+from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, VisionLanguageModel
@@ -41,6 +41,9 @@ class Scene:
         max_tiles: cap on tiles encoded for this question.
         seed: of every random choice a strategy makes.
         history: what was asked before, oldest first; it stands in the prompt.
+
+    Attributes:
+        reader: whose relevance is read, and other ways to read it than `relevance`.
 
     Raises:
         QuestionError: the question is empty or holds the image token.
@@ -69,7 +72,7 @@ class Scene:
             raise ConfigError(f"seed {seed}: give a whole number from 0 to 2**63 - 1")
         self.seed = seed
         self.ledger = Ledger()
-        self._reader = RelevanceReader(model, self.prompt, self.ledger)
+        self.reader = RelevanceReader(model, self.prompt, self.ledger)
         self._cap = TileCap(max_tiles)
         self._encoder = TileEncoder(raster, model, self.features, self.ledger)
 
@@ -241,14 +244,6 @@ class Scene:
         """`[N, D]` what enters the decoder, without what its inner layers add."""
         return tokens.embed[:, : self.model.card.dims.decoder.width]
 
-    def relevance_source(self, source: str) -> str:
-        """What gives scores: `rfm`, `llm` or `clip`; `auto` takes the RFM where there is one.
-
-        Raises:
-            ConfigError: `rfm` or `clip` where the model has none, or another word.
-        """
-        return self._reader.source(source)
-
     def relevance(
         self,
         tokens: VisualTokens,
@@ -280,50 +275,9 @@ class Scene:
         Source: Luo et al. 2025, Sec. 4.1.2; Dang et al. 2026, Eq. 2.
         """
         towers = self.model.paired
-        if self._reader.source(source) == "clip" and towers is not None:
+        if self.reader.source(source) == "clip" and towers is not None:
             return clip_relevance(self._encoder, towers, tokens, self.question)
-        return self._reader.read(tokens, context, source=source, layer=layer, rows=rows)
-
-    def reading(self, tokens: VisualTokens, context: VisualTokens | None = None) -> Reading:
-        """What a relevance pass over `tokens` behind `context` reads; nothing is attended yet.
-
-        Raises:
-            BudgetError: question and `context` leave no room in the model's context.
-        """
-        return self._reader.lay_out(tokens, context)
-
-    def grid_relevance(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
-        """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
-
-        Args:
-            tokens: N tokens of a whole grid with its row ends.
-            context: the thumbnail.
-            blank: `[N]` bool, cells that hold no tile: nothing attends to them, but the softmax
-                runs over them.
-
-        Returns:
-            `[N]` float32, from the Region Focus Module's last layer, last text token, mean over
-            heads.
-
-        Raises:
-            ConfigError: the model has no Region Focus Module.
-        """
-        return self._reader.read_grid(tokens, context, blank)
-
-    def whole_relevance(self, tokens: VisualTokens, *, layer: int) -> Tensor:
-        """Relevance as the released UHR-BAT reads it: a softmax over the whole sequence, text too.
-
-        Args:
-            tokens: N tokens in raster order; no row ends are added.
-            layer: decoder layer, negative from the last one.
-
-        Returns:
-            `[N]` float32, last text token, mean over heads; their sum is below 1.
-
-        Raises:
-            ConfigError: the decoder has no such layer.
-        """
-        return self._reader.read_whole(tokens, layer)
+        return self.reader.read(tokens, context, source=source, layer=layer, rows=rows)
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""

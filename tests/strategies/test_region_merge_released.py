@@ -20,6 +20,7 @@ from uhrqa.errors import BudgetError
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Pyramid, Tile
 from uhrqa.raster import open_raster
+from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.scene import Scene
 from uhrqa.strategies.partitions import Partition
 from uhrqa.strategies.region_merge import RegionMerge
@@ -143,8 +144,12 @@ def told_order(side: int) -> Tensor:
 class Spy(Scene):
     """Keeps the raw tokens of each view, and the anchor's scores."""
 
-    def whole_relevance(self, tokens: Any, *, layer: int) -> Tensor:
-        self.scores = super().whole_relevance(tokens, layer=layer)
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        self._read, self.reader.read_whole = self.reader.read_whole, self._note  # type: ignore[method-assign]
+
+    def _note(self, tokens: Any, layer: int) -> Tensor:
+        self.scores = self._read(tokens, layer)
         return self.scores
 
     def tokens(
@@ -261,7 +266,8 @@ def test_one_token_a_view_is_the_least(uhr_bat) -> None:
 
 
 def test_a_region_of_equal_scores_keeps_nothing_and_is_merged(uhr_bat, monkeypatch) -> None:
-    monkeypatch.setattr(Scene, "whole_relevance", lambda _, tokens, layer: torch.ones(len(tokens)))
+    flat = lambda _, tokens, layer: torch.ones(len(tokens))  # noqa: E731
+    monkeypatch.setattr(RelevanceReader, "read_whole", flat)
     image = np.random.default_rng(1).integers(0, 255, (100, 100, 3), dtype=np.uint8)
     scene = Scene(open_raster(image), uhr_bat, QUESTION)
     told = RegionMerge(compat="released", scales=SIDES, shares=BUDGETS, partition="grid", regions=4)

@@ -88,7 +88,7 @@ class Reader:
             best = most_relevant(scores, zoom_ratio, 1.0)
             hit = rank_tiles(tokens.take(best), scores[best], level)
             tokens = scene.tokens(level, hit[: self.tiles])
-        return scene.reading(tokens, thumbnail)
+        return scene.reader.lay_out(tokens, thumbnail)
 
     def _cache(self, path: Path) -> FeatureCache:
         """The image's encoded tiles; one that changed on disk is not noticed."""

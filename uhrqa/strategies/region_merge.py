@@ -138,7 +138,7 @@ class RegionMerge:
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
         scene.require_tiles(views)
-        source = scene.relevance_source(self.relevance)
+        source = scene.reader.source(self.relevance)
         shown = self._shown(scene, views)
         counts = [int(cells.sum()) for cells in shown]
         shares = shares_of(self.shares, len(views))

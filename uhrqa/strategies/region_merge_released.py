@@ -62,7 +62,7 @@ def select_as_released(scene: Scene, budget: Budget, told: Released) -> Selectio
     given = told.partition.given(scene, views, rooms, padding=True)
     anchor = scene.tokens(views[0], masked=True, placed=0)
     mapped = scene.placed(anchor)  # always in the relevance pass
-    scores = scene.whole_relevance(mapped, layer=LAST_LAYER if told.layer is None else told.layer)
+    scores = scene.reader.read_whole(mapped, LAST_LAYER if told.layer is None else told.layer)
     importance = scores.reshape(scene.token_grid(views[0]))
     parts, kept, steps = [], [], []
     for index, (view, room) in enumerate(zip(views, rooms, strict=True)):

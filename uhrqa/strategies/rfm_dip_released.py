@@ -46,13 +46,13 @@ def select_as_released(scene: Scene, budget: Budget, ratio: float) -> Selection:
     thumbnail = scene.tokens(scene.pyramid.thumbnail, masked=True)
     grid = released_grid(first, scene.size, _cells(scene, first))
     coarse, _ = whole_grid(scene.tokens(first, masked=True), first, grid, newline)
-    scores = scene.grid_relevance(coarse, thumbnail, torch.zeros(len(coarse), dtype=torch.bool))
+    scores = scene.reader.read_grid(coarse, thumbnail, torch.zeros(len(coarse), dtype=torch.bool))
     key = _best(scores, int(ratio * len(coarse))) | coarse.is_separator
     tiles = released_tiles(key, grid, second)
     steps = [f"level 1: {len(coarse)} cells, {len(tiles)} tiles hit"]
 
     fine, blank = whole_grid(scene.tokens(second, tiles, masked=True), second, last, newline)
-    scores = scene.grid_relevance(fine, thumbnail, blank).masked_fill(blank, -1)
+    scores = scene.reader.read_grid(fine, thumbnail, blank).masked_fill(blank, -1)
     held = int((~blank).sum())
     count = min(int(ratio * held), budget.tokens - least)
     kept = (_best(scores, count) | fine.is_separator).nonzero().flatten()
