@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from uhrqa.batch.entries import Entry, digest
-from uhrqa.batch.lock import lock
+from uhrqa.batch.lines import append, lock, open_to_append, write_all
 from uhrqa.batch.scan import Scan
 from uhrqa.errors import OutputError
 
@@ -65,7 +65,7 @@ class AnswerFile:
         self.path = path
         self.run = run
         self._settled = False
-        self._descriptor = self._open()
+        self._descriptor = open_to_append(path, "use `-o -` for stdout")
         try:
             if restart:
                 self._refuse_image(entries)
@@ -107,33 +107,9 @@ class AnswerFile:
         """
         self._settle()
         try:
-            _write_all(self._descriptor, _line({**record, "run": self.run}))
+            append(self._descriptor, {**record, "run": self.run})
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
-
-    def _open(self) -> int:
-        while True:
-            try:
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            except OSError as error:
-                raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
-            try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise OutputError(f"{self.path}: not a regular file; use `-o -` for stdout")
-                lock(descriptor, self.path)
-                if self._is_there(descriptor):
-                    return descriptor
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # replaced between opening and locking: once more
-
-    def _is_there(self, descriptor: int) -> bool:
-        """Whether the path still leads to the open file."""
-        try:
-            return os.path.samestat(os.fstat(descriptor), self.path.stat())
-        except FileNotFoundError:
-            return False
 
     def _read(self, entries: Sequence[Entry], retry_failed: bool) -> Scan:
         """What the file holds for this run; warns of what must go."""
@@ -165,7 +141,7 @@ class AnswerFile:
                 self._rewrite()
             else:
                 os.ftruncate(self._descriptor, self._scan.end)
-                _write_all(self._descriptor, b"\n" if self._scan.unended else b"")
+                write_all(self._descriptor, b"\n" if self._scan.unended else b"")
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
         self._settled = True
@@ -205,10 +181,6 @@ class AnswerFile:
             os.fsync(descriptor)
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
 def _sync_directory(path: Path) -> None:
     """Put the names of a directory on the disk, where its file system can do so."""
     with suppress(OSError):
@@ -217,10 +189,3 @@ def _sync_directory(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from uhrqa.batch.lock import lock
+from uhrqa.batch.lines import append, open_to_append
 from uhrqa.errors import OutputError
 
 Manifest = Mapping[str, Any]  # JSON-ready
@@ -43,7 +43,7 @@ class LineLog:
         self.held: list[Line] = []
         self._descriptor = -1
         if path is not None:
-            self._descriptor = _open(path)
+            self._descriptor = open_to_append(path)
             try:
                 self._read(path)
             except BaseException:
@@ -75,11 +75,8 @@ class LineLog:
         """
         if self._descriptor < 0:
             return
-        text = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        view = memoryview(text + b"\n")
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            append(self._descriptor, line)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
 
@@ -173,16 +170,3 @@ def difference(name: str, its: object, ours: object) -> tuple[str, object, objec
 def _shown(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return f"is {text}" if len(text) <= 80 else f"is {text[:79]}…"
-
-
-def _open(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        lock(descriptor, path)
-    except OutputError:
-        os.close(descriptor)
-        raise
-    return descriptor
