@@ -102,3 +102,9 @@ def test_pointers_of_an_original_checkpoint_are_told_too(copy_of) -> None:
     for file in path.glob("model*.safetensors"):
         file.write_text(POINTER)
     refused(path, "safetensors: a Git LFS pointer")
+
+
+@pytest.mark.parametrize("fault", ["1 // 0", "messages[9].role", "[][3:].pop()"])
+def test_a_template_that_fails_as_a_program_is_one_line(copy: Path, fault: str) -> None:
+    (copy / "chat_template.jinja").write_text("{{ " + fault + " }}")
+    refused(copy, "its chat template has no place for an image .*; it fails with: ")

@@ -14,6 +14,15 @@ from uhrqa.vlm.turns import Turn, Turns, chat_forms, write_turns
 from uhrqa.vlm.vocabulary import check_vocabulary
 
 IMAGE = "<image>"  # stands for the image where a tokenizer has no token for it
+FAULTS = (  # of a template that runs: it is a program
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ class Prompter:
                     f"{self.card.name}: its chat template is no Jinja, line {error.lineno}: "
                     f"{error.message}; copy it from the original checkpoint"
                 ) from error
-            except (TypeError, ValueError, TemplateError) as error:  # one for the other form
+            except FAULTS as error:  # one for the other form
                 fault = f"; it fails with: {' '.join(str(error).split())}"
                 continue
             text = str(rendered)
