@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.raster.test_ground import NORTH_UP, geotiff
 from uhrqa import ask
@@ -314,3 +315,24 @@ def test_the_model_is_told_the_ground_sample_distance_where_asked(vlm, tmp_path)
     assert told.counts.text == same.counts.text > plain.counts.text
     with pytest.raises(RasterError, match="ground sample distance is not known"):
         ask(np.zeros((64, 64, 3), np.uint8), "how many?", gsd_in_prompt=True, **options)
+
+
+def test_a_plan_of_an_image_with_a_mask_is_no_more_than_a_bound(vlm, tmp_path) -> None:
+    pixels = np.full((300, 420, 4), 255, np.uint8)
+    pixels[:, 210:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    with open_raster(tmp_path / "half.png") as raster:
+        real = ask(raster, "how many?", model=vlm, strategy="uniform", budget=300)
+        planned = plan(raster, vlm.card, "uniform", 300)
+    assert planned.counts.kept > real.counts.kept
+    assert planned.bound == "at most"
+    assert plan(Size(300, 420), vlm.card, "uniform", 300).bound == "exact"
+
+
+def test_a_plan_of_a_window_takes_labels_of_the_whole_image(vlm, image, tmp_path) -> None:
+    Image.fromarray(np.zeros((42, 30), np.uint8)).save(tmp_path / "labels.png")
+    options = {"labels": str(tmp_path / "labels.png")}
+    window = open_raster(image, roi="0,0,100,100")
+    real = ask(window, "how many?", model=vlm, strategy="region-merge", budget=100, options=options)
+    planned = plan(window, vlm.card, "region-merge", 100, options=options)
+    assert planned.counts.tiles_encoded >= real.counts.tiles_encoded

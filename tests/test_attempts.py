@@ -10,6 +10,7 @@ import pytest
 from uhrqa import ask
 from uhrqa.attempts import Writing, answer_until_stable
 from uhrqa.budget import Budget
+from uhrqa.conventions import CONVENTIONS, cost_by
 from uhrqa.errors import BudgetError
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
@@ -67,6 +68,23 @@ def test_every_attempt_is_paid_for_and_no_tile_is_encoded_twice(vlm, image) -> N
         "budget": auto.attempts[0].budget, "kept": alone[0].counts.kept, "text": "a",
     }  # fmt: skip
     assert all(seconds >= 0 for seconds in auto.seconds.values())
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("strategy", ["downsample", "fastv"])
+def test_every_convention_counts_every_attempt(vlm, image, convention, strategy) -> None:
+    auto = ask(image, "how many?", model=Speaker(vlm, "abcd"), strategy=strategy, budget="auto:400")
+    alone = [
+        ask(image, "how many?", model=vlm, strategy=strategy, budget=entry.budget)
+        for entry in auto.attempts
+    ]
+    costs = [
+        cost_by(convention, vlm.card.dims, one.counts, one.relevance, one.cost)
+        for one in (auto, *alone)
+    ]
+    for part in ("prefill", "decode"):
+        assert getattr(costs[0], part) == sum(getattr(cost, part) for cost in costs[1:])
+    assert [entry.kept for entry in auto.attempts] == [one.counts.kept for one in alone]
 
 
 def test_a_rung_below_the_strategys_least_is_left_out_but_not_the_last(vlm, image) -> None:

@@ -148,3 +148,20 @@ def test_without_a_paired_tower_there_is_one_clear_line(vlm, image, tmp_path, ch
         load_model(str(checkpoint), device="cpu", clip=checkpoint)
     with pytest.raises(CheckpointError, match=r"config\.json"):
         load_model(str(checkpoint), device="cpu", clip=tmp_path)
+
+
+def test_the_same_tokens_are_scored_once(model, image) -> None:
+    scene = Scene(open_raster(image), model, QUESTION, preface="One pixel shows 1 m.")
+    tokens = scene.tokens(scene.pyramid[1])
+    first, again = (scene.relevance(tokens, source="clip") for _ in range(2))
+    assert torch.equal(first, again)
+    assert len(scene.ledger.passes) == 1
+
+
+def test_the_text_tower_reads_the_users_words_alone(model, image) -> None:
+    scores = []
+    for preface in ("", "One pixel shows 1 m."):
+        scene = Scene(open_raster(image), model, QUESTION, preface=preface)
+        scores.append(scene.relevance(scene.tokens(scene.pyramid[1]), source="clip"))
+    assert torch.equal(*scores)
+    assert len(scene.prompt) > len(Scene(open_raster(image), model, QUESTION).prompt)

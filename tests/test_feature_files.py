@@ -22,7 +22,7 @@ from uhrqa.strategies import STRATEGIES
 
 
 def key(row: int) -> TileKey:
-    return Size(60, 40), (0, 0), 20, 2, Tile(row, 0)
+    return Size(60, 40), Size(90, 60), (0, 0), 20, 2, Tile(row, 0)
 
 
 def tile(seed: int, dtype: torch.dtype = torch.float32) -> EncodedTile:

@@ -23,7 +23,7 @@ from uhrqa.raster.ground import ground_of, gsd_sentence
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy
 from uhrqa.strategies import STRATEGIES, make_strategy
-from uhrqa.tally import answering_cost, cost_of, count_up
+from uhrqa.tally import answering_cost, answering_of, cost_of, count_up
 from uhrqa.vlm import VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.prefix import Prefix
@@ -90,15 +90,15 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
         if loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(loaded.device)
-        prompt = f"{gsd_sentence(source)} {question}" if gsd_in_prompt else question
         scene = Scene(
             source,
             loaded,
-            prompt,
+            question,
             features=features,
             max_tiles=cap.tiles,
             seed=seed,
             history=history,
+            preface=gsd_sentence(source) if gsd_in_prompt else "",
         )
         tries = answer_until_stable(chosen, scene, cap, writing)
         look = shown(source)
@@ -107,10 +107,9 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         chosen,
         tries,
         look,
-        question=question,
         history=len(history),
         strategy=name,
-        attempts=tuple(entry.summary() for entry in tries) if cap.auto else (),
+        attempts=tuple(t.summary(scene.decoder_layers) for t in tries) if cap.auto else (),
     )
 
 
@@ -131,6 +130,7 @@ def _account(
     on_gpu = model.device.type == "cuda"
     return Answer(
         text=written.text,
+        question=scene.question,
         image=str(scene.raster.path),
         size=whole_of(scene.raster).size,
         model=model.card.name,
@@ -144,9 +144,8 @@ def _account(
             scene,
             selection,
             tries[-1].held,
-            answer_tokens=len(written.ids),
-            steps=written.steps,
-            prompt_reused=written.held,
+            written,
+            tuple(answering_of(scene, t.selection, t.written.steps) for t in tries[:-1]),
         ),
         cost=sum(before, cost_of(scene, selection, written)),
         seconds=seconds,

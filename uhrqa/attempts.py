@@ -35,7 +35,7 @@ class Attempt:
 
     Attributes:
         budget: visual tokens that it was allowed.
-        kept: visual tokens that entered its answering pass.
+        kept: visual tokens in its answering pass, as `Counts` counts them.
         text: what the model wrote.
     """
 
@@ -60,9 +60,9 @@ class Try:
     notes: tuple[str, ...]
     written: Generation
 
-    def summary(self) -> Attempt:
-        """What is told of it."""
-        return Attempt(self.held.tokens, len(self.selection.tokens), self.written.text)
+    def summary(self, layers: int) -> Attempt:
+        """What is told of it, by a decoder of so many layers."""
+        return Attempt(self.held.tokens, self.selection.load(layers), self.written.text)
 
     def agrees(self, other: Try) -> bool:
         """Whether both say the same, letter case and a full stop aside."""

@@ -57,7 +57,9 @@ def _by_layers(macs: Macs, dims: Dims, counts: Counts, passes: Sequence[Relevanc
     """Whole layers over visual tokens; a pass that reads a layer's attention counts it whole."""
     decoder = dims.decoder
     read = (macs(decoder, entry.seen, _whole_layers(entry)) for entry in passes)
-    answering = (macs(decoder, part.tokens, part.layers) for part in counts.stages)
+    answering = (
+        macs(decoder, part.tokens, part.layers) for one in counts.answering for part in one.stages
+    )
     return Cost(relevance=sum(read), prefill=sum(answering))
 
 
@@ -70,10 +72,13 @@ def _profiler(dims: Dims, counts: Counts, passes: Sequence[RelevancePass], exact
     decoder, tiles = dims.decoder, counts.tiles_encoded
     unseen = vision_flops(dims, tiles) - vision_flops(dims, tiles, attention=False)
     head = prefill_flops(decoder, 0, 0)  # one position
-    entering = counts.entering + counts.text
+    entering = sum(one.stages[0].tokens + one.text for one in counts.answering)
     layers = (
-        layer_flops(decoder, part.tokens + counts.text, 0, part.layers) for part in counts.stages
+        layer_flops(decoder, part.tokens + one.text, 0, part.layers)
+        for one in counts.answering
+        for part in one.stages
     )
+    steps = sum(one.steps for one in counts.answering)
     return Cost(
         vision=exact.vision - unseen,
         projector=exact.projector,
@@ -84,7 +89,7 @@ def _profiler(dims: Dims, counts: Counts, passes: Sequence[RelevancePass], exact
             for entry in passes
         ),
         prefill=sum(layers) + entering * head,
-        decode=counts.steps * (layer_flops(decoder, 1, 0, decoder.layers) + head),
+        decode=steps * (layer_flops(decoder, 1, 0, decoder.layers) + head),
     )
 
 

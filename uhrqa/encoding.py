@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d
 
 from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
-from uhrqa.geometry import Size
+from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.outline import in_order, outline
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Raster, expect, has_mask, requests_made
+from uhrqa.raster import Pixels, Raster, expect, has_mask, requests_made
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import VisionLanguageModel
 from uhrqa.vlm.paired import Paired
@@ -50,8 +50,7 @@ class TileEncoder:
 
     def pooling(self, level: Level) -> int:
         """Side of the groups of tokens that are averaged at a level."""
-        card = self.model.card
-        return 1 if level.index == 0 and not card.pool_thumbnail else card.pool
+        return self.model.card.pooling(level.index)
 
     def cell(self, level: Level) -> Fraction:
         """Level pixels along one side of a visual token."""
@@ -65,9 +64,10 @@ class TileEncoder:
         """The level that tokens were laid out of."""
         return self._levels[int(tokens.level[0]), *tokens.grid[0].tolist()]
 
-    def key(self, level: Level, tile: Tile) -> TileKey:
-        """Where a tile is kept."""
-        return level.size, level.origin, level.tile, self.pooling(level), tile
+    def key(self, level: Level, tile: Tile, pooling: int | None = None) -> TileKey:
+        """Where a tile is kept, pooled as the level is by default."""
+        pooled = self.pooling(level) if pooling is None else pooling
+        return level.size, level.source, level.origin, level.tile, pooled, tile
 
     def encode(
         self, level: Level, tiles: Sequence[Tile], *, masked: bool = False, watch: bool = False
@@ -120,10 +120,8 @@ class TileEncoder:
         Returns:
             `[T, g, g, P]`, and how many were encoded for it.
         """
-        keys = [
-            (level.size, level.origin, level.tile, PAIRED, Tile(*divmod(place, level.grid[1])))
-            for place in places
-        ]
+        tiles = [Tile(*divmod(place, level.grid[1])) for place in places]
+        keys = [self.key(level, tile, PAIRED) for tile in tiles]
         have = {
             key: found.features
             for key in keys
@@ -199,6 +197,15 @@ class TileEncoder:
                     cells[tile.row, tile.col] = shown_here
         whole = cells.transpose(1, 2).reshape(down * side, -1)
         return whole[:rows, :cols]
+
+    def overview(self, out: Size) -> Pixels:
+        """The whole image in `out` pixels."""
+        before, asked = self.raster.bytes_read, requests_made(self.raster)
+        with self.ledger.stage("read"):
+            pixels = self.raster.read(Box.whole(self.raster.size), out)
+        self.ledger.bytes_read += self.raster.bytes_read - before
+        self.ledger.requests += requests_made(self.raster) - asked
+        return pixels
 
     def read(self, level: Level, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
         """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one."""

@@ -16,8 +16,8 @@ from uhrqa.raster.formats import is_remote
 FEATURE_BYTES = 2 * 2**30
 PAIRED = 0  # in the place of a key's pooling: features of paired towers
 
-# level size and origin, tile side, pooling, place in the grid
-TileKey = tuple[Size, tuple[int, int], int, int, Tile]
+# level's size, source and origin, tile side, pooling, place in the grid
+TileKey = tuple[Size, Size, tuple[int, int], int, int, Tile]
 
 
 class EncodedTile(NamedTuple):

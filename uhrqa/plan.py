@@ -24,7 +24,7 @@ from uhrqa.features import EncodedTile
 from uhrqa.forecast import Workload
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Pixels, Raster
+from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
 from uhrqa.raster.foreseen import bytes_to_read, held_bytes
 from uhrqa.scene import Scene
 from uhrqa.selection import select_within_context
@@ -96,18 +96,17 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     """
     cap = Budget.of(budget)
     chosen: Any = make_strategy(strategy, {**card.options.get(strategy, {}), **(options or {})})
-    at_most = hasattr(chosen, "costliest")
-    chosen = chosen.costliest() if at_most else chosen
-    size = image if isinstance(image, Size) else image.size
-    raster = _PlannedRaster(size)
+    zooms = hasattr(chosen, "costliest")
+    chosen = chosen.costliest() if zooms else chosen
+    raster = _PlannedRaster(image)
     scene = _PlannedScene(raster, _PlannedModel(card, question_tokens), "?", max_tiles=cap.tiles)
     selection, cap, notes = select_within_context(chosen, scene, cap, steps + 1)
-    counts = count_up(scene, selection, cap, answer_tokens=steps, steps=steps)
+    counts = count_up(scene, selection, cap, steps)
     cost = cost_of(scene, selection, steps)
     return Plan(
         counts,
         cost,
-        "at most" if at_most else "exact",
+        "at most" if zooms or (isinstance(image, Raster) and has_mask(image)) else "exact",
         Workload(
             counts,
             cost,
@@ -157,15 +156,21 @@ class _PlannedScene(Scene):
 
 
 class _PlannedRaster:
-    """A size, and what would be read of it."""
+    """A size, and what would be read of it; a window knows what it is of."""
 
-    def __init__(self, size: Size) -> None:
-        self.path = str(size)
-        self.size = size
-        self.levels = (size,)
+    def __init__(self, image: Size | Raster) -> None:
+        self.size = image if isinstance(image, Size) else image.size
+        self.path = str(self.size)
+        self.whole = self if isinstance(image, Size) else whole_of(image)
+        self.levels = (self.size,)
+        self._image = image
         self.bytes_read = 0
         self.has_mask = False
         self.reads: list[tuple[Box, Size]] = []
+
+    def in_source(self, box: Box) -> Box:
+        """See `uhrqa.raster.in_source`."""
+        return box if isinstance(self._image, Size) else in_source(self._image, box)
 
     def note(self, box: Box, out: Size) -> None:
         """Remember a read."""

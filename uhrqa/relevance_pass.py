@@ -7,6 +7,7 @@ the ledger. Knows nothing of rasters, pyramids or strategies; the reading itself
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -86,10 +87,10 @@ class RelevanceReader:
         source = self.source(source)
         if rows not in ("last", "text"):
             raise ConfigError(f"rows={rows}: give last or text")
-        key = (source, self._probe_depth(source, layer), rows, _where(tokens), _where(context))
-        if key not in self._known:
-            self._known[key] = self._read_fitted(tokens, context, source, layer, rows)
-        return self._known[key].clone()
+        key = (source, self._probe_depth(source, layer), rows, _where(context))
+        return self.once(
+            key, tokens, lambda: self._read_fitted(tokens, context, source, layer, rows)
+        )
 
     def _read_fitted(
         self,
@@ -103,6 +104,15 @@ class RelevanceReader:
         pooled, group = self._fitted(tokens, context)
         scores = self._attend(pooled, context, source, layer, rows)
         return scores if group is None else (scores / pooled.weight)[group]
+
+    def once(
+        self, key: tuple[object, ...], tokens: VisualTokens, read: Callable[[], Tensor]
+    ) -> Tensor:
+        """What `read` gives for some tokens, which is asked for the first time alone."""
+        full = (*key, _where(tokens))
+        if full not in self._known:
+            self._known[full] = read()
+        return self._known[full].clone()
 
     def lay_out(self, tokens: VisualTokens, context: VisualTokens | None) -> Reading:
         """What a pass would read, and nothing is attended yet: for those who train an RFM.

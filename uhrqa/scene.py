@@ -20,7 +20,7 @@ from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Raster, has_mask, in_source, whole_of
+from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
@@ -41,6 +41,7 @@ class Scene:
         max_tiles: cap on tiles encoded for this question.
         seed: of every random choice a strategy makes.
         history: what was asked before, oldest first; it stands in the prompt.
+        preface: what the model is told before the question, if anything.
 
     Attributes:
         reader: whose relevance is read, and other ways to read it than `relevance`.
@@ -61,11 +62,14 @@ class Scene:
         max_tiles: int | None = None,
         seed: int = 0,
         history: Turns = (),
+        preface: str = "",
     ) -> None:
         self.raster = raster
         self.model = model
         self.question = question
-        self.prompt: Prompt = model.build_prompt(question, history)
+        self.prompt: Prompt = model.build_prompt(
+            f"{preface} {question}" if preface else question, history
+        )
         self.features = FeatureCache() if features is None else features
         self.max_tiles = max_tiles
         if not 0 <= seed <= MOST_SEED:
@@ -276,8 +280,16 @@ class Scene:
         """
         towers = self.model.paired
         if self.reader.source(source) == "clip" and towers is not None:
-            return clip_relevance(self._encoder, towers, tokens, self.question)
+            return self.reader.once(
+                ("clip",),
+                tokens,
+                lambda: clip_relevance(self._encoder, towers, tokens, self.question),
+            )
         return self.reader.read(tokens, context, source=source, layer=layer, rows=rows)
+
+    def overview(self, out: Size) -> Pixels:
+        """The whole image in `out` pixels; the read is noted in the ledger."""
+        return self._encoder.overview(out)
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""

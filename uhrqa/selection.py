@@ -77,9 +77,11 @@ def select(strategy: Strategy, scene: Scene, budget: Budget) -> Selection:
     spent = ("read", "encode", "relevance")
     seconds = scene.ledger.seconds
     before = sum(seconds[name] for name in spent)
-    with scene.ledger.stage("total"):
-        selection = strategy.select(scene, budget)
-    seconds["select"] += seconds.pop("total") - (sum(seconds[name] for name in spent) - before)
+    try:
+        with scene.ledger.stage("total"):
+            selection = strategy.select(scene, budget)
+    finally:
+        seconds["select"] += seconds.pop("total") - (sum(seconds[name] for name in spent) - before)
     if not len(selection.tokens) and scene.ledger.blank:
         raise RasterError(f"{scene.raster.path}: {NOTHING}")
     layers = scene.decoder_layers

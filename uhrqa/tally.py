@@ -51,6 +51,21 @@ class LevelCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """One answering pass and the steps behind it.
+
+    Attributes:
+        stages: visual tokens the decoder's layers see, first layers first.
+        text: text tokens of the prompt.
+        steps: tokens that passed after the prefill.
+    """
+
+    stages: tuple[Stage, ...]
+    text: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """All numbers of tiles and tokens behind an answer.
 
@@ -68,6 +83,8 @@ class Counts:
         stages: visual tokens the decoder's layers see, first layers first.
         prompt_reused: tokens of the prompt, visual ones among them, that an earlier question had
             run.
+        attempts_before: answering passes under smaller budgets, where the budget is `auto`; all
+            else that is about an answering pass is about the last one.
     """
 
     levels: tuple[LevelCount, ...]
@@ -81,6 +98,12 @@ class Counts:
     relevance_tokens: int
     stages: tuple[Stage, ...]
     prompt_reused: int = 0
+    attempts_before: tuple[Answering, ...] = ()
+
+    @property
+    def answering(self) -> tuple[Answering, ...]:
+        """All answering passes, in order."""
+        return (*self.attempts_before, Answering(self.stages, self.text, self.steps))
 
     @property
     def entering(self) -> int:
@@ -107,12 +130,23 @@ def count_up(
     scene: Scene,
     selection: Selection,
     budget: Budget,
-    *,
-    answer_tokens: int,
-    steps: int,
-    prompt_reused: int = 0,
+    written: Generation | int,
+    before: tuple[Answering, ...] = (),
 ) -> Counts:
-    """Counts from the scene's ledger and the selection."""
+    """Counts from the scene's ledger and the selection.
+
+    Args:
+        scene: what was asked.
+        selection: what the model saw.
+        budget: the cap that held.
+        written: the answer, or the decoding steps it takes.
+        before: answering passes under smaller budgets.
+    """
+    steps, wrote, reused = (
+        (written, written, 0)
+        if isinstance(written, int)
+        else (written.steps, len(written.ids), written.held)
+    )
     ledger, tokens = scene.ledger, selection.tokens
     kept = Counter(tokens.level[~tokens.is_separator].tolist())
     levels = tuple(
@@ -135,13 +169,19 @@ def count_up(
         kept=selection.load(scene.decoder_layers),
         separators=int(tokens.is_separator.sum()),
         text=scene.prompt.text_length(tokens),
-        answer_tokens=answer_tokens,
+        answer_tokens=wrote,
         steps=steps,
         relevance_passes=len(ledger.passes),
         relevance_tokens=sum(entry.seen for entry in ledger.passes),
         stages=_stages(scene, selection),
-        prompt_reused=prompt_reused,
+        prompt_reused=reused,
+        attempts_before=before,
     )
+
+
+def answering_of(scene: Scene, selection: Selection, steps: int) -> Answering:
+    """What an answering pass is counted by."""
+    return Answering(_stages(scene, selection), scene.prompt.text_length(selection.tokens), steps)
 
 
 def cost_of(scene: Scene, selection: Selection, written: Generation | int) -> Cost:

@@ -52,8 +52,5 @@ def pixel_regions(scene: Scene, level: Level, count: int) -> Tensor:
     """
     finer = PIXELS_A_TOKEN * max(scene.token_grid(level)) / max(scene.size)
     h, w = (max(1, round(side * finer)) for side in scene.size)
-    before = scene.raster.bytes_read
-    with scene.ledger.stage("read"):
-        pixels = scene.raster.read(Box.whole(scene.size), Size(h, w))
-    scene.ledger.bytes_read += scene.raster.bytes_read - before
+    pixels = scene.overview(Size(h, w))
     return label_regions(scene, level, superpixels(pixels.array, count), Box.whole(scene.size))

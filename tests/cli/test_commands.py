@@ -356,3 +356,10 @@ def test_a_cache_that_is_a_file_is_one_line(uhrqa, monkeypatch, checkpoint) -> N
     outcome = uhrqa("profile", "-b", "300", "-m", checkpoint, "-q")
     assert outcome.code == 6
     assert outcome.err.count("\n") == 1
+
+
+def test_info_counts_tokens_that_are_pooled(uhrqa, image) -> None:
+    levels = json.loads(uhrqa("info", image, "-m", "lrs-vqa-qwen2", "--json").out)["levels"]
+    assert levels[0]["tokens"] == 24 * 18  # of 336 x 252 px: its thumbnail is not pooled
+    finest = levels[-1]
+    assert finest["tokens"] == (finest["height"] // 28) * (finest["width"] // 28)

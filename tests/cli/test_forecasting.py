@@ -152,3 +152,9 @@ def test_what_is_no_size_or_time_is_refused(text: str) -> None:
 
 def test_seconds_may_have_their_unit() -> None:
     assert (read_seconds("5"), read_seconds(" 0.5s")) == (5, 0.5)
+
+
+def test_a_plan_opens_the_image_as_a_question_would(uhrqa, checkpoint, image) -> None:
+    outcome = uhrqa("profile", image, "-m", checkpoint, "-b", "60", "--max-pixels", "1000")
+    assert outcome.code == 3
+    assert "1000" in outcome.err

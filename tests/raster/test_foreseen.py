@@ -11,7 +11,7 @@ from tests.fixtures_raster import level_raster, noise_raster
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Raster, levels, open_raster
 from uhrqa.raster.clip import clip
-from uhrqa.raster.foreseen import bytes_to_read
+from uhrqa.raster.foreseen import bytes_to_read, held_bytes
 
 READS = [
     (Box(10, 20, 210, 150), Size(130, 200)),
@@ -80,3 +80,11 @@ def test_a_raster_that_does_not_tell_is_not_guessed() -> None:
 
     assert bytes_to_read(Plain(), READS) is None  # type: ignore[arg-type]
     assert bytes_to_read(open_raster(np.zeros((8, 8, 3), np.uint8)), READS) == 0
+
+
+def test_a_region_of_an_image_that_is_decoded_whole_holds_all_of_it(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(noise_raster(256, 512)).save(tmp_path / "a.png")
+    with open_raster(tmp_path / "a.png") as raster:
+        assert held_bytes(clip(raster, "0,0,64,64")) >= 256 * 512 * 3

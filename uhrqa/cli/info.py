@@ -110,7 +110,7 @@ def _describe_level(level: Level, card: Card) -> dict[str, Any]:
         "rows": rows,
         "cols": cols,
         "tiles": level.tile_count,
-        "tokens": math.prod(level.cells(card.pixels_per_token)),
+        "tokens": math.prod(level.cells(card.pixels_per_token * card.pooling(level.index))),
     }
 
 

@@ -159,7 +159,7 @@ def _planned(
         return _plan(read_size(str(size)), choices, convention, given.settings, machine)
     from uhrqa.raster import open_raster
 
-    with open_raster(image, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
         return _plan(raster, choices, convention, given.settings, machine)
 
 

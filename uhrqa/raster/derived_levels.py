@@ -40,6 +40,7 @@ class CroppedLevel:
         self.channels = level.channels
         self.band = level.band
         self.is_far = bool(getattr(level, "is_far", False))
+        self.decoded_bytes: int = getattr(level, "decoded_bytes", 0)
         self._level = level
         self._window = window
 

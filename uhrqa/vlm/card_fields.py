@@ -110,6 +110,10 @@ class Card:
         """
         return Fraction(self.tile, self.dims.vision.side)
 
+    def pooling(self, level: int) -> int:
+        """Side of the groups of tokens that are averaged at a level, by its index."""
+        return 1 if level == 0 and not self.pool_thumbnail else self.pool
+
     @property
     def tokens_per_tile(self) -> int:
         """Visual tokens of one tile, pooled."""

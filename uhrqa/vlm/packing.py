@@ -23,10 +23,9 @@ def packing_order(tokens: VisualTokens, card: Card) -> Tensor:
         `[N]` indices of tokens.
     """
     run = tokens.runs()
-    side = card.dims.vision.side // card.pool
-    sides = torch.full_like(run, side)
-    if not card.pool_thumbnail:
-        sides[tokens.level == 0] = card.dims.vision.side
+    side = card.dims.vision.side
+    sides = torch.full_like(run, side // card.pooling(1))
+    sides[tokens.level == 0] = side // card.pooling(0)
     rows, cols = tokens.row, tokens.col
     later = (run[1:] > run[:-1]) | (rows[1:] > rows[:-1])
     raster = later | ((rows[1:] == rows[:-1]) & (cols[1:] > cols[:-1]))
