@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uhrqa.strategies.baselines import even_grid
+from uhrqa.strategies.one_level import even_grid
 
 
 @pytest.mark.parametrize(("rows", "cols", "count"), [(72, 72, 72), (10, 40, 37), (1, 50, 7)])

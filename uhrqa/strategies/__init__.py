@@ -34,7 +34,7 @@ STRATEGIES = Registry(
         "thumbnail-quota": "uhrqa.strategies.peers:ThumbnailQuota",
         "visionzip": "uhrqa.strategies.by_tower:VisionZip",
         "attention-topk": "uhrqa.strategies.baselines:AttentionTopK",
-        "downsample": "uhrqa.strategies.baselines:Downsample",
+        "downsample": "uhrqa.strategies.downsample:Downsample",
         "full": "uhrqa.strategies.baselines:Full",
         "random": "uhrqa.strategies.baselines:Random",
         "thumbnail": "uhrqa.strategies.baselines:Thumbnail",

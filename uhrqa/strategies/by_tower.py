@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.baselines import LEVEL_DOC, level_of, require_room
+from uhrqa.strategies.one_level import LEVEL_DOC, level_of, require_room
 from uhrqa.strategies.options import option
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.baselines import LEVEL_DOC, even_tokens, level_of
+from uhrqa.strategies.one_level import LEVEL_DOC, even_tokens, level_of
 from uhrqa.strategies.options import check_count, check_share, option
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uhrqa.strategies.baselines import LEVEL_DOC, room_behind_thumbnail
 from uhrqa.strategies.by_tower import tiles_of
+from uhrqa.strategies.one_level import LEVEL_DOC, room_behind_thumbnail
 from uhrqa.strategies.options import (
     LAYER_DOC,
     RELEVANCE,
