@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from uhrqa.synth.questions import Question
-from uhrqa.training.layout import ASKED_SHARE, SINK_WEIGHT, arrange
+from uhrqa.training.layout import arrange
 from uhrqa.training.packing import pack
 from uhrqa.training.views import View
+from uhrqa.training.wanted import ASKED_SHARE, SINK_WEIGHT
 
 ASSISTANT = 2
 

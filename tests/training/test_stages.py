@@ -28,16 +28,14 @@ from uhrqa.training.progress import Stage
 from uhrqa.training.rfm import LAYERS, rfm_step
 from uhrqa.training.shape import Machine, Shape, encode, standardise, vision_tower
 from uhrqa.training.supply import Supply
+from uhrqa.training.tiles import TileMaker, draw_tiles, turned
 from uhrqa.training.views import View, ViewMaker
 from uhrqa.training.vision import (
     WEIGHTS,
     PatchHeads,
-    TileMaker,
-    draw_tiles,
     patch_loss,
     tower_optimizer,
     train_vision,
-    turned,
     vision_step,
 )
 from uhrqa.training.vocabulary import learn_tokenizer

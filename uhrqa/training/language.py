@@ -20,13 +20,13 @@ from torch.nn import functional
 
 from uhrqa.training.batches import VIEWS, Batches, Course, make_batch, view_maker
 from uhrqa.training.decoder import Learner, forward
-from uhrqa.training.layout import readable
 from uhrqa.training.optimizer import LayerOptimizer
 from uhrqa.training.packing import Batch
 from uhrqa.training.progress import Stage
 from uhrqa.training.shape import Machine, Shape, standardise
 from uhrqa.training.views import View
 from uhrqa.training.vocabulary import tokenizer_in
+from uhrqa.training.wanted import readable
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uhrqa.synth.questions import DETAIL, Question
+from uhrqa.synth.questions import Question
 from uhrqa.training.views import View
+from uhrqa.training.wanted import answer_weight, count_row, ground_row
 
-SINK_WEIGHT = 8.0  # attention a count leaves on the first token, in objects
-ASKED_SHARE = 0.6  # of the attention on an object asked about, beside those it is told from
-UNREADABLE = 0.12  # weight of an answer that can only be guessed
 TEMPTING = 0.15  # from here on a token is not one of the many that look like nothing
 THUMBNAIL_SHARE = 0.6  # of samples that start with it
 SHORT = 95  # tokens: shorter samples get row separators, which may double their length
@@ -102,9 +100,9 @@ def arrange(
     asked = [view.asked[index] for index in chosen]
     return Layout(
         mix, newline, bias, position, start, chosen,
-        np.stack([_ground_row(view, question, spot, len(groups)) for question in asked]),
-        np.stack([_count_row(view, question, spot, len(groups)) for question in asked]),
-        np.array([_answer_weight(view, question) for question in asked], np.float32),
+        np.stack([ground_row(view, question, spot, len(groups)) for question in asked]),
+        np.stack([count_row(view, question, spot, len(groups)) for question in asked]),
+        np.array([answer_weight(view, question) for question in asked], np.float32),
         visual,
     )  # fmt: skip
 
@@ -115,7 +113,7 @@ def _blind(view: View, chosen: list[int]) -> Layout:
     return Layout(
         np.zeros((0, len(view.level)), np.float32), np.zeros(0, bool), np.zeros(0, np.float32),
         np.zeros(0, np.int64), 1, chosen, nothing, nothing,
-        np.array([_answer_weight(view, view.asked[index]) for index in chosen], np.float32),
+        np.array([answer_weight(view, view.asked[index]) for index in chosen], np.float32),
         np.zeros(0, bool),
     )  # fmt: skip
 
@@ -214,67 +212,3 @@ def _dilute(
         bias[own] = math.log(max(1.0, full / int(own.sum())))
         total += max(0, full - int(own.sum()))
     return bias, np.sort(rng.permutation(total)[:count]) + 1, total + 1
-
-
-def _ground_row(view: View, question: Question, spot: np.ndarray, count: int) -> np.ndarray:
-    """Objects share the attention equally; "no" and "0" leave half or all of it on the sink.
-
-    An object that is told from others gets `ASKED_SHARE` of it, the others the rest.
-    """
-    row = np.zeros(1 + count, np.float32)
-    if question.category == "rural/urban":
-        return row
-    pairs = view.thing_hits if question.things or question.among else view.site_hits
-    asked = question.things or question.among or question.sites
-    beside = question.among if question.things else ()
-    for owners, share in ((asked, ASKED_SHARE if beside else 1.0), (beside, 1.0 - ASKED_SHARE)):
-        found: dict[int, list[int]] = {}
-        for owner, token in pairs.tolist():
-            if owner in owners and view.level[token] > 0 and spot[token] >= 0:
-                found.setdefault(owner, []).append(1 + int(spot[token]))
-        for tokens in found.values():
-            row[tokens] += share / (len(found) * len(tokens))
-    if not row.any():
-        row[0] = 0.0 if question.things else 1.0
-    elif question.answer in ("no", "0") or not question.things:
-        row *= 0.5 / row.sum()
-        row[0] = 0.5
-    else:
-        row /= row.sum()
-    return row
-
-
-def _count_row(view: View, question: Question, spot: np.ndarray, count: int) -> np.ndarray:
-    """One part of attention for each object at the finest level, beside the sink.
-
-    An object's part is spread over its tokens by area, as in the density maps that crowds are
-    counted with: where exactly its centre lies need not be known.
-    """
-    row = np.zeros(1 + count, np.float32)
-    if question.category != "count":
-        return row
-    finest = max(view.scale)
-    own = [
-        (thing, token, share)
-        for (thing, token), share in zip(view.parts.tolist(), view.part_share, strict=True)
-        if thing in question.things and view.level[token] == finest and spot[token] >= 0
-    ]
-    whole = dict.fromkeys((thing for thing, _, _ in own), 0.0)
-    for thing, _, share in own:
-        whole[thing] += share
-    for thing, token, share in own:
-        row[1 + spot[token]] += share / whole[thing]
-    row[0] = SINK_WEIGHT
-    return row / row.sum()
-
-
-def readable(view: View, question: Question) -> bool:
-    """Whether the objects are large enough at the finest level for the answer to be seen."""
-    if not question.things:
-        return True
-    least = float(view.length[list(question.things)].min())
-    return least * view.scale[max(view.scale)] >= DETAIL.get(question.category, 0.0)
-
-
-def _answer_weight(view: View, question: Question) -> float:
-    return 1.0 if readable(view, question) else UNREADABLE

@@ -24,7 +24,8 @@ from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.splits import SEEDS, scene_seed
 from uhrqa.synth.window import render
 from uhrqa.training.shape import Shape, encode
-from uhrqa.training.vision import LONGEST, PatchHeads, disturb
+from uhrqa.training.tiles import LONGEST, disturb
+from uhrqa.training.vision import PatchHeads
 
 LEVEL1_SIDE = 896
 VIEW_SIDES = (448, 672, 896, 1344, 2016, 2688)
