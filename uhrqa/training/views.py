@@ -35,6 +35,7 @@ MOST_TOKENS = 300
 FILL = 115  # the grey that normalises to zero, which pads tiles
 LEAST_PART = 0.04  # share of an object's area from which a token shows a part of it
 DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
+Pairs = list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -159,25 +160,7 @@ class ViewMaker:
             encoded = encode(self.tower, batch)
             tempting = temptation(self.heads(encoded)).flatten().numpy()
             features = encoded.half().flatten(0, 1).numpy()
-        columns: list[np.ndarray] = []
-        hit: list[tuple[int, int]] = []
-        middle: list[tuple[int, int]] = []
-        parts: dict[tuple[int, int], float] = {}
-        for level, tiles in chosen:
-            for tile in tiles:
-                box = level.box(tile)
-                start = sum(len(part) for part in columns)
-                columns.append(_places(level, tile, grid))
-                if scene.things:
-                    shares, own = coverage(prints, box, grid)
-                    seen = hits(prints, shares, box.w * box.h / grid**2)
-                    hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
-                    parts |= {
-                        (t, start + c): float(shares[t, c])
-                        for t, c in np.argwhere(shares >= LEAST_PART).tolist()
-                    }
-                    middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
-        table = np.concatenate(columns)
+        table, hit, middle, parts = _mark(scene, prints, chosen, grid)
         kept, hit, middle = _thin(rng, tempting, table, hit, middle)
         finest = max(level.index for level, _ in chosen)
         covered = {t for t, token in middle if table[kept[token], 0] == finest}
@@ -203,6 +186,37 @@ class ViewMaker:
             length=prints.length,
         )
         return view, covered
+
+
+def _mark(
+    scene: SceneTruth, prints: Footprints, chosen: list[tuple[Level, list[Tile]]], grid: int
+) -> tuple[np.ndarray, Pairs, Pairs, dict[tuple[int, int], float]]:
+    """Where the tokens of all tiles lie, and what they show.
+
+    Returns:
+        `[N, 6]` as `_places` gives them; pairs of object and token that shows it; of object and
+        token with its centre; and of each object and token with a part of it, that part.
+    """
+    columns: list[np.ndarray] = []
+    hit: Pairs = []
+    middle: Pairs = []
+    parts: dict[tuple[int, int], float] = {}
+    start = 0
+    for level, tiles in chosen:
+        for tile in tiles:
+            box = level.box(tile)
+            columns.append(_places(level, tile, grid))
+            if scene.things:
+                shares, own = coverage(prints, box, grid)
+                seen = hits(prints, shares, box.w * box.h / grid**2)
+                hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
+                parts |= {
+                    (t, start + c): float(shares[t, c])
+                    for t, c in np.argwhere(shares >= LEAST_PART).tolist()
+                }
+                middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
+            start += len(columns[-1])
+    return np.concatenate(columns), hit, middle, parts
 
 
 def _draw(rng: np.random.Generator) -> SceneTruth:
