@@ -34,7 +34,7 @@ from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
 from uhrqa.cli.files import is_same_file
-from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError, OutputError, QuestionError
 
 if TYPE_CHECKING:
@@ -166,12 +166,7 @@ class BenchmarkRun:
                 **({"broken": {"count": len(found.broken), "records": broken}} if broken else {}),
             },
             "prompt": self.prompt,
-            "model": {
-                "name": choice.card.name,
-                "family": choice.card.family,
-                "stamp": checkpoint_stamp(choice.card),
-                "rfm": Path(self.given.rfm).name if self.given.rfm else None,
-            },
+            "model": model_manifest(choice.card, self.given),
             "dtype": precision_text(settings.dtype, settings.quantize, device),
             "attention": settings.attention,
             "strategy": {"name": choice.strategy, "options": asdict(strategy)},
