@@ -133,14 +133,17 @@ def read_items(
     notes: dict[str, None],
     make: Callable[[Fields], Item | None],
     usual: Collection[str] = (),
-) -> tuple[tuple[Item, ...], tuple[Broken, ...]]:
-    """The questions of several files, whose records are numbered through, and what is broken.
+) -> tuple[tuple[Item, ...], tuple[Broken, ...], int]:
+    """The questions of several files, whose records are numbered through.
 
     Args:
         files: of the data set.
         notes: gathers what was taken for granted.
         make: a question from its record; None for a record that is no question.
         usual: names that are official too, in another of its files.
+
+    Returns:
+        The questions, the broken records, and how many records there are in all.
 
     Raises:
         QuestionError: a file cannot be read or holds no record, or all that are questions are
@@ -165,7 +168,7 @@ def read_items(
             raise QuestionError(f"{path}: holds no record")
     require_some(items, broken)
     _note_oddities(items, notes)
-    return tuple(items), tuple(broken)
+    return tuple(items), tuple(broken), number
 
 
 def _check_unicode(item: Item, fields: Fields) -> None:

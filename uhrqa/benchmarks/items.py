@@ -80,12 +80,14 @@ class DataSet:
         files: it was read from.
         notes: what was taken for granted, and what was left out, a line each.
         broken: records that cannot be asked, in their order.
+        records: how many there are in all; the highest number one can have.
     """
 
     items: tuple[Item, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    records: int = 0
 
     @property
     def digest(self) -> str:

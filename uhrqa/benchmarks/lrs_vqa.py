@@ -48,13 +48,13 @@ def load(place: Path, split: str = "") -> DataSet:
         dropped.append(fields.number)
         return None
 
-    items, broken = read_items(files, notes, make)
+    items, broken, count = read_items(files, notes, make)
     if dropped:
         notes[
             f"{len(dropped)} records without truth or category do not count, as in the official "
             f"scorer: {some_of(dropped)}"
         ] = None
-    return DataSet(items, files, tuple(notes), broken)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:

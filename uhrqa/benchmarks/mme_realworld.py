@@ -69,12 +69,12 @@ def load(place: Path, split: str = "") -> DataSet:
         others += 1
         return None
 
-    items, broken = read_items(files, notes, make, USUAL)
+    items, broken, count = read_items(files, notes, make, USUAL)
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records is about remote sensing")
     if others:
         notes[f"records of other sub-tasks, left out: {others}"] = None
-    return DataSet(items, files, tuple(notes), broken)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _subtask(fields: Fields) -> str:

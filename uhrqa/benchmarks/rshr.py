@@ -64,14 +64,14 @@ def load(place: Path, split: str = "") -> DataSet:
         others += 1
         return None
 
-    items, broken = read_items(files, notes, make)
+    items, broken, count = read_items(files, notes, make)
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records has choices in 'options'")
     if others:
         notes[f"records without choices, which no scorer is published for, left out: {others}"] = (
             None
         )
-    return DataSet(items, files, tuple(notes), broken)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:

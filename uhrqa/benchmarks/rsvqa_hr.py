@@ -50,7 +50,7 @@ def load(place: Path, split: str = "") -> DataSet:
     require_some(items, broken)
     if not items:
         raise QuestionError(f"{files[0]}: no question is active")
-    return DataSet(items, files, tuple(notes), tuple(broken))
+    return DataSet(items, files, tuple(notes), tuple(broken), len(questions))
 
 
 def _rows(path: Path) -> list[Row]:

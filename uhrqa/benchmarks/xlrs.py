@@ -59,8 +59,8 @@ def load(place: Path, split: str = "") -> DataSet:
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items, broken = read_items(files, notes, _item)
-    return DataSet(items, files, tuple(notes), broken)
+    items, broken, count = read_items(files, notes, _item)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:

@@ -162,6 +162,7 @@ class BenchmarkRun:
             "data": {
                 "digest": found.digest,
                 "questions": len(found.items),
+                "records": found.records,
                 "files": [path.name for path in found.files],
                 **({"broken": {"count": len(found.broken), "records": broken}} if broken else {}),
             },
