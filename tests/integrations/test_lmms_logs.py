@@ -32,32 +32,55 @@ doc_to_text: !function theirs.STEM_doc_to_text
 doc_to_target: answer
 generation_kwargs: {max_new_tokens: 16}
 process_results: !function theirs.STEM_process_results
-metric_list: METRICS
+metric_list:
 """
+METRIC = """\
+- {metric: METRIC, aggregation: !function theirs.FUNCTION, higher_is_better: true}
+"""
+OWN = "uhr_log"
 XLRS = [("A C", "AC"), ("Answer: B", "B"), ("(D) Red", "D"), ("", "A")]
 MME = ["B", "", "Answer: B", "Best option: B", "lower right", None]
 
 
-def run_lmms(root: Path, name: str, stem: str, module: str, metrics: list[dict[str, Any]]) -> Any:
-    """Score the log in `root/logs` by lmms-eval's own functions for a task, on data of ours."""
-    folder = root / "tasks"
-    folder.mkdir()
-    (folder / "theirs.py").write_text(f"from lmms_eval.tasks.{module} import *\n")
-    text = TASK.replace("NAME", name).replace("DATA", str(root / "data.parquet"))
-    written = "[" + ", ".join(
-        f"{{metric: {m['metric']}, aggregation: !function theirs.{m['by']}, higher_is_better: true}}"
-        for m in metrics
-    ) + "]"  # fmt: skip
-    (folder / "own.yaml").write_text(text.replace("STEM", stem).replace("METRICS", written))
+def run_lmms(root: Path, log: str, stem: str, module: str, by: dict[str, str]) -> dict[str, float]:
+    """Score a log by lmms-eval's own functions for a task, on data of ours.
+
+    Args:
+        root: holds `data.parquet`.
+        log: as it was exported; its task gets a name that lmms-eval has no data set for.
+        stem: how the task's functions begin.
+        module: where they are, in `lmms_eval.tasks`.
+        by: name of a metric to the function that averages it.
+    """
+    for name in ("tasks", "logs"):
+        (root / name).mkdir()
+    content = json.loads(log)
+    assert content["model_configs"]["task"] in known_tasks()
+    content["model_configs"]["task"] = OWN
+    (root / "logs" / "a.json").write_text(json.dumps(content))
+    (root / "tasks" / "theirs.py").write_text(f"from lmms_eval.tasks.{module} import *\n")
+    text = TASK.replace("NAME", OWN).replace("DATA", str(root / "data.parquet"))
+    text = text.replace("STEM", stem)
+    for metric, function in by.items():
+        text += METRIC.replace("METRIC", metric).replace("FUNCTION", function)
+    (root / "tasks" / "own.yaml").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "lmms_eval", "--model", "from_log", "--tasks", name,
-         "--model_args", f"logs={root / 'logs'}", "--include_path", folder, "--log_samples",
-         "--output_path", root / "out", "--batch_size", "1"],
+        [sys.executable, "-m", "lmms_eval", "--model", "from_log", "--tasks", OWN,
+         "--model_args", f"logs={root / 'logs'}", "--include_path", root / "tasks",
+         "--log_samples", "--output_path", root / "out", "--batch_size", "1"],
         capture_output=True, text=True,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    (results,) = (root / "out").rglob("*_results.json")
-    return json.loads(results.read_text())["results"][name]
+    found = list((root / "out").rglob("*_results.json"))
+    assert found, done.stderr[-3000:]
+    results: dict[str, float] = json.loads(found[0].read_text())["results"][OWN]
+    return results
+
+
+def known_tasks() -> set[str]:
+    """Names of lmms-eval's tasks."""
+    from lmms_eval.tasks import TaskManager
+
+    return set(TaskManager().all_tasks)
 
 
 def scores(run: Outcome, task: Task, scoring: str) -> dict[str, float]:
@@ -70,7 +93,6 @@ def write_data(root: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as parquet
 
     parquet.write_table(pyarrow.Table.from_pylist(rows), root / "data.parquet")
-    (root / "logs").mkdir()
 
 
 def outcome(task: str, rows: list[BenchRow]) -> Outcome:
@@ -95,12 +117,11 @@ def test_a_log_of_xlrs_scores_as_here_and_its_samples_come_back(tmp_path: Path) 
         row(at + 1, said, truth, category=name, official={"l2-category": "default"})
         for at, ((said, truth), name) in enumerate(pairs)
     ])  # fmt: skip
-    (tmp_path / "logs" / "a.json").write_text(exported(run, "lmms-from-log"))
-    metrics = [
-        {"metric": "xlrs_micro_score", "by": "xlrs_aggregate_results"},
-        {"metric": "xlrs_macro_score", "by": "xlrs_aggregate_results_macro_score"},
-    ]
-    theirs = run_lmms(tmp_path, "xlrs-lite", "xlrs", "xlrs.mcq_utils", metrics)
+    by = {
+        "xlrs_micro_score": "xlrs_aggregate_results",
+        "xlrs_macro_score": "xlrs_aggregate_results_macro_score",
+    }
+    theirs = run_lmms(tmp_path, exported(run, "lmms-from-log"), "xlrs", "xlrs.mcq_utils", by)
     ours = scores(run, XLRS_TASK, "official")
     assert theirs["xlrs_micro_score,none"] == pytest.approx(ours["micro (w.Avg)"])
     assert theirs["xlrs_macro_score,none"] == pytest.approx(ours["macro of 13 (lmms-eval)"])
@@ -123,9 +144,9 @@ def test_a_log_of_mme_has_an_answer_to_every_record(tmp_path: Path) -> None:
         row(at + 1, said, "A", category="color") for at, said in enumerate(MME)
     ])  # fmt: skip
     run.manifest["data"]["records"] = len(data)
-    (tmp_path / "logs" / "a.json").write_text(exported(run, "lmms-from-log"))
-    metrics = [{"metric": "mme_realworld_score", "by": "mme_realworld_aggregate_results"}]
-    theirs = run_lmms(tmp_path, "mmerealworld", "mme_realworld", "mme_realworld.utils", metrics)
+    by = {"mme_realworld_score": "mme_realworld_aggregate_results"}
+    log = exported(run, "lmms-from-log")
+    theirs = run_lmms(tmp_path, log, "mme_realworld", "mme_realworld.utils", by)
     right = scores(run, MME_TASK, "lmms-eval")["Avg"] * (len(MME) - 1)  # None is left out
     assert right == pytest.approx(2)  # the empty answer, and the A of `Answer: B`
     assert theirs["mme_realworld_score,none"] == pytest.approx(right / len(data))
