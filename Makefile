@@ -65,10 +65,13 @@ bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB
 test-gpu: setup ## the tests that need a CUDA device
 	$(PYTEST) -m gpu
 
+# torchvision for CUDA breaks transformers beside a CPU wheel of torch; nothing here needs it.
 test-lmms: ## the lmms-eval plug-in, in an environment of its own (lmms-eval brings 200 packages)
 	@test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
 	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt "$(TORCH)"
 	$(VENV)-lmms/bin/python -m pip install --quiet -c constraints.txt -e '.[dev,lmms]'
+	$(VENV)-lmms/bin/python -c 'import torchvision' 2>/dev/null || \
+		$(VENV)-lmms/bin/python -m pip uninstall --quiet --yes torchvision
 	$(VENV)-lmms/bin/python -m pytest tests/integrations -W default
 
 bench-gpu: setup ## seconds and memory on a CUDA device

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.benchmarks.makers import row, write_lines
+from tests.benchmarks.makers import CHOICES, row, write_lines
 from uhrqa.benchmarks import TASKS
 from uhrqa.benchmarks.boards import boards, caveats, recomputed, sizes_of
-from uhrqa.benchmarks.exports import exported
+from uhrqa.benchmarks.exports import MISSING, exported
 from uhrqa.benchmarks.imports import read_any
+from uhrqa.benchmarks.letters import mme_authors, mme_lmms_eval, mme_vlmevalkit, xlrs_letters
 from uhrqa.benchmarks.paired import gaps, mcnemar
 from uhrqa.benchmarks.rows import SCHEMA, Outcome, merged, read_outcome, write_outcome
 from uhrqa.benchmarks.scores import Scored, average_of, cells_of, figures, interval_of
@@ -154,7 +157,7 @@ def test_exports_hold_what_others_read() -> None:
     assert record["Subtask"] == "Remote Sensing"
     run = outcome("xlrs", row(3, "A C", "AC", category="x/y", official={"l2-category": "default"}))
     log = json.loads(exported(run, "lmms-from-log"))
-    assert log["logs"] == [{"doc_id": 2, "resps": [["A C"]]}]
+    assert log["logs"][2] == {"doc_id": 2, "resps": [["A C"]]}
     assert log["args"]["limit"] is None
     assert log["model_configs"]["task"] == "xlrs-lite"
     (sample,) = map(json.loads, exported(run, "lmms-samples").splitlines())
@@ -163,9 +166,48 @@ def test_exports_hold_what_others_read() -> None:
         "pred_answer": "AC", "answer": "AC",
     }  # fmt: skip
     silent = outcome("mme-realworld-rs", row(1, None))
-    (cell,) = json.loads(exported(silent, "vlmevalkit"))
+    (cell,) = csv.DictReader(io.StringIO(exported(silent, "vlmevalkit")), delimiter="\t")
     assert cell["prediction"] == "Failed to obtain answer"
     assert cell["category"] == "Perception/Remote Sensing"
+
+
+def test_a_log_has_an_answer_to_every_record_and_what_was_not_answered_is_wrong() -> None:
+    data = {"records": 6, "files": ["train.parquet"]}
+    run = outcome("mme-realworld-rs", row(2, ""), row(4, None), row(5, "B"), data=data)
+    said = [part["resps"][0][0] for part in json.loads(exported(run, "lmms-from-log"))["logs"]]
+    assert (said[1], said[4]) == ("", "B")
+    assert said[0] == said[2] == said[3] == said[5]
+    assert mme_authors(said[0], CHOICES) == mme_lmms_eval(said[0], CHOICES) == ""
+    assert xlrs_letters(said[0]) == ""
+    assert [part["Output"] for part in json.loads(exported(run, "mme"))] == ["", said[0], "B"]
+    limited = outcome("mme-realworld-rs", row(2, "B"), data=data, limit=1)
+    assert len(json.loads(exported(limited, "lmms-from-log"))["logs"]) == 2
+
+
+@pytest.mark.parametrize("said", ["", "NA", "None", "3", "1e5", "nan", "B", 'a "B"\tor\nC'])
+def test_vlmevalkits_table_holds_texts_that_score_the_same(said: str) -> None:
+    table = exported(outcome("mme-realworld-rs", row(1, said)), "vlmevalkit")
+    (cell,) = csv.DictReader(io.StringIO(table), delimiter="\t")
+    found = cell["prediction"]
+    assert found not in MISSING
+    with pytest.raises(ValueError, match="could not convert"):
+        float(found)
+    for rule in (mme_vlmevalkit, xlrs_letters):
+        assert rule(found, CHOICES) == rule(said, CHOICES)
+
+
+@pytest.mark.parametrize(
+    ("rows", "files", "name"),
+    [
+        ([row(1, "B")], ["MME-RealWorld-Lite.tsv"], "mmerealworld_lite"),
+        ([row(number, "B") for number in range(150)], ["train.parquet"], "mmerealworld_lite"),
+        ([row(1, "B", question="颜色")], ["MME_RealWorld_CN.json"], "mmerealworld_cn"),
+        ([row(1, "B")], ["MME_RealWorld.json"], "mmerealworld"),
+    ],
+)
+def test_a_log_names_the_task_of_lmms_eval(rows: list, files: list[str], name: str) -> None:
+    run = outcome("mme-realworld-rs", *rows, data={"files": files})
+    assert json.loads(exported(run, "lmms-from-log"))["model_configs"]["task"] == name
 
 
 def test_a_form_of_another_benchmark_is_refused() -> None:
@@ -187,7 +229,7 @@ def test_what_is_exported_can_be_scored_again(
     tmp_path: Path, task: str, form: str, said: str, truth: str
 ) -> None:
     ours = outcome(task, row(1, said, truth, category="x/y" if task == "xlrs" else "count"))
-    path = tmp_path / ("a.json" if form in ("mme", "vlmevalkit") else "a.jsonl")
+    path = tmp_path / {"mme": "a.json", "vlmevalkit": "a.tsv"}.get(form, "a.jsonl")
     path.write_text(exported(ours, form))
     back = read_any(path)
     assert back.manifest["task"]["name"] == task

@@ -33,6 +33,7 @@ RSHR = {
     "id": 1, "images": ["images/a.png"], "category": "color", "question": "What color?",
     "options": {"B": "White", "A": "Red"}, "answer": "B) White",
 }  # fmt: skip
+XLRS = {**xlrs_rows()[0], "image": "a.png"}
 
 
 def load(task: str, path: Path, split: str = "") -> DataSet:
@@ -202,13 +203,20 @@ def test_shards_keep_questions_about_one_image_together(tmp_path: Path) -> None:
         ("lrs-vqa", LRS[0], {"text": None}, "record 2: no 'text'"),
         ("lrs-vqa", LRS[0], {"image": 3}, "record 2: no 'image'"),
         ("lrs-vqa", LRS[0], {"hbox": [1, 2]}, "record 2: 'hbox' is not four numbers"),
-        ("lrs-vqa", LRS[0], {"text": "\ud800"}, "record 2: 'text' is not valid Unicode"),
+        ("lrs-vqa", LRS[0], {"text": "\ud800"}, "record 2: not valid Unicode"),
+        ("rshr", RSHR, {"options": {"A": "Red", "B": "\ud800"}}, "record 2: not valid Unicode"),
         ("lrs-vqa", LRS[0], {"question_id": [1]}, "record 2: 'question_id' is neither"),
         ("mme-realworld-rs", MME, {"Ground truth": "G"}, "record 2: 'ground_truth' is 'G'"),
         ("mme-realworld-rs", MME, {"Answer choices": "[1"}, "record 2: 'answer_choices' is no"),
+        ("mme-realworld-rs", MME, {"Ground truth": "E", "Answer choices": CHOICES[:4]},
+         "'ground_truth' is 'E', none of its 4 choices"),
+        ("rshr", RSHR, {"answer": "A, D"}, "'answer' is 'AD', and D none of its 2 choices"),
+        ("xlrs", XLRS, {"answer": "AE"}, "'answer' is 'AE', and E none of its 4 choices"),
+        ("xlrs", XLRS, {"answer": "Black"}, "'answer' is 'Black', no letters"),
+        ("lrs-vqa", LRS[0], {"hbox": [0, 0, 1, float("nan")]}, "'hbox' is not four numbers"),
         ("rshr", RSHR, {"answer": "none"}, "record 2: 'answer' is 'none', no letter"),
         ("rshr", RSHR, {"options": 5}, "record 2: 'options' is neither"),
-        ("xlrs", {**xlrs_rows()[0], "image": "a.png"}, {"bbox": [0, 0, 1, 1]}, "grounding set"),
+        ("xlrs", XLRS, {"bbox": [0, 0, 1, 1]}, "grounding set"),
         ("lrs-gro", {"question_id": "1", "image_name": "a", "question": "?", "ground_truth": "x",
                      "type": "global"}, {"type": ""}, "record 2: 'type' is empty"),
     ],
@@ -217,26 +225,109 @@ def test_a_broken_record_is_one_line_with_its_number(
     tmp_path: Path, task: str, base: dict, change: dict, fault: str
 ) -> None:
     path = write_lines(tmp_path / "q.jsonl", [base, {**base, **change}])
-    with pytest.raises(QuestionError) as told:
-        load(task, path)
-    assert fault in str(told.value)
-    assert "\n" not in str(told.value)
+    found = load(task, path)
+    assert [item.number for item in found.items] == [1]
+    (broken,) = found.broken
+    assert broken.number == 2
+    assert broken.problem.startswith(f"{path}: record 2: ")
+    assert fault in broken.problem
+    assert "\n" not in broken.problem
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("line", "fault"),
     [
-        (b'{"a": 1}\n{"a": \n', "record 2: Expecting value"),
-        (b"\xff\xfe\n", "record 1: not UTF-8"),
-        (b"[1]\n", "record 1: not an object"),
-        (b"\n", "holds no record"),
+        (
+            b'{"question_id": "FAIR_1", "ima',
+            "not JSON: Unterminated string starting at (column 27)",
+        ),
+        (b"\xff\xfe", "not UTF-8 at byte 1"),
+        (b"[1]", "not an object but '[1]'"),
+        (b"[" * 100_000, "not JSON: "),
     ],
 )
-def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_a_damaged_line_is_left_out_and_told(tmp_path: Path, line: bytes, fault: str) -> None:
     path = tmp_path / "q.jsonl"
-    path.write_bytes(content.replace(b'{"a": 1}', json.dumps(LRS[0]).encode()))
-    with pytest.raises(QuestionError, match=fault):
+    whole = [json.dumps(row).encode() for row in LRS]
+    path.write_bytes(b"\n".join([whole[0], b"", line, *whole[1:], line]) + b"\n")
+    found = load("lrs-vqa", path)
+    assert [item.number for item in found.items] == [1, 3, 4, 5]
+    assert [part.number for part in found.broken] == [2, 6]
+    assert found.broken[0].problem.startswith(f"{path}: record 2: {fault}")
+    assert len(found.broken[0].problem) < len(str(path)) + 100
+
+
+def test_a_record_is_told_by_its_place_in_its_own_file(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", LRS[:3])
+    write_lines(tmp_path / "b.jsonl", [LRS[3], {**LRS[3], "image": None}])
+    found = load("lrs-vqa", tmp_path)
+    assert [item.number for item in found.items] == [1, 2, 3, 4]
+    assert [(part.number, part.problem) for part in found.broken] == [
+        (5, f"{tmp_path / 'b.jsonl'}: record 2: no 'image'")
+    ]
+
+
+def test_a_line_of_a_table_with_other_columns_is_left_out(tmp_path: Path) -> None:
+    heads = "index\timage\tquestion\tanswer\tcategory\tmulti-choice options"
+    cells = "7\ta.png\tWhat?\tB\tcolor\t" + str(CHOICES)
+    path = tmp_path / "lite.tsv"
+    path.write_bytes(f"{heads}\n{cells}\n7\ta.png\n{cells}\n".encode())
+    found = load("mme-realworld-rs", path)
+    assert [item.number for item in found.items] == [1, 3]
+    assert found.broken[0].problem == f"{path}: record 2: 2 columns where the first line has 6"
+    path.write_bytes(path.read_bytes().replace(b"7\ta.png\n", cells.encode() + b"\xff\n"))
+    assert "'answer_choices' is no list" in load("mme-realworld-rs", path).broken[0].problem
+    path.write_bytes(path.read_bytes().replace(b"\xff", b"").replace(b"What", b"\xff", 1))
+    assert "record 1: not valid Unicode" in load("mme-realworld-rs", path).broken[0].problem
+
+
+def test_when_every_record_is_broken_there_is_nothing_to_ask(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "q.jsonl", [{**LRS[0], "text": 5, "image": 1}] * 3)
+    with pytest.raises(
+        QuestionError, match=r"no record can be asked: .*record 1: .*\(and 2 more\)"
+    ):
         load("lrs-vqa", path)
+
+
+def test_a_repeated_id_and_an_html_entity_are_asked_and_told(tmp_path: Path) -> None:
+    odd = {**LRS[0], "ground_truth": "can&rsquo;t determine"}
+    found = load("lrs-vqa", write_lines(tmp_path / "q.jsonl", [*LRS, odd]))
+    assert [item.number for item in found.items] == [1, 2, 3, 4, 5]
+    assert found.items[4].truth == "can&rsquo;t determine"
+    assert found.notes == (
+        "records with HTML entities, asked and scored as they are written: 1 (5)",
+        "records with the id of an earlier one, asked all the same: 1 (5 as 1)",
+    )
+
+
+def test_a_file_without_records_and_a_cut_array_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_bytes(b"\n")
+    with pytest.raises(QuestionError, match="holds no record"):
+        load("lrs-vqa", tmp_path / "q.jsonl")
+    cut = tmp_path / "dataset.json"
+    cut.write_text(json.dumps([RSHR, RSHR], indent=1)[:-40])
+    with pytest.raises(QuestionError, match=r"not JSON, or not whole: .* \(line \d+, column \d+\)"):
+        load("rshr", cut)
+    cut.write_bytes(b'[{"id": "\xff"}]')
+    with pytest.raises(QuestionError, match="not UTF-8 at byte 10"):
+        load("rshr", cut)
+
+
+def test_rsvqa_leaves_out_questions_that_lead_to_no_answer(tmp_path: Path) -> None:
+    good: dict = {"id": 0, "img_id": 0, "type": "count", "question": "?", "answers_ids": [0]}
+    odd: list[dict] = [{"answers_ids": [9]}, {"answers_ids": []}, {"question": 3}, {"type": None}]
+    rows = {
+        "questions": [good, *(good | change for change in odd)],
+        "answers": [{"id": 0, "answer": "2"}],
+        "images": [],
+    }
+    for kind, part in rows.items():
+        (tmp_path / f"USGS_split_test_{kind}.json").write_text(json.dumps({kind: part}))
+    found = load("rsvqa-hr", tmp_path)
+    assert [item.number for item in found.items] == [1]
+    assert [part.number for part in found.broken] == [2, 3, 4, 5]
+    assert "record 2: no question with an answer: missing 9" in found.broken[0].problem
+    assert "record 4: 'question', 'answer' or 'type' is no text" in found.broken[2].problem
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

@@ -62,6 +62,36 @@ def test_a_run_that_was_cut_goes_on_to_the_same_file(lrs) -> None:
     assert "holds rows of another run: its controls is true" in outcome.err
 
 
+def test_broken_records_are_told_left_out_and_counted(lrs, uhrqa) -> None:
+    path = Path("LRS_VQA", "LRS_VQA_merged.jsonl")
+    whole = path.read_text().splitlines()[:3]
+    path.write_text("\n".join([whole[0], whole[1][:50], *whole[1:], *(["{}}"] * 30)]))
+    outcome = lrs("-o", "r.jsonl", "--limit", "3")
+    assert outcome.code == 1
+    told = [line for line in outcome.err.splitlines() if "left out: " in line]
+    assert told[0].startswith(f"uhrqa: note: left out: {path}: record 2: not JSON: ")
+    assert told[20] == "uhrqa: note: left out: 11 more broken records: 24-34"
+    assert len(told) == 21
+    assert [row["number"] for row in rows_of("r.jsonl")] == [1, 4, 3]
+    line = "31 broken records of the data set left out of all figures: 2, 5-34"
+    assert line in outcome.err
+    assert line in uhrqa("score", "r.jsonl").err
+    found = json.loads(uhrqa("score", "r.jsonl", "--json", "-", "-q").out)
+    assert found["manifest"]["data"]["broken"] == {"count": 31, "records": "2, 5-34"}
+    assert "31 broken records left out" in uhrqa("eval", "table", "r.jsonl").out
+    path.write_text("{}}\n")
+    assert lrs("-q", "-o", "none.jsonl").err.startswith("uhrqa: error: no record can be asked: ")
+    assert not Path("none.jsonl").exists()
+
+
+def test_why_images_could_not_be_opened_is_told(lrs, tmp_path: Path) -> None:
+    (tmp_path / "LRS_VQA" / "image" / "2.png").write_bytes(b"")
+    outcome = lrs("-o", "r.jsonl")
+    assert outcome.code == 1
+    (line,) = [line for line in outcome.err.splitlines() if "record 2: " in line]
+    assert "2.png" in line
+
+
 def test_controls_stand_beside_the_strategy(lrs) -> None:
     lrs("-q", "-o", "r.jsonl", "--controls", "--limit", "1")
     kept = {row["way"]: row["kept"] for row in rows_of("r.jsonl")}

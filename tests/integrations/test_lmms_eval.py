@@ -120,6 +120,21 @@ def test_all_that_was_given_reaches_ask(picture: Image.Image, monkeypatch: Any) 
 
 
 @needs_lmms
+def test_several_pictures_are_shown_side_by_side(picture: Image.Image, monkeypatch: Any) -> None:
+    given: list[Any] = []
+
+    def ask(raster: Any, text: str, **_: Any) -> Any:
+        given.extend([tuple(raster.size), text])
+        return SimpleNamespace(text="3")
+
+    monkeypatch.setattr("uhrqa.integrations.lmms_eval_model.ask", ask)
+    lm = model()
+    lm.generate_until(requests_for(lm, [picture, picture], "how many?"))
+    assert given[0] == (400, 500 + 16 + 500)
+    assert given[1].startswith("The two images are shown side by side: the first on the left")
+
+
+@needs_lmms
 def test_a_path_is_opened_and_a_stop_word_ends_the_answer(tmp_path: Path, picture: Any) -> None:
     picture.save(tmp_path / "a.png")
     lm = model(strategy="thumbnail")
@@ -136,8 +151,8 @@ def test_what_cannot_be_asked_is_refused(picture: Image.Image, monkeypatch: Any)
     with pytest.raises(UnknownNameError, match="rfm-dip"):
         model(strategy="rfm-dop")
     lm = model(strategy="thumbnail")
-    with pytest.raises(QuestionError, match="t, question 0: has 2 pictures"):
-        lm.generate_until(requests_for(lm, [picture, picture], "how many?"))
+    with pytest.raises(QuestionError, match="t, question 0: has no picture"):
+        lm.generate_until(requests_for(lm, [], "how many?"))
     for call in (lm.loglikelihood, lm.generate_until_multi_round):
         with pytest.raises(ConfigError, match="generate_until task"):
             call([])

@@ -184,6 +184,8 @@ def caveats(
         total, whole = sum(asked.values()), sum(sizes.values())
         lite = board.task == "mme-realworld-rs" and set(asked.values()) == {50}
         found.append(f"{'the Lite split: ' if lite else ''}{total} of {whole} questions")
+    if broken := manifest.get("data", {}).get("broken"):
+        found.append(f"{broken['count']} broken records left out")
     silent = sum(row.prediction is None for row in outcome.main)
     if silent and not manifest.get("from"):
         found.append(f"{silent} questions without an answer")

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from uhrqa.benchmarks.mme_realworld import LITE
 from uhrqa.benchmarks.rows import BenchRow, Outcome
 from uhrqa.benchmarks.scores import OFFICIAL, score_rows, scoring_of, task_of
 from uhrqa.errors import OutputError, UnknownNameError
 from uhrqa.registry import suggest
 
 NO_ANSWER = "Failed to obtain answer"  # what VLMEvalKit asks again
+WRONG = "this question was not answered, and so it has to be counted as a wrong one"
+"""Stands for no answer where the empty text would be A: no capital, and more than ten words."""
 LMMS_TASKS = {"xlrs": "xlrs-lite", "mme-realworld-rs": "mmerealworld"}
+MISSING = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+"""What `pandas.read_csv` takes for a missing value."""
 KIT_COLUMNS = ("index", "question", "multi-choice options", "answer", "category", "l2-category")
 
 
@@ -68,7 +79,7 @@ def mme(outcome: Outcome) -> str:
                 "Subtask": "Remote Sensing",
                 "Category": row.category,
                 **{k: v for k, v in row.official.items() if k in ("Dataset",)},
-                "Output": row.prediction or "",
+                "Output": WRONG if row.prediction is None else row.prediction,
             }
             for row in _rows(outcome)
         ]
@@ -97,13 +108,23 @@ def lrs_gro(outcome: Outcome) -> str:
 
 
 def from_log(outcome: Outcome) -> str:
-    """For lmms-eval's `--model from_log`; `doc_id` counts the records of the file asked."""
+    """For lmms-eval's `--model from_log`; `doc_id` counts the records of the file asked.
+
+    It wants an answer to every record: those of other sub-tasks, broken ones and those without an
+    answer get one that is wrong. A run that was limited ends with the last record asked.
+    """
+    said = {row.number: row.prediction for row in outcome.main}
+    last = max(said)
+    if outcome.manifest.get("limit") is None:
+        last = max(last, outcome.manifest.get("data", {}).get("records", 0))
+    answers = (said.get(number) for number in range(1, last + 1))
     content = {
         "args": {"model": "uhrqa", "model_args": "", "limit": None},
         "model_configs": {"task": _lmms_task(outcome)},
         "time": "0101_0000",
         "logs": [
-            {"doc_id": row.number - 1, "resps": [[row.prediction or ""]]} for row in _rows(outcome)
+            {"doc_id": at, "resps": [[WRONG if answer is None else answer]]}
+            for at, answer in enumerate(answers)
         ],
     }
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
@@ -113,6 +134,12 @@ def _lmms_task(outcome: Outcome) -> str:
     name = task_of(outcome.manifest).name
     if name not in LMMS_TASKS:
         raise OutputError(f"lmms-eval has no task for {name}; it has {', '.join(LMMS_TASKS)}")
+    if name == "mme-realworld-rs":
+        files = " ".join(outcome.manifest.get("data", {}).get("files", ())).lower()
+        if re.search("[\u4e00-\u9fff]", outcome.rows[0].question):
+            return f"{LMMS_TASKS[name]}_cn"
+        if "lite" in files or len(outcome.main) == sum(LITE.values()):
+            return f"{LMMS_TASKS[name]}_lite"
     return LMMS_TASKS[name]
 
 
@@ -149,20 +176,38 @@ def lmms_samples(outcome: Outcome) -> str:
 
 
 def vlmevalkit(outcome: Outcome) -> str:
-    """VLMEvalKit's table as JSON, for `run.py --mode eval`; every column but the picture."""
+    """VLMEvalKit's table of tab-separated values, for `run.py --mode eval`, without pictures.
+
+    Its scorers take no JSON, and pandas reads the table for them: see `_as_text`.
+    """
     task = task_of(outcome.manifest)
     if task.name not in LMMS_TASKS:
         raise OutputError(f"VLMEvalKit has no data set for {task.name}")
-    rows = []
+    file = io.StringIO()
+    table = csv.writer(file, delimiter="\t", lineterminator="\n")
+    table.writerow((*KIT_COLUMNS, "prediction"))
     for row in _rows(outcome):
         xlrs = task.name == "xlrs"
         category = row.category if xlrs else "Perception/Remote Sensing"
         l2 = row.official.get("l2-category", "default") if xlrs else row.category
         options = row.prompt.removeprefix(row.question) if xlrs else str(list(row.choices))
-        values = (row.id, row.question, options, row.truth, category, l2)
-        said = NO_ANSWER if row.prediction is None else row.prediction
-        rows.append({**dict(zip(KIT_COLUMNS, values, strict=True)), "prediction": said})
-    return _array(rows)
+        said = NO_ANSWER if row.prediction is None else _as_text(row.prediction)
+        table.writerow((row.id, row.question, options, row.truth, category, l2, said))
+    return file.getvalue()
+
+
+def _as_text(said: str) -> str:
+    """An answer that pandas takes for a text: it reads `NA` as missing and `3` as a number.
+
+    Neither can be scored there. What is put before them changes no letter that is found in them.
+    """
+    if not said:
+        return " "  # which is stripped
+    try:
+        float(said)
+    except ValueError:
+        return f"'{said}'" if said in MISSING else said
+    return f"'{said}'"
 
 
 EXPORTS: Mapping[str, Callable[[Outcome], str]] = {

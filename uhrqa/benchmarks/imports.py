@@ -35,7 +35,7 @@ def read_any(path: Path) -> Outcome:
 
 def _read_others(path: Path) -> Outcome:
     try:
-        every = [Fields(path, record, {}) for record in read_records(path)]
+        every = [Fields(path, record, {}) for record in read_records(path)]  # all, or none
         kind, task, reader = _form(path, every)
         rows = [reader(fields) for fields in every]
     except QuestionError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that is left out.
+
+    Attributes:
+        number: as an item's.
+        problem: file, record and what is wrong, in one line.
+    """
+
+    number: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataSet:
     """A data set as it was read.
 
@@ -66,16 +79,31 @@ class DataSet:
         items: its questions.
         files: it was read from.
         notes: what was taken for granted, and what was left out, a line each.
+        broken: records that cannot be asked, in their order.
+        records: how many there are in all; the highest number one can have.
     """
 
     items: tuple[Item, ...]
     files: tuple[Path, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    records: int = 0
 
     @property
     def digest(self) -> str:
         """What decides the questions and their truths, in 16 letters; not how they are stored."""
         return digest_of(self.items)
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Ascending whole numbers in few letters: `2, 5-7`."""
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)
 
 
 def digest_of(items: Iterable[Item]) -> str:

@@ -113,6 +113,14 @@ def strict_letters(said: str, choices: Sequence[str] = ()) -> str:
     return "".join(sorted({part.strip("().:").upper() for part in parts}))
 
 
+def unoffered(truth: str, choices: Sequence[str]) -> str:
+    """Letters of a truth that none of its choices has; where these have none, they count from A."""
+    letters = {
+        split_choice(choice)[0] or chr(ord("A") + index) for index, choice in enumerate(choices)
+    }
+    return "".join(sorted(set(re.findall("[A-Z]", truth.upper())) - letters))
+
+
 def split_choice(choice: str) -> tuple[str, str]:
     """Letter and text of a choice as it is written; no letter where it has none."""
     found = CHOICE.fullmatch(choice)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.fields import Fields, find_files, read_items
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import TAGGED
 from uhrqa.benchmarks.lrs_vqa import score_strict
@@ -40,12 +40,12 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the questions.
 
     Raises:
-        QuestionError: they cannot be read, or a record is damaged.
+        QuestionError: they cannot be read, or none can be asked.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items = tuple(map(_item, read_fields(files, notes)))
-    return DataSet(items, files, tuple(notes))
+    items, broken, count = read_items(files, notes, _item)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.fields import Fields, find_files, read_items, some_of
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import Average, Mark, Score, Scoring, Task, as_it_stands, plain_scorer
@@ -36,25 +36,25 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read `LRS_VQA_merged.jsonl`, or a file like it.
 
     Raises:
-        QuestionError: it cannot be read, or a record is damaged.
+        QuestionError: it cannot be read, or no record can be asked.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items: list[Item] = []
     dropped: list[int] = []
-    for fields in read_fields(files, notes):
-        truth, category = fields.get("ground_truth", "answer"), fields.get("category")
-        if truth in (None, "") or not category:
-            dropped.append(fields.number)
-            continue
-        items.append(_item(fields))
+
+    def make(fields: Fields) -> Item | None:
+        if fields.get("ground_truth", "answer") not in (None, "") and fields.get("category"):
+            return _item(fields)
+        dropped.append(fields.number)
+        return None
+
+    items, broken, count = read_items(files, notes, make)
     if dropped:
-        some = ", ".join(map(str, dropped[:5])) + (" …" if len(dropped) > 5 else "")
         notes[
             f"{len(dropped)} records without truth or category do not count, as in the official "
-            f"scorer: {some}"
+            f"scorer: {some_of(dropped)}"
         ] = None
-    return DataSet(tuple(items), files, tuple(notes))
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:

@@ -14,13 +14,14 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.fields import Fields, find_files, read_items
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import (
     mme_authors,
     mme_lmms_eval,
     mme_vlmevalkit,
     strict_letters,
+    unoffered,
 )
 from uhrqa.benchmarks.task import Average, Task, letter_scorer
 from uhrqa.errors import QuestionError
@@ -55,22 +56,25 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the remote-sensing questions of a file in one of the three forms.
 
     Raises:
-        QuestionError: it cannot be read, a record is damaged, or none is about remote sensing.
+        QuestionError: it cannot be read, none is about remote sensing, or none can be asked.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items = []
     others = 0
-    for fields in read_fields(files, notes, USUAL):
-        if _subtask(fields) != REMOTE:
-            others += 1
-            continue
-        items.append(_item(fields))
+
+    def make(fields: Fields) -> Item | None:
+        nonlocal others
+        if _subtask(fields) == REMOTE:
+            return _item(fields)
+        others += 1
+        return None
+
+    items, broken, count = read_items(files, notes, make, USUAL)
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records is about remote sensing")
     if others:
         notes[f"records of other sub-tasks, left out: {others}"] = None
-    return DataSet(tuple(items), files, tuple(notes))
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _subtask(fields: Fields) -> str:
@@ -83,16 +87,17 @@ def _subtask(fields: Fields) -> str:
 
 def _item(fields: Fields) -> Item:
     ours = fields.get("question_id", "index") is not None
+    choices = read_choices(fields, "answer_choices", "multi_choice_options", "choices")
     return Item(
         fields.number,
         fields.id("question_id", "index") if ours else fields.number,
         fields.text("text", "question"),
-        _letter(fields),
+        _letter(fields, choices),
         fields.text("l2_category" if fields.get("l2_category") else "category").strip().lower(),
         "",
         fields.names("image", "path"),
         fields.embedded,
-        choices=read_choices(fields, "answer_choices", "multi_choice_options", "choices"),
+        choices=choices,
         official={name: value for name, value in fields.raw.items() if name in OFFICIAL},
     )
 
@@ -108,10 +113,12 @@ OFFICIAL = (
 )
 
 
-def _letter(fields: Fields) -> str:
+def _letter(fields: Fields, choices: tuple[str, ...]) -> str:
     letter = fields.text("ground_truth", "answer").strip()
     if not re.fullmatch("[A-E]", letter):
         raise fields.error(f"'ground_truth' is {letter[:20]!r}, no letter A to E")
+    if unoffered(letter, choices):
+        raise fields.error(f"'ground_truth' is '{letter}', none of its {len(choices)} choices")
     return letter
 
 

@@ -16,12 +16,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from uhrqa.batch.entries import is_there
+from uhrqa.benchmarks.fields import some_of
 from uhrqa.benchmarks.items import Item
 from uhrqa.benchmarks.records import Embedded, read_picture
 from uhrqa.raster import Raster, open_raster
 from uhrqa.raster.side_by_side import SideBySide
 
-SHOWN = 5  # missing images that are named
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
 
 
@@ -95,11 +95,10 @@ class Places:
         """What is to be said about the search, a line each."""
         notes = [f"images found {way}, not by path: {count}" for way, count in self.how.items()]
         if missing:
-            names = ", ".join(list(missing)[:SHOWN])
-            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
             roots = ", ".join(map(str, self.roots))
+            names = some_of(list(missing))
             notes.append(
-                f"images missing: {len(missing)} ({names}{more}), of {questions} questions; not "
+                f"images missing: {len(missing)} ({names}), of {questions} questions; not "
                 f"below {roots}; name their directory with --images"
             )
         return notes

@@ -47,35 +47,45 @@ class Record:
     """One record, without its pictures.
 
     Attributes:
-        number: from 1.
+        number: from 1, through all files of the data set.
+        line: the same in its own file; blank lines do not count.
         fields: as they are named there.
         embedded: its pictures.
+        problem: why it cannot be read; the empty text when it can.
     """
 
     number: int
+    line: int
     fields: dict[str, Any]
     embedded: tuple[Embedded, ...] = ()
+    problem: str = ""
+
+
+Row = dict[str, Any] | str  # the fields of a record, or why it has none
 
 
 def read_records(path: Path, first: int = 1) -> Iterator[Record]:
-    """The records of one file.
+    """The records of one file; those that cannot be read have a `problem`.
 
     Args:
         path: its name tells its kind.
         first: number of its first record.
 
     Raises:
-        QuestionError: the file cannot be read, or a record is damaged; told with its number.
+        QuestionError: the file cannot be read, or not to its end.
     """
     kind = kind_of(path)
-    number = first - 1
+    line = 0
     try:
-        for at, fields in READERS[kind](path):
-            number += 1
-            yield _without_pictures(number, fields, path, kind, at)
+        for line, (at, row) in enumerate(READERS[kind](path), start=1):
+            number = first + line - 1
+            if isinstance(row, str):
+                yield Record(number, line, {}, problem=row)
+            else:
+                embedded = _take_pictures(row, path, kind, at)
+                yield Record(number, line, row, embedded)
     except ValueError as error:
-        what = f"not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else error
-        raise QuestionError(f"{path}: record {number + 1}: {what}") from error
+        raise QuestionError(f"{path}: behind record {line}: {error}") from error
     except (OSError, csv.Error) as error:
         raise QuestionError(f"{path}: cannot be read: {error}") from error
 
@@ -92,9 +102,8 @@ def kind_of(path: Path) -> str:
     return kind
 
 
-def _without_pictures(
-    number: int, fields: dict[str, Any], path: Path, kind: str, at: int
-) -> Record:
+def _take_pictures(fields: dict[str, Any], path: Path, kind: str, at: int) -> tuple[Embedded, ...]:
+    """The pictures of a record, of which only their names stay in its fields."""
     embedded: tuple[Embedded, ...] = ()
     for column in columns.PICTURES:
         value = fields.get(column)
@@ -107,7 +116,7 @@ def _without_pictures(
             )
             names = [part["path"] for part in several if isinstance(part, dict) and "path" in part]
             fields[column] = [name for name in names if name]
-    return Record(number, fields, embedded)
+    return embedded
 
 
 def _is_picture(value: object) -> bool:
@@ -117,38 +126,49 @@ def _is_picture(value: object) -> bool:
     return isinstance(value, bytes) or (isinstance(value, dict) and "bytes" in value)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _lines(path: Path) -> Iterator[tuple[int, Row]]:
     with path.open("rb") as file:
         at = 0
         for line in file:
-            text = line.decode() if at else line.removeprefix(codecs.BOM_UTF8).decode()
-            if text.strip():
-                yield at, _object(json.loads(text))
+            raw = line if at else line.removeprefix(codecs.BOM_UTF8)
+            if raw.strip():
+                yield at, _parsed(raw)
             at += len(line)
 
 
-def _array(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = path.read_text("utf-8-sig")
+def _parsed(raw: bytes) -> Row:
     try:
-        rows = json.loads(text)
+        return _object(json.loads(raw.decode().strip()))
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 at byte {error.start + 1}"
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error.msg} (column {error.colno})"
+    except RecursionError:
+        return "not JSON: nested too deep"
+
+
+def _array(path: Path) -> Iterator[tuple[int, Row]]:
+    try:
+        rows = json.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise QuestionError(f"{path}: not UTF-8 at byte {error.start + 1}") from error
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":  # JSON lines in a file with the other's name
             yield from _lines(path)
             return
-        raise
+        where = f"line {error.lineno}, column {error.colno}"
+        raise QuestionError(f"{path}: not JSON, or not whole: {error.msg} ({where})") from error
     if isinstance(rows, dict):
         rows = next((value for value in rows.values() if isinstance(value, list)), [rows])
     for index, row in enumerate(rows if isinstance(rows, list) else [rows]):
         yield index, _object(row)
 
 
-def _object(row: object) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise ValueError(f"not an object but {str(row)[:40]!r}")  # noqa: TRY004 - told as one
-    return row
+def _object(row: object) -> Row:
+    return row if isinstance(row, dict) else f"not an object but {str(row)[:40]!r}"
 
 
-def _table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _table(path: Path) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(MOST_CELL)
     with path.open("rb") as file:
         at = 0
@@ -157,7 +177,7 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             nonlocal at
             for line in file:
                 at += len(line)
-                yield line.decode("utf-8-sig")
+                yield line.decode("utf-8-sig", "surrogateescape")
 
         rows = csv.reader(lines(), delimiter="\t")
         heads = next(rows, [])
@@ -167,11 +187,12 @@ def _table(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if row is None:
                 return
             if len(row) != len(heads):
-                raise ValueError(f"{len(row)} columns where the first line has {len(heads)}")
-            yield start, dict(zip(heads, row, strict=True))
+                yield start, f"{len(row)} columns where the first line has {len(heads)}"
+            else:
+                yield start, dict(zip(heads, row, strict=True))
 
 
-READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {
+READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Row]]]] = {
     "jsonl": _lines,
     "json": _array,
     "tsv": _table,
@@ -200,19 +221,28 @@ def read_picture(place: Embedded) -> bytes:
 
 
 def _fields_at(place: Embedded) -> dict[str, Any]:
-    """The record that holds a picture, read again."""
+    """The record that holds a picture, read again.
+
+    Raises:
+        QuestionError: it is no longer there.
+    """
+    row: Row
     if place.kind == "jsonl":
         with place.path.open("rb") as file:
             file.seek(place.at)
-            return _object(json.loads(file.readline().decode("utf-8-sig")))
-    if place.kind == "tsv":
-        return _table_row(place)
-    if place.kind in columns.CELLS:
-        return {place.column: columns.CELLS[place.kind](place.path, place.column, place.at)}
-    return next(fields for at, fields in READERS[place.kind](place.path) if at == place.at)
+            row = _parsed(file.readline().removeprefix(codecs.BOM_UTF8))
+    elif place.kind == "tsv":
+        row = _table_row(place)
+    elif place.kind in columns.CELLS:
+        row = {place.column: columns.CELLS[place.kind](place.path, place.column, place.at)}
+    else:
+        row = next(row for at, row in READERS[place.kind](place.path) if at == place.at)
+    if isinstance(row, str):
+        raise QuestionError(f"{place.path}: {row}; it was replaced while it was read")
+    return row
 
 
-def _table_row(place: Embedded) -> dict[str, Any]:
+def _table_row(place: Embedded) -> Row:
     with place.path.open("rb") as file:
         heads = next(csv.reader([file.readline().decode("utf-8-sig")], delimiter="\t"))
         file.seek(place.at)

@@ -13,9 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.fields import Fields, find_files, read_items
 from uhrqa.benchmarks.items import DataSet, Item
-from uhrqa.benchmarks.letters import rshr_letters, split_choice, strict_letters
+from uhrqa.benchmarks.letters import rshr_letters, split_choice, strict_letters, unoffered
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, plain_scorer
 from uhrqa.errors import QuestionError
 
@@ -51,27 +51,35 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the multiple-choice questions.
 
     Raises:
-        QuestionError: they cannot be read, a record is damaged, or none has choices.
+        QuestionError: they cannot be read, none has choices, or none can be asked.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items, others = [], 0
-    for fields in read_fields(files, notes):
-        if not fields.get("options", "choices", "answer_choices", "multi_choice_options"):
-            others += 1
-            continue
-        items.append(_item(fields))
+    others = 0
+
+    def make(fields: Fields) -> Item | None:
+        nonlocal others
+        if fields.get("options", "choices", "answer_choices", "multi_choice_options"):
+            return _item(fields)
+        others += 1
+        return None
+
+    items, broken, count = read_items(files, notes, make)
     if not items:
         raise QuestionError(f"{files[0]}: none of {others} records has choices in 'options'")
     if others:
         notes[f"records without choices, which no scorer is published for, left out: {others}"] = (
             None
         )
-    return DataSet(tuple(items), files, tuple(notes))
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
 def _item(fields: Fields) -> Item:
-    truth = "".join(_letters(fields))
+    truth, choices = "".join(_letters(fields)), _choices(fields)
+    if outside := unoffered(truth, choices):
+        raise fields.error(
+            f"'answer' is '{truth}', and {outside} none of its {len(choices)} choices"
+        )
     written = fields.text("category", "task", "l2_category").strip()
     category = MENDED.get(written, written)
     if category != written:
@@ -87,7 +95,7 @@ def _item(fields: Fields) -> Item:
         "",
         fields.names("images", "image", "path"),
         fields.embedded,
-        _choices(fields),
+        choices,
         many=len(truth) > 1,
         turns=category in TURNS,
     )

@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from uhrqa.benchmarks.items import DataSet, Item
+from uhrqa.benchmarks.fields import require_some
+from uhrqa.benchmarks.items import Broken, DataSet, Item
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, as_it_stands, in_short, plain_scorer
 from uhrqa.errors import QuestionError
 
@@ -30,7 +31,7 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the three files of a split, from their directory or by any of them.
 
     Raises:
-        QuestionError: one is missing or damaged.
+        QuestionError: one is missing or damaged, or no question can be asked.
     """
     if place.is_file():
         found = re.fullmatch(r"USGS_split_(\w+)_(?:images|questions|answers)", place.stem)
@@ -41,13 +42,15 @@ def load(place: Path, split: str = "") -> DataSet:
     )
     questions, answers, images = (_rows(path) for path in files)
     left: list[int] = []
-    items = tuple(_items(files[0], questions, answers, images, left))
+    broken: list[Broken] = []
+    items = tuple(_items(files[0], (questions, answers, images), left, broken))
     notes = [f"split '{split}'"]
     if left:
         notes.append(f"records that are not active, left out: {len(left)}")
+    require_some(items, broken)
     if not items:
         raise QuestionError(f"{files[0]}: no question is active")
-    return DataSet(items, files, tuple(notes))
+    return DataSet(items, files, tuple(notes), tuple(broken), len(questions))
 
 
 def _rows(path: Path) -> list[Row]:
@@ -65,8 +68,20 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _items(
-    path: Path, questions: list[Row], answers: list[Row], images: list[Row], left: list[int]
+    path: Path,
+    rows: tuple[list[Row], list[Row], list[Row]],
+    left: list[int],
+    broken: list[Broken],
 ) -> Iterator[Item]:
+    """The questions of a split.
+
+    Args:
+        path: the file of questions, for messages.
+        rows: questions, answers and images.
+        left: gathers the numbers of records that are not active.
+        broken: gathers those that cannot be asked.
+    """
+    questions, answers, images = rows
     answer_of, image_of = ({row.get("id"): row for row in rows} for rows in (answers, images))
     for number, row in enumerate(questions, start=1):
         if not row.get("active", True):
@@ -75,15 +90,17 @@ def _items(
         try:
             answer = answer_of[row["answers_ids"][0]]
             picture = image_of.get(row["img_id"], {"active": True})
-            item = Item(
-                number, row["id"], row["question"], str(answer["answer"]), row["type"], "",
-                (f"{row['img_id']}.tif",),
-            )  # fmt: skip
+            texts = [row["question"], answer["answer"], row["type"]]
+            name, (question, truth, kind) = f"{row['img_id']}.tif", map(str, texts)
+            item = Item(number, row["id"], question, truth, kind, images=(name,))
         except (KeyError, IndexError, TypeError) as error:
-            raise QuestionError(
-                f"{path}: record {number}: no question with an answer: missing {error}"
-            ) from error
-        if answer.get("active", True) and picture.get("active", True):
+            problem = f"no question with an answer: missing {error}"
+            broken.append(Broken(number, f"{path}: record {number}: {problem}"))
+            continue
+        if not all(isinstance(text, str) for text in texts):
+            problem = "'question', 'answer' or 'type' is no text"
+            broken.append(Broken(number, f"{path}: record {number}: {problem}"))
+        elif answer.get("active", True) and picture.get("active", True):
             yield item
         else:
             left.append(number)

@@ -108,9 +108,10 @@ class _Group:
     def row(self, item: Item, way: str) -> BenchRow:
         """The row of a question, whatever happens to it."""
         count = len(item.embedded or item.images)
+        prompt = beside_prompt(self.asking.prompt(item), count)
         blank = BenchRow(
             item.id, item.id, item.number, self.items[0].number, way, item.category, item.subset,
-            item.images, item.question, item.choices, item.truth, self._prompt(item, count),
+            item.images, item.question, item.choices, item.truth, prompt,
             pasted=count, turn=self._turn(item), official=dict(item.official or {}),
         )  # fmt: skip
         if count > 1 and not self.asking.paste:
@@ -125,12 +126,6 @@ class _Group:
             return replace(blank, error=f"budget: {error}")
         except UhrqaError as error:
             return replace(blank, error=str(error))
-
-    def _prompt(self, item: Item, count: int) -> str:
-        text = self.asking.prompt(item)
-        if count < 2:
-            return text
-        return (PASTED if count == len(PLACES) else SEVERAL.format(count=count)) + text
 
     def _turn(self, item: Item) -> int:
         """Which turn of its dialogue a question is: turns share pictures and category."""
@@ -161,6 +156,13 @@ class _Group:
             **how,
         )
         return _answered(blank, item, answer, self.raster, model, len(history))
+
+
+def beside_prompt(text: str, count: int) -> str:
+    """A prompt about so many images, which begins by saying how they are shown when several."""
+    if count < 2:
+        return text
+    return (PASTED if count == len(PLACES) else SEVERAL.format(count=count)) + text
 
 
 def _answered(

@@ -211,7 +211,8 @@ def unanswered(rows: Sequence[BenchRow]) -> dict[str, int]:
     return found
 
 
-KINDS = ("missing image", "unsupported", "budget")
+EXPECTED = ("missing image", "unsupported")  # told before anything is asked
+KINDS = (*EXPECTED, "budget")
 
 
 def dialogues(scored: Sequence[Scored]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_fields
+from uhrqa.benchmarks.fields import Fields, find_files, read_items
 from uhrqa.benchmarks.items import DataSet, Item
-from uhrqa.benchmarks.letters import LETTERS, strict_letters, xlrs_letters
+from uhrqa.benchmarks.letters import LETTERS, strict_letters, unoffered, xlrs_letters
 from uhrqa.benchmarks.mme_realworld import read_choices
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, plain_scorer
 
@@ -55,15 +55,15 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the questions; pictures stay where they are.
 
     Raises:
-        QuestionError: they cannot be read, a record is damaged, or is a box to be drawn.
+        QuestionError: they cannot be read, or none can be asked, as where boxes are to be drawn.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
-    items = tuple(_item(fields, notes) for fields in read_fields(files, notes))
-    return DataSet(items, files, tuple(notes))
+    items, broken, count = read_items(files, notes, _item)
+    return DataSet(items, files, tuple(notes), broken, count)
 
 
-def _item(fields: Fields, notes: dict[str, None]) -> Item:
+def _item(fields: Fields) -> Item:
     if fields.get("bbox") is not None:
         raise fields.error(
             "is of the grounding set, which no scorer is published for; name XLRS-Bench-lite"
@@ -81,7 +81,7 @@ def _item(fields: Fields, notes: dict[str, None]) -> Item:
         fields.number,
         fields.id("index", "question_id", "id"),
         fields.text("question"),
-        fields.text("answer"),
+        _truth(fields, choices),
         category,
         "",
         fields.names("image", "images", "path"),
@@ -91,6 +91,18 @@ def _item(fields: Fields, notes: dict[str, None]) -> Item:
         many=category == MANY,
         official={"l2-category": fields.get("l2_category") or "default"},
     )
+
+
+def _truth(fields: Fields, choices: tuple[str, ...]) -> str:
+    """Letters as they are written, blanks and commas between them too."""
+    truth = fields.text("answer")
+    if not re.fullmatch(r"[A-Z\s,;()]*[A-Z][A-Z\s,;()]*", truth):
+        raise fields.error(f"'answer' is {truth[:20]!r}, no letters")
+    if outside := unoffered(truth, choices):
+        raise fields.error(
+            f"'answer' is '{truth}', and {outside} none of its {len(choices)} choices"
+        )
+    return truth
 
 
 def _category(fields: Fields) -> str:

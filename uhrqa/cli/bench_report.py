@@ -12,11 +12,14 @@ from uhrqa.cli.report import count_text, print_table
 from uhrqa.errors import OutputError
 
 if TYPE_CHECKING:
-    from uhrqa.benchmarks.rows import Outcome
+    from uhrqa.benchmarks.items import Broken
+    from uhrqa.benchmarks.rows import BenchRow, Outcome
     from uhrqa.benchmarks.task import Task
     from uhrqa.cli.options import Given
 
 BLANK = "-"
+MOST_BROKEN = 20  # records that are told one by one
+MOST_REASONS = 3  # of failures, told with the figures
 ALL = "all"
 
 
@@ -42,7 +45,7 @@ def report_outcome(
             write_text(Path(json_file), text + "\n")
         print_tables(found, task)
     if not given.quiet:
-        for line in told(found, task):
+        for line in [*told(found, task), *reasons(outcome)]:
             print_note(f"uhrqa: note: {line}")
 
 
@@ -98,6 +101,10 @@ def _average(value: Mapping[str, Any]) -> str:
 def told(found: Mapping[str, Any], task: Task) -> list[str]:
     """What has to be read with the figures, a line each."""
     lines = []
+    broken = found["manifest"].get("data", {}).get("broken")
+    if broken:
+        many = count_text(broken["count"], "broken record")
+        lines.append(f"{many} of the data set left out of all figures: {broken['records']}")
     if found["measure"] != "accuracy" and found["scoring"] == "official":
         lines.append(
             f"'{found['measure']}' is not {task.title}'s score: no WordNet table is installed"
@@ -118,3 +125,28 @@ def told(found: Mapping[str, Any], task: Task) -> list[str]:
                 f"{count_text(turns['dialogues'], 'dialogue')} with every turn right (unofficial)"
             )
     return lines
+
+
+def broken_lines(broken: Sequence[Broken]) -> list[str]:
+    """Records that are left out, a line each for the first ones, then the numbers of the others."""
+    lines = [f"left out: {part.problem}" for part in broken[:MOST_BROKEN]]
+    rest = broken[MOST_BROKEN:]
+    if rest:
+        from uhrqa.benchmarks.items import spans
+
+        numbers = spans(part.number for part in rest)
+        lines.append(f"left out: {count_text(len(rest), 'more broken record')}: {numbers}")
+    return lines
+
+
+def reasons(outcome: Outcome) -> list[str]:
+    """Why questions failed, where it was not told before: the first of each kind."""
+    from uhrqa.benchmarks.scores import EXPECTED
+
+    first: dict[str, BenchRow] = {}
+    for row in outcome.rows:
+        if row.error and not row.error.startswith(EXPECTED):
+            first.setdefault(row.error, row)
+    lines = [f"record {row.number}: {' '.join(error.split())}" for error, row in first.items()]
+    more = len(lines) - MOST_REASONS
+    return lines[:MOST_REASONS] + ([f"and {more} more kinds of failure"] if more > 0 else [])

@@ -29,12 +29,12 @@ from uhrqa.cli.bench_flags import (
     check_names,
     read_shard,
 )
-from uhrqa.cli.bench_report import report_outcome
+from uhrqa.cli.bench_report import broken_lines, report_outcome
 from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
 from uhrqa.cli.files import is_same_file
-from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError, OutputError, QuestionError
 
 if TYPE_CHECKING:
@@ -76,14 +76,15 @@ def make_command(task: Task) -> Callable[..., None]:
         manifest = run.manifest(found, limit, part)
         failed = run.go(chosen, places, manifest, output, retry_failed)
         report_outcome(run.outcome, task, scoring, json_file, given)
-        raise typer.Exit(1 if failed else 0)
+        raise typer.Exit(1 if failed or found.broken else 0)
 
     prompts, scorers = ", ".join(task.prompts), ", ".join(task.scorers)
     command.__doc__ = f"""Ask and score {task.title}.
 
     Prompts: {prompts}. Scoring: {scorers}. A result file (-o) holds every answer with what scoring
     needs; a run that was stopped goes on where it was, and `uhrqa score` scores the file again.
-    Images and records that cannot be used are counted and named; the exit code is then 1.
+    Images and records that cannot be used are counted and named before anything is asked, and left
+    out of the figures; the exit code is then 1.
     """
     command.__name__ = task.name
     return opt.share(*opt.ANSWERING, *opt.MESSAGES)(command)
@@ -138,7 +139,7 @@ class BenchmarkRun:
         if many:
             how = "shown side by side" if self.several == PASTE else "not asked"
             notes.append(f"questions about several images, {how}: {many}")
-        for note in () if self.given.quiet else notes:
+        for note in () if self.given.quiet else [*notes, *broken_lines(found.broken)]:
             print_note(f"uhrqa: note: {note}")
         return chosen, places, found
 
@@ -146,6 +147,7 @@ class BenchmarkRun:
         self, found: DataSet, limit: int | None, part: tuple[int, int] | None
     ) -> dict[str, Any]:
         """Everything that decides the rows."""
+        from uhrqa.benchmarks.items import spans
         from uhrqa.benchmarks.rows import SCHEMA
         from uhrqa.strategies import make_strategy
         from uhrqa.vlm.device import choose_device, precision_text
@@ -153,21 +155,19 @@ class BenchmarkRun:
         settings, choice = self.given.settings, self.choice
         strategy: Any = make_strategy(choice.strategy, choice.all_options)
         device = choose_device(settings.device)
+        broken = spans(part.number for part in found.broken)
         return {
             "schema": SCHEMA,
             "task": {"name": self.task.name, "version": self.task.version},
             "data": {
                 "digest": found.digest,
                 "questions": len(found.items),
+                "records": found.records,
                 "files": [path.name for path in found.files],
+                **({"broken": {"count": len(found.broken), "records": broken}} if broken else {}),
             },
             "prompt": self.prompt,
-            "model": {
-                "name": choice.card.name,
-                "family": choice.card.family,
-                "stamp": checkpoint_stamp(choice.card),
-                "rfm": Path(self.given.rfm).name if self.given.rfm else None,
-            },
+            "model": model_manifest(choice.card, self.given),
             "dtype": precision_text(settings.dtype, settings.quantize, device),
             "attention": settings.attention,
             "strategy": {"name": choice.strategy, "options": asdict(strategy)},

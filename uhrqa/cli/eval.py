@@ -130,6 +130,6 @@ app.command(
     "export",
     epilog=opt.examples(
         "uhrqa eval export results.jsonl --to lrs-vqa -o answers.jsonl",
-        "uhrqa eval export results.jsonl --to vlmevalkit -o uhrqa_XLRS-Bench-lite.json",
+        "uhrqa eval export results.jsonl --to vlmevalkit -o uhrqa_XLRS-Bench-lite.tsv",
     ),
 )(eval_files.export)

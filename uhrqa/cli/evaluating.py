@@ -15,8 +15,8 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
-from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.cli.report import count_text
+from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def make_plan(
     plan = Plan(source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens)
     card = choices[0].card
     manifest = {
-        "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
+        "model": model_manifest(card, given),
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         **about,

@@ -130,16 +130,30 @@ def checkpoint_stamp(card: Card) -> str:
 
 
 def _model(card: Card) -> dict[str, object]:
-    directory = card.find_weights()
-    tower = sorted(Path(card.vision_tower).glob(READ[0])) if card.vision_tower else []
-    clip = sorted(Path(card.clip).glob(READ[0])) if card.clip else []
     return {
-        "directory": str(directory.resolve()),
-        "card": {key: value for key, value in asdict(card).items() if key not in SILENT},
-        "files": {file.name: _stamp(file) for file in _files(card, directory)},
-        **({"tower": [_stamp(file) for file in tower]} if tower else {}),
-        **({"clip": [_stamp(file) for file in clip]} if clip else {}),
+        "directory": str(card.find_weights().resolve()),
+        "card": card_identity(card),
+        "files": {name: _stamp(file) for name, file in checkpoint_files(card).items()},
     }
+
+
+def card_identity(card: Card) -> dict[str, object]:
+    """What a card decides by itself, JSON-ready."""
+    return {key: value for key, value in asdict(card).items() if key not in SILENT}
+
+
+def checkpoint_files(card: Card) -> dict[str, Path]:
+    """Every file that is read of a checkpoint, by name; of tower and CLIP the weights.
+
+    Raises:
+        CheckpointError: a hub id that is not in the local cache.
+    """
+    directory = card.find_weights()
+    found = {file.name: file for file in _files(card, directory)}
+    for part, place in (("tower", card.vision_tower), ("clip", card.clip)):
+        weights = sorted(Path(place).glob(READ[0])) if place else []
+        found |= {f"{part}/{file.name}": file for file in weights}
+    return found
 
 
 def _files(card: Card, directory: Path) -> Iterator[Path]:

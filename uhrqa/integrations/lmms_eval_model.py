@@ -4,13 +4,15 @@
         pretrained=longva-7b,strategy=rfm-dip,budget=4k,keep_ratio=0.25
 
 Pictures come decoded from lmms-eval, so that whole images are in memory; it prompts and scores as
-its tasks say. Answers are greedy, one question at a time.
+its tasks say. Several pictures of a question are shown side by side, as `uhrqa eval` does it.
+Answers are greedy, one question at a time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from uhrqa.answer import ask
+from uhrqa.benchmarks.run import beside_prompt
 from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import ConfigError, QuestionError
+from uhrqa.raster import Raster, open_raster
+from uhrqa.raster.side_by_side import SideBySide
 from uhrqa.strategies import make_strategy
 from uhrqa.vlm import load_model
 
@@ -82,7 +87,7 @@ class UhrqaModel(lmms):
         """An answer for each request, in their order.
 
         Raises:
-            QuestionError: a question is about no image, or about several.
+            QuestionError: a question is about no image.
             UhrqaError: as `ask` raises it.
         """
         return [self._answer(*request.args) for request in tqdm(requests, desc="uhrqa")]
@@ -97,14 +102,12 @@ class UhrqaModel(lmms):
         split: str,
     ) -> str:
         pictures = pictures_of(self.task_dict[task][split][number])
-        if len(pictures) != 1:
-            raise QuestionError(
-                f"{task}, question {number}: has {len(pictures)} pictures; uhrqa asks about one"
-            )
+        if not pictures:
+            raise QuestionError(f"{task}, question {number}: has no picture to be asked about")
         longest = int(generation.get("max_new_tokens") or MAX_NEW_TOKENS)
-        found = ask(
-            _raster(pictures[0]), text, model=self.model, max_new_tokens=longest, **self.asked
-        )
+        with _raster(pictures) as raster:
+            text = beside_prompt(text, len(pictures))
+            found = ask(raster, text, model=self.model, max_new_tokens=longest, **self.asked)
         return _cut(found.text, generation.get("until") or ())
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
@@ -124,8 +127,16 @@ class UhrqaModel(lmms):
         raise ConfigError("uhrqa answers in one round; choose a generate_until task")
 
 
-def _raster(picture: Any) -> Any:  # noqa: ANN401 - a PIL image, or the path of a file
-    """What `ask` takes: a path as it is, a picture as an array `[h, w, 3]` uint8."""
+@contextmanager
+def _raster(pictures: Sequence[Any]) -> Iterator[Raster]:
+    """What `ask` takes, from PIL images or paths of files."""
+    with ExitStack() as stack:
+        parts = [stack.enter_context(open_raster(_source(picture))) for picture in pictures]
+        yield parts[0] if len(parts) == 1 else SideBySide(parts)
+
+
+def _source(picture: Any) -> Any:  # noqa: ANN401 - a PIL image, or the path of a file
+    """A path as it is, a picture as an array `[h, w, 3]` uint8."""
     if isinstance(picture, str | Path):
         return picture
     return np.asarray(picture.convert("RGB"))
