@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,25 @@ PIXEL_IS_POINT = 2
 CRS_KEYS = {1: "ProjectedCSTypeGeoKey", 2: "GeographicTypeGeoKey"}  # by model type
 
 
-def tiff_ground(tags: Tags | None) -> Ground | NoGround:
+def tiff_ground(
+    tags: Tags | None, user_defined: Callable[[], str | None] = lambda: None
+) -> Ground | NoGround:
     """From the GeoTIFF keys of a page, as tifffile names them.
+
+    Args:
+        tags: the keys.
+        user_defined: gives a reference system that has no EPSG code; None where it cannot.
 
     Source: OGC 19-008r4 (GeoTIFF 1.1), Sec. 7.
     """
     if not tags:
         return NoGround()
-    code = tags.get(CRS_KEYS.get(int(tags.get("GTModelTypeGeoKey", 0)), ""))
-    if code is None or int(code) in (0, USER_DEFINED):
+    code = int(tags.get(CRS_KEYS.get(int(tags.get("GTModelTypeGeoKey", 0)), ""), 0))
+    crs = user_defined() if code in (0, USER_DEFINED) else f"EPSG:{code}"
+    if crs is None:
         return NoGround(
-            "its reference system has no EPSG code; warp it to one that has: "
-            "gdalwarp -t_srs EPSG:4326 image.tif known.tif"
+            "its reference system has no EPSG code; GDAL may know it: pip install 'uhrqa[gdal]', "
+            "or warp it to one that has: gdalwarp -t_srs EPSG:4326 image.tif known.tif"
         )
     affine = _tiff_affine(tags)
     if affine is None:
@@ -37,7 +44,7 @@ def tiff_ground(tags: Tags | None) -> Ground | NoGround:
         )
     if int(tags.get("GTRasterTypeGeoKey", 1)) == PIXEL_IS_POINT:
         affine = centred(affine)
-    return checked(f"EPSG:{int(code)}", affine)
+    return checked(crs, affine)
 
 
 def _tiff_affine(tags: Tags) -> Affine | None:

@@ -23,6 +23,7 @@ from uhrqa.geometry import Size
 from uhrqa.raster import OtherPagesWarning
 from uhrqa.raster.blocks import BadTiles, BlockCache, Meter, StoredLevel
 from uhrqa.raster.files import LocalFile
+from uhrqa.raster.gdal_kinds import tiff_crs
 from uhrqa.raster.georeference import tiff_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
@@ -84,19 +85,23 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         meter=file.meter,
         close=close,
         remedy=remedy,
-        ground=_ground(tif),
+        ground=_ground(tif, place),
         painter=painter,
         bad=source.bad,
         reading=reading,
     )
 
 
-def _ground(tif: TiffFile) -> Ground | NoGround:
+def _ground(tif: TiffFile, place: str | RemoteFile) -> Ground | NoGround:
     """Where the image lies: any of its pages may say so, overviews do not."""
+
+    def user_defined() -> str | None:
+        return tiff_crs(place) if isinstance(place, str) else None
+
     for page in _pages(tif):
         try:
             if tags := page.geotiff_tags:
-                return tiff_ground(tags)
+                return tiff_ground(tags, user_defined)
         except Exception as error:  # noqa: BLE001 - damaged keys need not keep from the pixels
             return NoGround(f"its GeoTIFF keys cannot be read ({type(error).__name__})")
     return NoGround()
