@@ -21,7 +21,8 @@ import numpy as np
 
 from uhrqa.errors import RasterError
 from uhrqa.raster import OtherPagesWarning
-from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, Meter
 from uhrqa.raster.gdal_blocks import GdalBlocks, GdalSource, gdal_env, size_of
 from uhrqa.raster.gdal_kinds import Dataset, ground_of, samples_of
 from uhrqa.raster.guard import check_block, check_plausible, check_size, guarded

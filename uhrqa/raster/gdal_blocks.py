@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BadTiles, BlockCache, BlockLevel, Meter, Window
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
 from uhrqa.raster.gdal_kinds import Dataset, has_mask_band
 from uhrqa.raster.guard import guarded
 from uhrqa.raster.painter import Mask, Painter

@@ -21,7 +21,8 @@ from tifffile import TiffFile, TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import OtherPagesWarning
-from uhrqa.raster.blocks import BadTiles, BlockCache, Meter, StoredLevel
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel
 from uhrqa.raster.files import LocalFile
 from uhrqa.raster.gdal_kinds import tiff_crs
 from uhrqa.raster.georeference import tiff_ground

@@ -11,7 +11,8 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockCache, BlockLevel, StoredLevel, Window
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window
 from uhrqa.raster.guard import check_plausible, check_size
 from uhrqa.raster.painter import Mask, Painter, Values
 from uhrqa.raster.tiff_tiles import TiffSource, TiffTiles, is_raw

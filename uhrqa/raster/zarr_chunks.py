@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BadTiles, BlockCache, BlockLevel, Meter, Window
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
 from uhrqa.raster.guard import check_block, guarded
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import GREY, RGB, Samples

@@ -20,7 +20,8 @@ import zarr
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
-from uhrqa.raster.blocks import BadTiles, BlockCache, Meter
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, Meter
 from uhrqa.raster.formats import is_remote
 from uhrqa.raster.georeference import zarr_ground
 from uhrqa.raster.ground import Ground, NoGround
