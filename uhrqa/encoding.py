@@ -19,7 +19,8 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.outline import in_order, outline
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Pixels, Raster, expect, has_mask, requests_made
+from uhrqa.raster import Pixels, Raster, has_mask, requests_made
+from uhrqa.tile_pixels import TilePixels, z_order
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import VisionLanguageModel
 from uhrqa.vlm.paired import Paired
@@ -46,6 +47,7 @@ class TileEncoder:
         self.ledger = ledger
         self._levels: dict[tuple[int, ...], Level] = {}  # by index and grid of tokens
         self._like: Tensor | None = None  # tokens laid out before, without any
+        self._pixels = TilePixels(raster)
         features.belong_to(raster, model)
 
     def pooling(self, level: Level) -> int:
@@ -93,7 +95,7 @@ class TileEncoder:
             if entry is not None and _is_enough(entry, masked=masked, watch=watch)
         }
         missing = [tile for tile in tiles if tile not in have]
-        for batch, pixels, shown in self._read(level, missing):
+        for batch, pixels, shown in self._read(level, sorted(missing, key=z_order)):
             seen = [masked or cells is None or bool(cells.any()) for cells in shown]
             encoded = self._encoded(level, pixels[torch.tensor(seen)], watch)
             for tile, cells, is_seen in zip(batch, shown, seen, strict=True):
@@ -159,14 +161,14 @@ class TileEncoder:
             yield row.clone(), None if pooled is None else pooled[index].clone()
 
     def _read(
-        self, level: Level, tiles: list[Tile]
+        self, level: Level, tiles: list[Tile], *, hold: bool = False
     ) -> Iterator[tuple[list[Tile], Tensor, list[Tensor | None]]]:
         """Tiles by batches: their pixels `[T, 3, B, B]`, and which of their tokens show image."""
         side = self.side(level)
         for start in range(0, len(tiles), READ_BATCH):
             batch = tiles[start : start + READ_BATCH]
             with self.ledger.stage("read"):
-                pixels, mask = self.read(level, batch)
+                pixels, mask = self.read(level, batch, hold=hold)
                 shown = self._shown(mask, side)
             yield batch, pixels, shown  # outside: the stage ends before what is read is encoded
 
@@ -180,7 +182,8 @@ class TileEncoder:
     def shown_cells(self, level: Level) -> Tensor:
         """`[rows, cols]` bool: tokens of a level that show any image.
 
-        Tiles that are not kept are read; nothing is encoded.
+        Tiles that are not kept are read; nothing is encoded. What is read stays, up to a bound,
+        until it is encoded.
         """
         rows, cols = level.cells(self.cell(level))
         down, right = level.grid
@@ -190,7 +193,7 @@ class TileEncoder:
             kept = {tile: self.features.get(self.key(level, tile)) for tile in level.tiles()}
             found = [(tile, entry.shown) for tile, entry in kept.items() if entry is not None]
             missing = [tile for tile, entry in kept.items() if entry is None]
-            for tiles, _, shown in self._read(level, missing):
+            for tiles, _, shown in self._read(level, sorted(missing, key=z_order), hold=True):
                 found += zip(tiles, shown, strict=True)
             for tile, shown_here in found:
                 if shown_here is not None:
@@ -207,19 +210,27 @@ class TileEncoder:
         self.ledger.requests += requests_made(self.raster) - asked
         return pixels
 
-    def read(self, level: Level, tiles: Sequence[Tile]) -> tuple[Tensor, Tensor]:
-        """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one."""
-        before, asked = self.raster.bytes_read, requests_made(self.raster)
+    def read(
+        self, level: Level, tiles: Sequence[Tile], *, hold: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one.
+
+        Args:
+            level: whose tiles.
+            tiles: which.
+            hold: they will likely be read once more.
+        """
         fill, out = self.model.fill, Size(level.tile, level.tile)
         batch = np.empty((len(tiles), *out, 3), np.uint8)
-        expect(self.raster, [(level.box(tile), out) for tile in tiles])
         mask = np.empty(batch.shape[:3], np.bool_)
-        for row, shown, tile in zip(batch, mask, tiles, strict=True):
-            pixels = self.raster.read(level.box(tile), out)
-            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
-            shown[:] = pixels.mask
+        places = [(self.key(level, tile), level.box(tile)) for tile in tiles]
+        before, asked = self.raster.bytes_read, requests_made(self.raster)
+        read = self._pixels.read(places, out, hold=hold)
         self.ledger.bytes_read += self.raster.bytes_read - before
         self.ledger.requests += requests_made(self.raster) - asked
+        for row, shown, pixels in zip(batch, mask, read, strict=True):
+            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
+            shown[:] = pixels.mask
         return torch.from_numpy(batch).permute(0, 3, 1, 2), torch.from_numpy(mask)
 
     def lay_out(

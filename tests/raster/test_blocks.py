@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from uhrqa.raster.blocks import BlockCache
+from uhrqa.raster.block_cache import BlockCache
 
 
 def block(size: int) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_rings_are_closed_and_counter_clockwise_for_either_orientation() -> None
 @pytest.mark.parametrize(
     ("code", "place", "message"),
     [
-        (32767, NORTH_UP, "no EPSG code; warp it"),
+        (32767, NORTH_UP, "no EPSG code; GDAL may know it: pip install"),
         (UTM, {}, "no transform, at most ground control points; warp it"),
         (UTM, {"tie": (0, 0, 0, 5e5, 5e6, 0) * 4}, "at most ground control points"),
         (UTM, {**NORTH_UP, "scale": (0, 2, 0)}, "maps all pixels to a line"),

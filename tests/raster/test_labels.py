@@ -73,7 +73,7 @@ def test_a_zarr_group_gives_its_array_of_labels(tmp_path: Path) -> None:
         ("a.png", LABELS[:, :20].astype(np.uint8), "another shape"),
         ("a.png", np.zeros((20, 30, 3), np.uint8), "a PNG of colours"),
         ("a.tif", np.zeros((20, 30, 3), np.uint8), r"labels of shape \[20, 30, 3\]"),
-        ("a.jpg", LABELS.astype(np.uint8), "a jpeg file blurs labels"),
+        ("a.jpg", LABELS.astype(np.uint8), "labels are read from PNG, TIFF or Zarr, not jpeg"),
     ],
 )
 def test_what_is_no_raster_of_labels_is_one_line(tmp_path: Path, name, array, fault) -> None:

@@ -13,7 +13,8 @@ import tifffile
 from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, noise_raster
-from uhrqa.geometry import Box
+from uhrqa.errors import RasterError
+from uhrqa.geometry import Box, Size
 from uhrqa.raster import open_raster
 from uhrqa.reading import Reading
 
@@ -173,3 +174,40 @@ def test_aerial_images():
     assert paths
     for path in paths:
         assert_alike(path)
+
+
+def test_overviews_and_masks_beside_a_file(tmp_path: Path):
+    array, mask = np.moveaxis(coordinate_raster(600, 700), 2, 0), np.zeros((600, 700), bool)
+    mask[:300, 100:] = True
+    path = write(tmp_path / "a.tif", array, **TILED)
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        warnings.simplefilter("ignore")
+        with rasterio.open(path, "r+") as image:
+            image.write_mask(mask)
+        with rasterio.Env(TIFF_USE_OVR="YES"), rasterio.open(path, "r+") as image:
+            image.build_overviews([2, 4])
+    assert {file.suffix for file in tmp_path.iterdir()} >= {".tif", ".msk", ".ovr"}
+    assert_alike(path)
+    with open_raster(path) as raster:
+        assert raster.levels == (Size(600, 700), Size(300, 350), Size(150, 175))
+        small = raster.read(Box.whole(raster.size), Size(150, 175))
+        assert raster.bytes_read < 0.3 * path.stat().st_size
+    assert np.array_equal(small.mask, mask[::4, ::4])
+    (tmp_path / "a.tif.msk").write_bytes(b"II*\0")
+    with pytest.raises(RasterError, match=r"a\.tif\.msk: .*write it again, or remove it"):
+        open_raster(path)
+
+
+def test_overviews_without_the_mask_of_their_image_are_not_used(tmp_path: Path):
+    array, mask = np.moveaxis(coordinate_raster(600, 700), 2, 0), np.zeros((600, 700), bool)
+    path = write(tmp_path / "a.tif", array, **TILED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.Env(TIFF_USE_OVR="YES"), rasterio.open(path, "r+") as image:
+            image.build_overviews([2])
+    with open_raster(path) as raster:
+        assert len(raster.levels) == 2
+    tifffile.imwrite(tmp_path / "a.tif.msk", mask.astype(np.uint8), metadata=None)
+    with open_raster(path) as raster:
+        assert len(raster.levels) == 1
+        assert not raster.read(Box.whole(raster.size), Size(60, 70)).mask.any()

@@ -33,6 +33,7 @@ FORMATS = Registry(
         "png": "uhrqa.raster.image:open_png",
         "jpeg": "uhrqa.raster.image:open_jpeg",
         "array": "uhrqa.raster.array:open_array",
+        "gdal": "uhrqa.raster.gdal:open_gdal",
     },
 )
 IN_MEMORY = "array"  # path of every raster over an array

@@ -1,9 +1,8 @@
-"""Storage units (tiles, strips, chunks), decoded once and kept within a bound of bytes."""
+"""Storage units (tiles, strips, chunks) as levels that are read by window."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -12,9 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from uhrqa.errors import RasterError, StorageError
 from uhrqa.geometry import Size
+from uhrqa.raster.block_cache import BlockCache
 
 Array = NDArray[np.uint8]
-CACHE_BYTES = 64 * 2**20
 LONE_BAND = 512
 
 
@@ -68,50 +67,6 @@ class Meter:
         with self._lock:
             self.total += count
             self.requests += requests
-
-
-class BlockCache:
-    """Least recently used blocks, bounded by their bytes.
-
-    The newest block is kept whatever its size: an image in one huge strip must not be decoded
-    again for each window.
-    """
-
-    def __init__(self, limit: int = CACHE_BYTES) -> None:
-        self._limit = limit
-        self._bytes = 0
-        self._blocks: OrderedDict[tuple[int, int, int], NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """The block of `key`, made if it is not at hand. Two threads may make the same one."""
-        with self._lock:
-            if key in self._blocks:
-                self._blocks.move_to_end(key)
-                return self._blocks[key]
-        block = make()
-        with self._lock:
-            if key not in self._blocks:
-                self._blocks[key] = block
-                self._bytes += block.nbytes
-            while self._bytes > self._limit and len(self._blocks) > 1:
-                self._bytes -= self._blocks.popitem(last=False)[1].nbytes
-        return block
-
-    def room(self, size: int) -> int:
-        """How many blocks of `size` bytes are kept."""
-        return max(1, self._limit // size)
-
-    def lacks(self, keys: Iterable[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-        """Those of some keys whose blocks are not at hand."""
-        with self._lock:
-            return [key for key in keys if key not in self._blocks]
-
-    def clear(self) -> None:
-        """Forget all blocks."""
-        with self._lock:
-            self._blocks.clear()
-            self._bytes = 0
 
 
 class BadTiles:

@@ -16,6 +16,7 @@ MAGIC = {
     b"\xff\xd8\xff": "jpeg",
 }
 ZARR_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+OTHER = "gdal"
 REMOTE = ("http://", "https://", "s3://", "gs://", "az://")
 
 
@@ -27,8 +28,10 @@ def is_remote(path: str) -> bool:
 def format_of(path: str) -> str:
     """Name of a file's format in `FORMATS`, by its first bytes or its Zarr metadata.
 
+    A file of none of our formats is left to GDAL, which may not know it either.
+
     Raises:
-        RasterError: nothing is there, or nothing that can be read.
+        RasterError: nothing is there, or no file.
     """
     try:
         mode = Path(path).stat().st_mode
@@ -49,13 +52,7 @@ def format_of(path: str) -> str:
         raise RasterError(f"{path!r}: cannot be opened: {reason}") from error
     if not start:
         raise RasterError(f"{path}: the file is empty (0 bytes); copy or export it again")
-    for magic, name in MAGIC.items():
-        if start.startswith(magic):
-            return name
-    raise RasterError(
-        f"{path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {start[:8]!r}); "
-        f"convert it, for example: gdal_translate -of COG {path} image.tif"
-    )
+    return next((name for magic, name in MAGIC.items() if start.startswith(magic)), OTHER)
 
 
 def _directory_format(path: str) -> str:

@@ -1,5 +1,8 @@
 """PNG and JPEG images. They have no random access: all of one is decoded, once.
 
+A large one is decoded in bands where pyvips is installed and its kind allows it (no interlaced PNG,
+no progressive or CMYK JPEG), else as a whole into memory.
+
 Covered: 1 to 16 bits a sample, grey, RGB, palettes, CMYK, alpha; EXIF orientation. Ignored: colour
 profiles, and the one transparent colour that a 16-bit PNG may name. The file is decoded at the
 first read, so opening costs nothing: through Pillow, but for PNG of 16 bits, of which Pillow keeps
@@ -8,9 +11,7 @@ first read, so opening costs nothing: through Pillow, but for PNG of 16 bits, of
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from PIL.PngImagePlugin import PngImageFile
 
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import Window
 from uhrqa.raster.files import WholeFile, open_whole
 from uhrqa.raster.guard import SMALL_PIXELS, check_packed, check_size, guarded
-from uhrqa.raster.image_pixels import COUNTS, DeepPngPixels, PillowPixels
+from uhrqa.raster.image_bands import BandedPixels, has_pyvips
+from uhrqa.raster.image_level import ImageLevel, band_of
+from uhrqa.raster.image_pixels import COUNTS, PIXEL_BYTES, DeepPngPixels, PillowPixels, Pixels
 from uhrqa.raster.levels import LevelRaster
-from uhrqa.raster.orientation import orientation_of
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import CMYK, GREY, RGB, Samples, choose
 from uhrqa.reading import Reading
@@ -35,10 +36,8 @@ if TYPE_CHECKING:
     from uhrqa.raster.remote import RemoteFile
 
 Values = NDArray[Any]
-Cut = Callable[[Window], Values]
 MAX_IMAGE_PIXELS = 2**30  # decoded to 4 bytes each
 WARN_PIXELS = 2**24
-PIXEL_BYTES = 4
 MODES = {  # colour, index of alpha
     "L": (GREY, None),
     "LA": (GREY, 1),
@@ -70,15 +69,19 @@ def open_png(place: str | RemoteFile, reading: Reading) -> LevelRaster:
             image = PngImageFile(file.stream)
         mode, bits = (PNG_MODES[colour], 16) if depth == 16 else (_mode(file.path, image), 8)
         samples = _samples(mode, bits)
-
-        def check() -> None:
-            least = depth * (samples.count if colour in PNG_MODES else 1)
-            with guarded(f"{file.path}: the image is truncated or damaged"):
-                check_packed("deflate", file.length, image.height * image.width * least // 8)
-            _check_memory(file.path, image, max(PIXEL_BYTES, samples.count * bits // 8), reading)
-
-        cut = DeepPngPixels(file.stream).cut if depth == 16 else PillowPixels(image, mode).cut
-        return _raster(file, image, cut, samples, reading, check)
+        check_size(file.path, image.height, image.width, reading.max_pixels)
+        least = depth * (samples.count if colour in PNG_MODES else 1)
+        with guarded(f"{file.path}: the image is truncated or damaged"):
+            check_packed("deflate", file.length, image.height * image.width * least // 8)
+        pixels: Pixels
+        if not image.info.get("interlace") and _may_band(image, bits):
+            pixels = _banded(file, image, samples, reading)
+        else:
+            held = max(PIXEL_BYTES, samples.count * bits // 8)
+            _check_memory(file.path, image, held, reading)
+            deep = DeepPngPixels(file.stream, held * image.width * image.height)
+            pixels = deep if depth == 16 else PillowPixels(image, mode)
+        return _raster(file, image, pixels, samples, reading)
 
 
 def open_jpeg(place: str | RemoteFile, reading: Reading) -> LevelRaster:
@@ -92,34 +95,50 @@ def open_jpeg(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         with guarded(f"{file.path}: not a readable JPEG"):
             image = JpegImageFile(file.stream)
         mode = _mode(file.path, image)
+        check_size(file.path, image.height, image.width, reading.max_pixels)
+        if image.height * image.width > SMALL_PIXELS + JPEG_PIXELS_A_BYTE * file.length:
+            raise RasterError(
+                f"{file.path}: {image.width} x {image.height} px in {file.length} bytes; "
+                "the file is damaged or cut short, copy or export it again"
+            )
+        samples, kept = _samples(mode, 8), _coefficient_bytes(image)
+        pixels: Pixels
+        if not kept and mode != "CMYK" and _may_band(image, 8):
+            pixels = _banded(file, image, samples, reading)
+        else:
+            _check_memory(file.path, image, PIXEL_BYTES + kept, reading)
+            pixels = PillowPixels(image, mode)
+        return _raster(file, image, pixels, samples, reading)
 
-        def check() -> None:
-            if image.height * image.width > SMALL_PIXELS + JPEG_PIXELS_A_BYTE * file.length:
-                raise RasterError(
-                    f"{file.path}: {image.width} x {image.height} px in {file.length} bytes; "
-                    "the file is damaged or cut short, copy or export it again"
-                )
-            _check_memory(file.path, image, PIXEL_BYTES + _coefficient_bytes(image), reading)
 
-        cut = PillowPixels(image, mode).cut
-        return _raster(file, image, cut, _samples(mode, 8), reading, check)
+def _may_band(image: ImageFile, bits: int) -> bool:
+    """Whether an image is worth it, and pyvips is there and shows it as the others do."""
+    plain = bits == 8 or "transparency" not in image.info
+    return plain and image.width * image.height > WARN_PIXELS and has_pyvips()
+
+
+def _banded(file: WholeFile, image: ImageFile, samples: Samples, reading: Reading) -> BandedPixels:
+    pixel_bytes = samples.count * samples.dtype.itemsize
+    _check_memory(file.path, image, pixel_bytes, reading, what="file")
+    return BandedPixels(
+        file.path,
+        file.stream,
+        Size(image.height, image.width),
+        samples=samples.count,
+        dtype=samples.dtype,
+        band=band_of(image.width),
+    )
 
 
 def _raster(
-    file: WholeFile,
-    image: ImageFile,
-    cut: Cut,
-    samples: Samples,
-    reading: Reading,
-    check: Callable[[], None],
+    file: WholeFile, image: ImageFile, pixels: Pixels, samples: Samples, reading: Reading
 ) -> LevelRaster:
-    check_size(file.path, image.height, image.width, reading.max_pixels)
-    check()
     painter = Painter(choose(file.path, samples, reading), reading)
-    level = ImageLevel(file, image, cut, painter)
+    level = ImageLevel(file, image, pixels, painter)
     painter.source(level.size, lambda window: (level.samples(window), None))
 
     def close() -> None:
+        pixels.close()
         image.close()
         file.stream.close()
 
@@ -162,7 +181,9 @@ def _coefficient_bytes(image: JpegImageFile) -> int:
     return -(-2 * sum(layers) // max(1, *layers))
 
 
-def _check_memory(path: str, image: ImageFile, pixel_bytes: int, reading: Reading) -> None:
+def _check_memory(
+    path: str, image: ImageFile, pixel_bytes: int, reading: Reading, *, what: str = "memory"
+) -> None:
     """Refuse what would not fit; warn of what will be slow.
 
     Pillow's own guard against huge images acts in `Image.open`, which is not used here: its limit
@@ -178,60 +199,18 @@ def _check_memory(path: str, image: ImageFile, pixel_bytes: int, reading: Readin
         )
         raise RasterError(
             f"{path}: {image.width} x {image.height} px {kind} and would take "
-            f"{needed / 2**30:.1f} GiB of memory (limit {limit * PIXEL_BYTES / 2**30:.1f}); "
+            f"{needed / 2**30:.1f} GiB of {what} (limit {limit * PIXEL_BYTES / 2**30:.1f}); "
             f"{CONVERT.format(path=path)}; or raise --max-pixels"
         )
     if pixels > WARN_PIXELS:
+        into = f"{needed >> 20} MiB"
+        if what == "file":
+            into = f"a file of {into}"
+        elif not has_pyvips():
+            into += " (less with uhrqa[vips])"
         warnings.warn(
             f"{path}: {image.width} x {image.height} px has no random access, all of it is decoded "
-            f"into {needed >> 20} MiB; {CONVERT.format(path=path)}",
+            f"into {into}; {CONVERT.format(path=path)}",
             WholeImageWarning,
             stacklevel=6,
         )
-
-
-class ImageLevel:
-    """The one resolution of a PNG or JPEG image, upright.
-
-    Args:
-        file: all of it is counted at the first read.
-        image: its header.
-        cut: gives stored pixels of a stored window, `[h, w, S]`.
-        painter: makes colours of samples.
-    """
-
-    def __init__(self, file: WholeFile, image: ImageFile, cut: Cut, painter: Painter) -> None:
-        self._stored = Size(image.height, image.width)
-        self._upright = orientation_of(image)
-        self.size = self._upright.size(self._stored)
-        self.channels = painter.channels
-        self.band = max(1, min(512, WARN_PIXELS // self.size.w))
-        self._file = file
-        self._cut = cut
-        self._painter = painter
-        self._counted = False
-        self.decoded_bytes = self.size.area * PIXEL_BYTES
-        self._lock = threading.Lock()
-
-    def window(self, window: Window) -> NDArray[np.uint8]:
-        """The pixels of a window.
-
-        Raises:
-            RasterError: the image is truncated or damaged.
-        """
-        return self._painter.paint(self.samples(window))
-
-    def stored_bytes(self, _windows: Iterable[Window]) -> int:
-        """All of the file, whatever is read; nothing where it is decoded, or fetched, already."""
-        return 0 if self._counted else self._file.unread
-
-    def samples(self, window: Window) -> Values:
-        """The samples of a window that are shown, `[h, w, S]`."""
-        with self._lock, guarded(f"{self._file.path}: the image is truncated or damaged"):
-            values = self._cut(self._upright.stored_window(window, self._stored))
-            if not self._counted:
-                self._file.meter.add(self._file.unread)
-                self._counted = True
-        chosen, upright = self._painter.samples.indices, self._upright.shown(values)
-        every = chosen == tuple(range(values.shape[2]))
-        return upright if every else upright[..., list(chosen)]

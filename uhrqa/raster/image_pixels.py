@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,32 @@ from uhrqa.raster.blocks import Window
 
 Values = NDArray[Any]
 CUT_PIXELS = 2**24  # at once
+PIXEL_BYTES = 4  # of a decoded pixel
 COUNTS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}  # samples in each mode
+
+
+class Pixels(Protocol):
+    """The stored pixels of an image, decoded when they are first needed."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of them that stay in memory."""
+        ...
+
+    def cut(self, window: Window) -> Values:
+        """`[h, w, S]` of a window; whatever a decoder raises."""
+        ...
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...
 
 
 class PillowPixels:
     """Pixels of an image that Pillow decodes at the first need."""
 
     def __init__(self, image: ImageFile, mode: str) -> None:
+        self.held_bytes = image.width * image.height * PIXEL_BYTES
         self._image = image
         self._tried = self._loaded = False
         self._mode = mode
@@ -44,11 +63,15 @@ class PillowPixels:
             out[top - window.y0 : bottom - window.y0] = values
         return out
 
+    def close(self) -> None:
+        """Nothing: the image is closed by who opened it."""
+
 
 class DeepPngPixels:
     """Pixels of a PNG with 16 bits a sample."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], held_bytes: int) -> None:
+        self.held_bytes = held_bytes
         self._stream = stream
         self._array: NDArray[np.uint16] | None = None
 
@@ -61,3 +84,7 @@ class DeepPngPixels:
             self._array = png_decode(self._stream.read())
         part = self._array[window.y0 : window.y1, window.x0 : window.x1]
         return part[:, :, None] if part.ndim == 2 else part
+
+    def close(self) -> None:
+        """Forget them."""
+        self._array = None

@@ -39,7 +39,7 @@ def read_labels(path: str, size: Size) -> Labels:
         "tiff": _read_tiff, "png": _read_png, "zarr": _read_zarr,
     }  # fmt: skip
     if kind not in readers:
-        raise RasterError(f"{path}: a {kind} file blurs labels; write them as PNG, TIFF or Zarr")
+        raise RasterError(f"{path}: labels are read from PNG, TIFF or Zarr, not {kind}; convert it")
     with guarded(f"{path}: not a readable raster of labels"):
         labels = readers[kind](path)
     return _of_extent(path, labels, size)

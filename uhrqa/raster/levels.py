@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
-from uhrqa.raster.blocks import (
-    CACHE_BYTES,
-    BadTiles,
-    BlockLevel,
-    Meter,
-    StoredLevel,
-    Window,
-)
+from uhrqa.raster.block_cache import CACHE_BYTES
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
 from uhrqa.raster.derived_levels import ArrayLevel, CroppedLevel
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.painter import Painter

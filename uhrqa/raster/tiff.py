@@ -5,15 +5,15 @@ pixel is decoded. Covered: integers to 32 bits and floats, any number of bands, 
 direction, RGB, palettes, CMYK, YCbCr; alpha, mask images, no-data values; tiles and strips; every
 compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first image that is
 a thumbnail of a later one. Of several full images one is read, with a warning.
-Refused: CIE L*a*b* and complex numbers. Ignored: orientation (as GDAL does), mask files beside the
-image (`.msk`), colour profiles.
+Files of overviews and masks beside the image (`.ovr`, `.msk`) are used where it lies on a disk.
+Refused: CIE L*a*b* and complex numbers. Ignored: orientation (as GDAL does), colour profiles.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tifffile import TiffFile, TiffPage
@@ -21,16 +21,26 @@ from tifffile import TiffFile, TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import OtherPagesWarning
-from uhrqa.raster.blocks import BadTiles, BlockCache, Meter, StoredLevel
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel
 from uhrqa.raster.files import LocalFile
+from uhrqa.raster.gdal_kinds import tiff_crs
 from uhrqa.raster.georeference import tiff_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import choose
+from uhrqa.raster.tiff_files import (
+    MASK_OVERVIEWS,
+    MASKS,
+    MAX_IMAGES,
+    OVERVIEWS,
+    TiffFiles,
+    pages_of,
+)
 from uhrqa.raster.tiff_kinds import samples_of
-from uhrqa.raster.tiff_level import tiff_level
+from uhrqa.raster.tiff_level import mask_level, tiff_level
 from uhrqa.raster.tiff_tiles import TiffSource
 from uhrqa.reading import Reading
 
@@ -40,11 +50,10 @@ if TYPE_CHECKING:
 # What tifffile logs about odd headers either raises here or does not matter.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
-MAX_IMAGES = 64  # images of a file that are looked at; overviews come early
 ASPECT_SLACK = 0.02  # between the shapes of a thumbnail and its image
 LEAST_RATIO = 1.2  # by which an image is larger than its thumbnail; nearer sizes are a stack
 SHOWN_ALIKE = (2, 6)  # RGB and YCbCr: an overview may have one where its image has the other
-OVERVIEWS = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
+REMEDY = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
 
 def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
@@ -66,66 +75,80 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         tif.close()
         raise
     source = TiffSource(file, BlockCache(), BadTiles(masked=reading.masks_bad_tiles))
-
-    def close() -> None:
-        source.cache.clear()
-        tif.close()
-        file.close()
-
+    files = TiffFiles(source, tif)
     try:
-        levels, painter = _levels(source, tif, reading)
+        levels, painter = _levels(files, reading)
     except BaseException:
-        close()
+        files.close()
         raise
-    remedy = OVERVIEWS.format(path=path)
+    remedy = REMEDY.format(path=path)
     return LevelRaster(
         path,
         levels,
         meter=file.meter,
-        close=close,
+        close=files.close,
         remedy=remedy,
-        ground=_ground(tif),
+        ground=_ground(tif, place),
         painter=painter,
         bad=source.bad,
         reading=reading,
     )
 
 
-def _ground(tif: TiffFile) -> Ground | NoGround:
+def _ground(tif: TiffFile, place: str | RemoteFile) -> Ground | NoGround:
     """Where the image lies: any of its pages may say so, overviews do not."""
-    for page in _pages(tif):
+
+    def user_defined() -> str | None:
+        return tiff_crs(place) if isinstance(place, str) else None
+
+    for page in pages_of(tif):
         try:
             if tags := page.geotiff_tags:
-                return tiff_ground(tags)
+                return tiff_ground(tags, user_defined)
         except Exception as error:  # noqa: BLE001 - damaged keys need not keep from the pixels
             return NoGround(f"its GeoTIFF keys cannot be read ({type(error).__name__})")
     return NoGround()
 
 
-def _levels(
-    source: TiffSource, tif: TiffFile, reading: Reading
-) -> tuple[list[StoredLevel], Painter]:
+def _levels(files: TiffFiles, reading: Reading) -> tuple[list[StoredLevel], Painter]:
     """The main image and its overviews, finest first, all checked, and what paints them."""
-    path = source.path
+    path = files.source.path
     with guarded(f"{path}: the TIFF headers cannot be read"):
-        pages = list(_pages(tif))
+        pages = list(pages_of(files.tif))
         if not pages:
             raise RasterError(f"{path}: a TIFF file without any image; export it again")
         first = next((page for page in pages if not page.is_reduced), pages[0])
         main = _main(path, first, pages)
         check_size(path, main.imagelength, main.imagewidth, reading.max_pixels)
-        below = [*_sub_pages(main), *pages]
-        masks = {_size(page): page for page in reversed(below) if page.is_mask}
-        found = samples_of(path, main, masked=_size(main) in masks)
+        below = [*_sub_pages(main), *pages, *files.beside(OVERVIEWS)]
+        masks = _masks(files, below)
+        is_masked = _size(main) in masks
+        found = samples_of(path, main, masked=is_masked)
         overviews = _overviews(main, below, unmarked=main is not first)
+        if is_masked:  # one without its mask would show what is no image
+            overviews = [page for page in overviews if _size(page) in masks]
     _warn_of_others(path, main, pages)
     painter = Painter(choose(path, found, reading), reading)
     with guarded(f"{path}: the TIFF headers cannot be read"):
         levels = [
-            tiff_level(source, page, painter, index, mask=masks.get(_size(page)))
+            _level(files, page, masks.get(_size(page)), painter, index)
             for index, page in enumerate([main, *overviews])
         ]
     return levels, painter
+
+
+def _level(
+    files: TiffFiles, page: TiffPage, mask: TiffPage | None, painter: Painter, index: int
+) -> StoredLevel:
+    masks = None if mask is None else mask_level(files.source_of(mask), mask, index)
+    return tiff_level(files.source_of(page), page, painter, index, masks=masks)
+
+
+def _masks(files: TiffFiles, pages: Sequence[TiffPage]) -> dict[Size, TiffPage]:
+    """Masks by their sizes, those inside the file before those beside it."""
+    inside = [page for page in pages if page.is_mask]
+    beside = [*files.beside(MASKS), *files.beside(MASK_OVERVIEWS)]
+    return {_size(page): page for page in reversed([*inside, *beside])}
 
 
 def _warn_of_others(path: str, main: TiffPage, pages: Sequence[TiffPage]) -> None:
@@ -144,19 +167,6 @@ def _warn_of_others(path: str, main: TiffPage, pages: Sequence[TiffPage]) -> Non
 
 def _size(page: TiffPage) -> Size:
     return Size(page.imagelength, page.imagewidth)
-
-
-def _pages(tif: TiffFile) -> Iterator[TiffPage]:
-    seen: set[int] = set()
-    for index in range(MAX_IMAGES):
-        try:
-            page = tif.pages[index]
-        except IndexError:
-            return
-        if page.offset in seen:  # a damaged chain that leads back
-            return
-        seen.add(page.offset)
-        yield page if isinstance(page, TiffPage) else page.aspage()
 
 
 def _sub_pages(page: TiffPage) -> list[TiffPage]:

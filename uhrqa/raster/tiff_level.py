@@ -11,7 +11,8 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockCache, BlockLevel, StoredLevel, Window
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window
 from uhrqa.raster.guard import check_plausible, check_size
 from uhrqa.raster.painter import Mask, Painter, Values
 from uhrqa.raster.tiff_tiles import TiffSource, TiffTiles, is_raw
@@ -21,7 +22,7 @@ MASKS = 1000  # added to a level's number for its mask
 
 
 def tiff_level(
-    source: TiffSource, page: TiffPage, painter: Painter, index: int, *, mask: TiffPage | None
+    source: TiffSource, page: TiffPage, painter: Painter, index: int, *, masks: BlockLevel | None
 ) -> StoredLevel:
     """A level over one image of a file.
 
@@ -30,7 +31,7 @@ def tiff_level(
         page: the image.
         painter: of the raster; the first level tells it where samples are.
         index: 0 for the full resolution.
-        mask: another image of the file, 0 where this one has no image.
+        masks: of the same size, 0 where there is no image.
 
     Raises:
         RasterError: what the header promises is not in the file, or cannot be decoded.
@@ -39,7 +40,6 @@ def tiff_level(
     check_size(source.path, *size, limit=max(size.area, 1))
     tiles = TiffTiles(source, page, painter.samples.indices, index)
     check_plausible(source.path, size.area, source.length)
-    masks = None if mask is None else _mask_level(source, mask, index)
     raw = not page.is_tiled and is_raw(page)
     level = RawStrips(tiles, painter, masks) if raw else TiffBlocks(tiles, painter, masks)
     if index == 0:
@@ -47,7 +47,8 @@ def tiff_level(
     return level if isinstance(level, RawStrips) else level.painted()
 
 
-def _mask_level(source: TiffSource, page: TiffPage, index: int) -> BlockLevel:
+def mask_level(source: TiffSource, page: TiffPage, index: int) -> BlockLevel:
+    """The mask of a level: an image that is 0 where that one has none; errors as `tiff_level`."""
     tiles = TiffTiles(source, page, (0,), MASKS + index)
     return BlockLevel(
         tiles.size,

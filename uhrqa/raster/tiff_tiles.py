@@ -16,7 +16,8 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BadTiles, BlockCache
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles
 from uhrqa.raster.files import ByteFile
 from uhrqa.raster.guard import check_block, check_jpeg, check_jpeg2000, check_packed, guarded
 from uhrqa.raster.tiff_kinds import JPEG, nodata_of

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BadTiles, BlockCache, BlockLevel, Meter, Window
+from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
 from uhrqa.raster.guard import check_block, guarded
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import GREY, RGB, Samples
@@ -49,8 +50,15 @@ class Layout:
     bands: int
 
 
-def samples_of(array: Any, layout: Layout) -> Samples:  # noqa: ANN401 - zarr's type has free parameters
-    """What the samples of an array mean, and which are shown where nothing else is asked for."""
+def samples_of(array: Any, layout: Layout, colours: tuple[int, ...] | None = None) -> Samples:  # noqa: ANN401
+    """What the samples of an array mean, and which are shown where nothing else is asked for.
+
+    Args:
+        array: of zarr.
+        layout: its axes.
+        colours: which bands are red, green and blue, where the metadata say so.
+    """
+    first = (0, 1, 2) if layout.bands >= 3 else (0,)
     dtype = np.dtype(array.dtype).newbyteorder("=")
     attributes = array.attrs.asdict()  # `_FillValue` as xarray writes it; a chunk's fill is none
     nodata = attributes.get("_FillValue") if isinstance(attributes, dict) else None
@@ -59,7 +67,7 @@ def samples_of(array: Any, layout: Layout) -> Samples:  # noqa: ANN401 - zarr's 
         dtype=dtype,
         bits=8 * dtype.itemsize if dtype.kind != "b" else 1,
         colour=RGB if layout.bands >= 3 else GREY,
-        shown=(0, 1, 2) if layout.bands >= 3 else (0,),
+        shown=colours if colours and max(colours) < layout.bands else first,
         nodata=float(nodata) if isinstance(nodata, int | float) else None,
     )
 

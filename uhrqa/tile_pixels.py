@@ -1,0 +1,59 @@
+"""Pixels of tiles: those of a step read together, by several threads, each block decoded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from uhrqa.geometry import Box, Size
+from uhrqa.pyramid import Tile
+from uhrqa.raster import Pixels, Raster, expect
+
+HELD_BYTES = 2**27  # of tiles that were looked at for their masks and are encoded next
+MAX_THREADS = 8
+
+
+class TilePixels:
+    """Reads tiles of one image.
+
+    Args:
+        raster: the image.
+    """
+
+    def __init__(self, raster: Raster) -> None:
+        self._raster = raster
+        self._held: dict[Hashable, Pixels] = {}
+
+    def read(
+        self, tiles: Sequence[tuple[Hashable, Box]], out: Size, *, hold: bool = False
+    ) -> list[Pixels]:
+        """What the boxes of tiles show.
+
+        Args:
+            tiles: their keys and boxes.
+            out: size of each.
+            hold: keep them until they are read again, within `HELD_BYTES`.
+        """
+        found = [self._held.pop(key, None) for key, _ in tiles]
+        boxes = [box for (_, box), held in zip(tiles, found, strict=True) if held is None]
+        expect(self._raster, [(box, out) for box in boxes])
+        threads = max(1, min(MAX_THREADS, os.cpu_count() or 1, len(boxes)))
+        with ThreadPoolExecutor(threads) as pool:
+            read = list(pool.map(lambda box: self._raster.read(box, out), boxes))
+        rest = iter(read)
+        pixels = [next(rest) if held is None else held for held in found]
+        if hold:
+            for (key, _), one in zip(tiles, pixels, strict=True):
+                size = one.array.nbytes + one.mask.nbytes
+                if size * (1 + len(self._held)) <= HELD_BYTES:
+                    self._held[key] = one
+        return pixels
+
+
+def z_order(tile: Tile) -> int:
+    """Place along a Z-order curve: tiles that share blocks of the file are read soon after."""
+    return sum(
+        (tile.row >> bit & 1) << 2 * bit + 1 | (tile.col >> bit & 1) << 2 * bit
+        for bit in range(max(tile.row, tile.col).bit_length())
+    )
