@@ -97,9 +97,7 @@ def ask_windows(path: Path, model: VisionLanguageModel) -> dict[str, Any]:
 
     whole = read_whole(path)
     places = [
-        (y, x)
-        for y in range(0, whole.shape[0], WINDOW)
-        for x in range(0, whole.shape[1], WINDOW)
+        (y, x) for y in range(0, whole.shape[0], WINDOW) for x in range(0, whole.shape[1], WINDOW)
     ]
     asked = places[:: -(-len(places) // MOST_WINDOWS)]
     answers = [
