@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from uhrqa.machine import processor_name, resident_memory
@@ -125,8 +126,8 @@ def _launching(device: torch.device, dtype: torch.dtype) -> float:
         num_attention_heads=1,
         num_key_value_heads=1,
     )
-    model: nn.Module = Qwen2Model(config).eval()
-    model = model.to(device, dtype)
+    model: Any = Qwen2Model(config)
+    model = model.eval().to(device, dtype)
     token = torch.zeros(1, 1, dtype=torch.long, device=device)
     return _seconds(lambda: model(token), device) / LAYERS
 
