@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.test_conventions import counts_of, passes_of
 from tests.test_cost import BIG, QWEN
@@ -146,3 +148,11 @@ def test_a_plan_foresees_the_clustering_of_a_run(vlm) -> None:
     scene = Scene(open_raster(pixels), vlm, "how many?")
     make_strategy("region-merge", options).select(scene, Budget(40))
     assert found.work.clusterings == tuple(scene.ledger.clusterings) != ()
+
+
+def test_of_a_window_of_a_png_the_whole_is_decoded_and_held(vlm, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((256, 512, 3), np.uint8)).save(tmp_path / "a.png")
+    with open_raster(tmp_path / "a.png", roi="0,0,64,64") as raster:
+        reads = plan(raster, vlm.card, "downsample", 40).work.reads
+    assert reads.decoded == 256 * 512
+    assert reads.held >= 256 * 512 * 3

@@ -16,9 +16,7 @@ from uhrqa.rates import Rates
 from uhrqa.tally import Counts
 
 TILE_BATCH = 32  # tiles that go through the tower together
-LAID_OUT = (
-    2  # copies of all tokens seen, beside the tiles that are kept: as laid out, as chosen from
-)
+LAID_OUT = 2  # copies of all tokens seen, beside tiles kept: as laid out, as chosen from
 BESIDE = 4  # pixels decoded for one of a tile, where an image's blocks are not known
 HALVING = 2  # decodings' worth of a pixel that coarser levels are made of in memory
 TOKEN_SECONDS = 5e-6  # of a token that is seen: laid out, ranked, chosen from

@@ -129,7 +129,8 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
     pixels = sum(out.area for _, out in wanted)
     if isinstance(image, Size):
         return Reads(len(wanted), pixels)
-    decoded, halved = decoded_pixels(image, wanted) or (None, 0)
+    moved = [(in_source(image, box), out) for box, out in wanted]  # what a window is of is decoded
+    decoded, halved = decoded_pixels(whole_of(image), moved) or (None, 0)
     held = held_bytes(image)
     if decoded is not None:  # few blocks do not fill what is kept of them
         held = min(held, PIXEL_BYTES * (decoded + halved))
