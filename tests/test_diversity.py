@@ -102,3 +102,17 @@ def test_projected_features_keep_their_cosines(width: int) -> None:
     for a, b in itertools.islice(itertools.combinations(range(50), 2), 200):
         assert abs(float(unit[a] @ unit[b]) - float(exact[a] @ exact[b])) < 0.3
     assert torch.equal(unit, unit_features(features, seed=3))
+
+
+def test_features_without_width_are_chosen_as_features_that_are_all_nought() -> None:
+    scores = torch.rand(50, generator=torch.Generator().manual_seed(0)).sort().values.flip(0)
+    scores = scores[torch.randperm(50, generator=torch.Generator().manual_seed(1))]
+    none, nought = torch.empty(50, 0), torch.zeros(50, 1)
+    assert torch.equal(conditional_dpp(none, scores, 20), conditional_dpp(nought, scores, 20))
+    assert torch.equal(farthest_apart(none, 20), farthest_apart(nought, 20))
+
+
+def test_choosing_for_a_plan_takes_no_step_a_token() -> None:
+    count = 200_000  # a factor of so many rows would not fit any memory
+    assert len(conditional_dpp(torch.empty(count, 0), torch.rand(count), count)) == count
+    assert len(farthest_apart(torch.empty(count, 0), count)) == count

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.test_conventions import counts_of, passes_of
 from tests.test_cost import BIG, QWEN
-from uhrqa.cost import Cost, kv_bytes, weight_bytes
+from uhrqa.budget import Budget
+from uhrqa.cost import Cost, kv_bytes, vision_flops, weight_bytes
 from uhrqa.drops import Stage
 from uhrqa.features import FEATURE_BYTES
-from uhrqa.forecast import Setup, Workload, held_bytes, memory_of, seconds_of
+from uhrqa.forecast import Reads, Setup, Workload, held_bytes, memory_of, seconds_of
 from uhrqa.geometry import Size
+from uhrqa.ledger import Clustering
 from uhrqa.plan import plan
+from uhrqa.raster import open_raster
 from uhrqa.rates import Rates
+from uhrqa.scene import Scene
+from uhrqa.strategies import make_strategy
 from uhrqa.vlm.card import load_card
 
 HALF = Setup("cuda", "bfloat16", 2, is_shared=False)
-RATES = Rates("a machine", {1024: 1e12, 3584: 2e12}, 1e10, 1e-3, 1e6, 400)
+RATES = Rates(
+    "a machine", {1024: 1e12, 3584: 2e12}, 4e12, 1e10, 1e-3, 1e9, 1e-4, 1e6, 1e7, 1e8, 0.5, 400
+)
+READS = Reads(100, 100 * 336**2, 4 * 10**7, 10**7, 10**6, 5000)
 
 
 def work_of(tokens: int = 1000, tiles: int = 100, seen: int = 0, steps: int = 3) -> Workload:
     counts = counts_of((Stage(28, tokens),), tiles=tiles, text=20, steps=steps)
     passes = passes_of(seen, layers=4) if seen else ()
     cost = Cost(vision=2 * 10**12, projector=4 * 10**12, relevance=6 * 10**12, prefill=8 * 10**12)
-    return Workload(counts, cost, passes, tiles * 576 * 3584, tiles * 336**2, 5000)
+    return Workload(counts, cost, passes, (), tiles * 576 * 3584, READS)
 
 
 def test_weights_are_all_matrices_and_quantised_layers_are_smaller() -> None:
@@ -78,12 +89,42 @@ def test_the_program_itself_counts_where_memory_is_shared() -> None:
 
 def test_seconds_by_stage() -> None:
     seconds = seconds_of(BIG, work_of(seen=900), HALF, RATES)
-    assert seconds["read"] == pytest.approx(100 * 336**2 / 1e6)
-    assert seconds["encode"] == pytest.approx(2 + 2 + 4 * 24 * 1e-3)  # 4 batches of tiles
-    assert seconds["relevance"] == pytest.approx(3 + 4e-3)
-    assert seconds["prefill"] == pytest.approx(4 + 28e-3)
+    assert seconds["start"] == 0.5
+    tower = 2e12 - vision_flops(BIG, 100, attention=False)  # its attention
+    assert seconds["encode"] == pytest.approx(
+        (2e12 - tower) / 1e12 + tower / 4e12 + 4e12 / 2e12 + 4 * 24 * 1e-3  # 4 batches of tiles
+    )
+
+    def layer(tokens: int) -> int:
+        return 4 * (tokens * (tokens + 1) // 2) * 3584
+
+    scored, answered = 3 * layer(900), 28 * layer(1020)
+    assert seconds["relevance"] == pytest.approx((6e12 - scored) / 2e12 + scored / 4e12 + 4e-3)
+    assert seconds["prefill"] == pytest.approx((8e12 - answered) / 2e12 + answered / 4e12 + 28e-3)
     going_by = 2 * (28 * QWEN.layer_weights + QWEN.vocab * QWEN.width)
     assert seconds["decode"] == pytest.approx(3 * (going_by / 1e10 + 28e-3))
+
+
+def test_reading_takes_decoding_halving_resampling_and_each_tile() -> None:
+    pixels = 100 * 336**2
+    known = (4e7 + 2 * 1e7) / 1e7 + 1e6 / 1e8 + pixels / 1e6 + 100 * 1e-4
+    assert READS.seconds(RATES) == pytest.approx(known)
+    guessed = Reads(100, pixels).seconds(RATES)  # of a size alone
+    assert guessed == pytest.approx(4 * pixels / 1e7 + pixels / 1e6 + 100 * 1e-4)
+
+
+def test_choosing_takes_time_by_tokens_seen_and_rounds_of_kmeans() -> None:
+    def chosen(seen: int, *clusterings: Clustering) -> float:
+        work = replace(work_of(), clusterings=clusterings)
+        level = replace(work.counts.levels[0], seen=seen)
+        work = replace(work, counts=replace(work.counts, levels=(level,)))
+        return seconds_of(BIG, work, HALF, RATES)["select"]
+
+    assert chosen(0) == 0
+    assert chosen(1000) == pytest.approx(1000 * (5e-6 + 3 * 3584 * 2 / 1e9))
+    rounds = Clustering(1000, 20, 11, 3586)
+    distances = 2 * 11 * 1000 * 20 * 3586
+    assert chosen(0, rounds) == pytest.approx(distances / 2e12 + 4 * 11 * 1000 * 3586 / 1e9)
 
 
 def test_a_plan_holds_what_a_forecast_needs() -> None:
@@ -91,9 +132,27 @@ def test_a_plan_holds_what_a_forecast_needs() -> None:
     found = plan(Size(2016, 2016), card, "downsample", 1000)
     side = card.dims.vision.side
     tiles = found.counts.tiles_encoded
-    assert found.work.pixels == tiles * 336**2
+    assert found.work.reads == Reads(tiles, tiles * 336**2)
+    assert not found.work.clusterings
     assert found.work.feature_values == tiles * side**2 * card.dims.token_width
     assert found.bytes_read is None
     memory = memory_of(card.dims, found.work, HALF)
     assert 13e9 < memory.weights < 15e9
     assert torch.bfloat16.itemsize == HALF.value_bytes
+
+
+def test_a_plan_foresees_the_clustering_of_a_run(vlm) -> None:
+    options = {"scales": (112, 224), "shares": (1, 1), "iterations": 3}
+    pixels = np.random.default_rng(0).integers(0, 255, (224, 224, 3)).astype(np.uint8)
+    found = plan(Size(224, 224), vlm.card, "region-merge", 40, options=options)
+    scene = Scene(open_raster(pixels), vlm, "how many?")
+    make_strategy("region-merge", options).select(scene, Budget(40))
+    assert found.work.clusterings == tuple(scene.ledger.clusterings) != ()
+
+
+def test_of_a_window_of_a_png_the_whole_is_decoded_and_held(vlm, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((256, 512, 3), np.uint8)).save(tmp_path / "a.png")
+    with open_raster(tmp_path / "a.png", roi="0,0,64,64") as raster:
+        reads = plan(raster, vlm.card, "downsample", 40).work.reads
+    assert reads.decoded == 256 * 512
+    assert reads.held >= 256 * 512 * 3

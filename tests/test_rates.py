@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,23 @@ import torch
 
 from uhrqa import calibrate
 from uhrqa.errors import OutputError
+from uhrqa.raster import speed
 from uhrqa.rates import FILE, Rates, load_rates, save_rates
 
-RATES = Rates("a machine", {256: 1e10, 1024: 3e10}, 5e9, 1e-4, 6e6, 300_000_000)
+RATES = Rates(
+    "a machine",
+    {256: 1e10, 1024: 3e10},
+    4e10,
+    5e9,
+    1e-4,
+    2e9,
+    1e-4,
+    6e6,
+    2e8,
+    1e8,
+    0.05,
+    300_000_000,
+)
 
 
 def test_rates_are_found_again_by_device_and_dtype(tmp_path: Path) -> None:
@@ -36,7 +51,7 @@ def test_a_damaged_file_counts_as_not_measured(tmp_path: Path, text: str) -> Non
     assert load_rates(tmp_path, "a machine", "float32") is None
 
 
-@pytest.mark.parametrize("field", ["pixels", "weight_bytes", "layer_seconds"])
+@pytest.mark.parametrize("field", ["pixels", "weight_bytes", "layer_seconds", "stored"])
 def test_a_rate_of_nothing_is_not_divided_by(tmp_path: Path, field: str) -> None:
     table = json.loads(save_rates(tmp_path, RATES, "float32").read_text())
     table["a machine, float32"][field] = 0.0
@@ -57,20 +72,24 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_measuring_a_cpu_gives_rates_that_can_be_kept(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(calibrate, "CPU_SHAPES", ((64, 8), (128, 4)))
-    monkeypatch.setattr(calibrate, "SCENE", 512)
-    found = calibrate.measure(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(calibrate, "CPU_TOKENS", 16)
+    monkeypatch.setattr(speed, "SCENE", 512)
+    found = calibrate.measure(torch.device("cpu"), torch.float32, 0.1)
     assert set(found.flops) == {64, 128}
     save_rates(tmp_path, found, "float32")
     assert load_rates(tmp_path, found.device, "float32") == found
     assert found.base_bytes > 1e7
 
 
-def test_the_measured_layer_counts_its_own_flops_as_the_counter_does() -> None:
-    from torch.nn.attention import SDPBackend, sdpa_kernel
+def test_the_measured_layer_counts_its_own_matrices_as_the_counter_does() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     layer = calibrate._Layer(128, torch.device("cpu"), torch.float32)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        layer(layer.tokens(16))
-    pairs = 16 * 17 // 2
-    assert counter.get_total_flops() - layer.flops(16) == 4 * (16 * 16 - pairs) * 128
+    with FlopCounterMode(display=False) as counter:
+        layer.mixed(layer.tokens(16))
+    assert counter.get_total_flops() == 2 * 16 * layer.weights
+
+
+def test_time_that_others_had_the_cpu_for_is_not_counted() -> None:
+    assert speed.seconds(lambda: time.sleep(0.01)) < 0.008
+    assert speed.seconds(lambda: time.sleep(0.01), elsewhere=True) >= 0.01

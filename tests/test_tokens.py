@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uhrqa.geometry import Size
 from uhrqa.tokens import VisualTokens, end_rows, fit_rows, place_in, pool
+from uhrqa.vlm import placement
 from uhrqa.vlm.placement import Placement
 
 
@@ -92,6 +95,19 @@ def test_placement_reads_both_tables_linearly() -> None:
     centre = torch.tensor([[0.25, 0.5], [0.5, 0.5], [0.75, 0.1]])
     added = placement(centre, torch.tensor([3.0, 3.5, 4.0]))
     torch.testing.assert_close(added, torch.tensor([[0.0, 10.0], [0.5, 15.0], [1.0, 20.0]]))
+
+
+def test_tokens_are_placed_in_parts_as_at_once(monkeypatch) -> None:
+    table = Placement(1, grid=2)
+    torch.nn.init.normal_(table.position, generator=torch.Generator().manual_seed(0))
+    tokens = grid(5, 7)
+    whole = table.place(tokens, Size(50, 70)).embed
+    assert not torch.equal(whole, tokens.embed)
+    monkeypatch.setattr(placement, "CHUNK", 4)
+    assert torch.equal(table.place(tokens, Size(50, 70)).embed, whole)
+    wide = replace(tokens, embed=torch.cat([tokens.embed, tokens.embed], 1))
+    placed = table.place(wide, Size(50, 70)).embed
+    assert torch.equal(placed, torch.cat([whole, tokens.embed], 1))  # inner layers' part stays
 
 
 def test_pooling_averages_square_groups_and_remembers_them() -> None:

@@ -1,30 +1,24 @@
-"""Measure what `Rates` holds: layers without a model, tiles of a file that is written for it."""
+"""Measure what `Rates` holds: layers without a model, and tiles of files written for it."""
 
 from __future__ import annotations
 
-import statistics
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uhrqa.geometry import Box, Size
 from uhrqa.machine import processor_name, resident_memory
-from uhrqa.raster import open_raster
+from uhrqa.raster.speed import measure_reading, seconds
 from uhrqa.rates import Rates
 
-CPU_SHAPES = ((256, 512), (1024, 192), (2048, 96))  # width, tokens
+CPU_SHAPES = ((128, 2048), (256, 2048), (1024, 256), (2048, 96))  # width, tokens
 GPU_SHAPES = ((1024, 4096), (4096, 4096))
-RUNS = 5  # of each measurement; the median counts
-HEAD = 64  # width of an attention head
-SCENE = 2048  # px, side of the image whose tiles are read
-TILE = 336
-FINER = 1.4  # source pixels per pixel of a tile, along a side
+CPU_TOKENS, GPU_TOKENS = 2048, 8192  # that attend to each other
+HEADS, HEAD = 4, 64  # of attention: their number and width
+LAYERS = 8  # of a decoder that computes next to nothing
+COPIED = 2**23  # numbers, 32 MB: more than caches hold
 
 
 def device_name(device: torch.device) -> str:
@@ -36,26 +30,35 @@ def device_name(device: torch.device) -> str:
 
 
 @torch.inference_mode()
-def measure(device: torch.device, dtype: torch.dtype) -> Rates:
+def measure(device: torch.device, dtype: torch.dtype, start_seconds: float) -> Rates:
     """Measure a device; takes a few seconds.
 
     Args:
         device: where models will compute.
         dtype: what their weights will be held in.
+        start_seconds: what the first question took, behind which there is next to nothing.
     """
-    base = resident_memory()
-    shapes = GPU_SHAPES if device.type == "cuda" else CPU_SHAPES
+    base, on_gpu = resident_memory(), device.type == "cuda"
+    shapes = GPU_SHAPES if on_gpu else CPU_SHAPES
     flops = {width: _layer_rate(width, tokens, device, dtype) for width, tokens in shapes}
     small, wide = (_Layer(width, device, dtype) for width in (HEAD, shapes[-1][0]))
-    launching = _seconds(lambda: small(small.tokens(1)), device)
-    one = wide.tokens(1)
-    streaming = max(_seconds(lambda: wide(one), device) - launching, 1e-9)
+    one, few = wide.tokens(1), small.tokens(1)
+    streaming = _seconds(lambda: wide.mixed(one), device) - _seconds(
+        lambda: small.mixed(few), device
+    )
+    reading = measure_reading()
     return Rates(
         device_name(device),
         flops,
-        wide.weights * dtype.itemsize / streaming,
-        launching,
-        _tile_rate(),
+        _attention_rate(GPU_TOKENS if on_gpu else CPU_TOKENS, device, dtype),
+        wide.weights * dtype.itemsize / max(streaming, 1e-9),
+        _launching(device, dtype),
+        _copy_rate(torch.device("cpu")),
+        reading.tile,
+        1 / reading.pixel,
+        1 / reading.decoded,
+        1 / reading.stored,
+        start_seconds,
         base,
     )
 
@@ -79,59 +82,63 @@ class _Layer:
         """`[1, count, width]` to go through it."""
         return torch.ones(1, count, self._width, device=self._scale.device, dtype=self._scale.dtype)
 
-    def __call__(self, hidden: Tensor) -> Tensor:
-        mixed, out, up, down = self._matrices
-        normed = functional.rms_norm(hidden, (self._width,), self._scale)
-        rows = functional.linear(normed, mixed)
-        q, k, v = rows.view(1, hidden.shape[1], 3, -1, HEAD).permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=hidden.shape[1] > 1)
-        hidden = hidden + functional.linear(seen.transpose(1, 2).flatten(2), out)
-        normed = functional.rms_norm(hidden, (self._width,), self._scale)
+    def mixed(self, hidden: Tensor) -> Tensor:
+        """All but attention itself: values pass as they are."""
+        mixing, out, up, down = self._matrices
+        normed = functional.layer_norm(hidden, (self._width,), self._scale)
+        _, _, values = functional.linear(normed, mixing).chunk(3, -1)
+        hidden = hidden + functional.linear(values, out)
+        normed = functional.layer_norm(hidden, (self._width,), self._scale)
         gate, other = functional.linear(normed, up).chunk(2, -1)
         return hidden + functional.linear(functional.silu(gate) * other, down)
 
-    def flops(self, count: int) -> int:
-        """As `uhrqa.cost` counts a causal pass."""
-        return 2 * count * self.weights + 4 * (count * (count + 1) // 2) * self._width
-
 
 def _layer_rate(width: int, tokens: int, device: torch.device, dtype: torch.dtype) -> float:
+    """FLOPs per second of a layer's matrices, with all that is computed between them."""
     layer = _Layer(width, device, dtype)
     hidden = layer.tokens(tokens)
-    return layer.flops(tokens) / _seconds(lambda: layer(hidden), device)
+    return 2 * tokens * layer.weights / _seconds(lambda: layer.mixed(hidden), device)
+
+
+def _attention_rate(tokens: int, device: torch.device, dtype: torch.dtype) -> float:
+    """FLOPs per second of causal attention, attended pairs counted."""
+    q = torch.ones(1, HEADS, tokens, HEAD, device=device, dtype=dtype)
+    attend = functional.scaled_dot_product_attention
+    flops = 4 * (tokens * (tokens + 1) // 2) * HEADS * HEAD
+    return flops / _seconds(lambda: attend(q, q, q, is_causal=True), device)
+
+
+def _copy_rate(device: torch.device) -> float:
+    """Bytes a second of a large tensor written anew."""
+    values = torch.ones(COPIED, device=device)
+    return values.nbytes / _seconds(lambda: values.clone(), device)
+
+
+def _launching(device: torch.device, dtype: torch.dtype) -> float:
+    """Seconds of a layer that has next to nothing to compute, as transformers runs it."""
+    from transformers import Qwen2Config, Qwen2Model
+
+    config = Qwen2Config(
+        vocab_size=8,
+        hidden_size=HEAD,
+        intermediate_size=HEAD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+    )
+    model: Any = Qwen2Model(config)
+    model = model.eval().to(device, dtype)
+    token = torch.zeros(1, 1, dtype=torch.long, device=device)
+    return _seconds(lambda: model(token), device) / LAYERS
 
 
 def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Median of a few runs, behind one that warms up."""
-    took = []
-    for _ in range(1 + RUNS):
-        begin = time.perf_counter()
+    """See `seconds`; a GPU is waited for."""
+    if device.type != "cuda":
+        return seconds(run)
+
+    def waited() -> None:
         run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        took.append(time.perf_counter() - begin)
-    return statistics.median(took[1:])
+        torch.cuda.synchronize(device)
 
-
-def _tile_rate() -> float:
-    """Pixels of tiles per second, from a Deflate TIFF of smooth ground with some noise."""
-    import tifffile
-
-    y, x = np.mgrid[:SCENE, :SCENE]
-    noise = np.random.default_rng(0).integers(0, 12, (SCENE, SCENE, 3))
-    pixels = (noise + (y // 16 + x // 16)[..., None] % 240).astype(np.uint8)
-    source = TILE * FINER
-    starts = [source * step for step in range(int(SCENE // source))]
-    out = Size(TILE, TILE)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "tiles.tif")
-        tifffile.imwrite(
-            path, pixels, tile=(256, 256), compression="zlib", predictor=2, photometric="rgb"
-        )
-        with open_raster(path) as raster:
-            begin = time.perf_counter()
-            for top in starts:
-                for left in starts:
-                    raster.read(Box(left, top, left + source, top + source), out)
-            took = time.perf_counter() - begin
-    return len(starts) ** 2 * out.area / took
+    return seconds(waited, elsewhere=True)

@@ -50,6 +50,8 @@ def farthest_apart(unit: Tensor, count: int) -> Tensor:
     farthest from its nearest neighbour, which takes all pairs.
     """
     count = min(count, len(unit))
+    if not unit.shape[1]:  # a plan's: all are equally far apart
+        return torch.arange(count)
     distance = 1 - unit @ normalize(unit.mean(0), dim=0)
     chosen = torch.zeros(count, dtype=torch.int64)
     for step in range(count):
@@ -79,6 +81,8 @@ def conditional_dpp(unit: Tensor, relevance: Tensor, count: int) -> Tensor:
     al. 2018.
     """
     count = min(count, len(unit))
+    if not unit.shape[1]:  # a plan's: none is like another
+        return relevance.argsort(descending=True, stable=True)[:count].cpu()
     low, high = relevance.min(), relevance.max()
     r = ((relevance - low) / (high - low).clamp_min(1e-12)).to(unit)
     gain = r.square().clone()

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from uhrqa.cost import Cost, kv_bytes
+from uhrqa.cost import Cost, kv_bytes, vision_flops
 from uhrqa.dims import Dims
 from uhrqa.features import FEATURE_BYTES
-from uhrqa.ledger import RelevancePass
+from uhrqa.ledger import Clustering, RelevancePass
 from uhrqa.rates import Rates
 from uhrqa.tally import Counts
 
 TILE_BATCH = 32  # tiles that go through the tower together
-LAID_OUT = (
-    2  # copies of all tokens seen, beside the tiles that are kept: as laid out, as chosen from
-)
+LAID_OUT = 2  # copies of all tokens seen, beside tiles kept: as laid out, as chosen from
+BESIDE = 4  # pixels decoded for one of a tile, where an image's blocks are not known
+HALVING = 2  # decodings' worth of a pixel that coarser levels are made of in memory
+TOKEN_SECONDS = 5e-6  # of a token that is seen: laid out, ranked, chosen from
+SWEEPS = 3  # times its features are written anew on the way
+ROUND_SWEEPS = 1  # the same in each round of k-means, whose parts caches hold
 QUANTISED = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}  # bytes of a weight, with its share of a scale
 
 
@@ -69,6 +72,37 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """What is read of an image.
+
+    Attributes:
+        tiles: read.
+        pixels: of these tiles.
+        decoded: pixels of the blocks under them, each block once; None where that is not known.
+        halved: pixels of a level of which coarser ones are made in memory first.
+        stored: bytes of the blocks; None where that is not known.
+        held: bytes of decoded pixels that stay in memory while the image is read.
+    """
+
+    tiles: int
+    pixels: int
+    decoded: int | None = None
+    halved: int = 0
+    stored: int | None = None
+    held: int = 0
+
+    def seconds(self, rates: Rates) -> float:
+        """Decoding of blocks, making of coarse levels, resampling of tiles."""
+        decoded = BESIDE * self.pixels if self.decoded is None else self.decoded
+        return (
+            (decoded + HALVING * self.halved) / rates.decoded
+            + (self.stored or 0) / rates.stored
+            + self.pixels / rates.pixels
+            + self.tiles * rates.tile_seconds
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What a plan found, as far as memory and time depend on it.
 
@@ -76,17 +110,17 @@ class Workload:
         counts: of tiles and tokens.
         cost: exact FLOPs by stage.
         passes: readings of attention.
+        clusterings: k-means over tokens.
         feature_values: numbers that kept tiles hold.
-        pixels: of tiles that are read.
-        image_bytes: pixels of the image that stay in memory while it is read.
+        reads: of the image.
     """
 
     counts: Counts
     cost: Cost
     passes: Sequence[RelevancePass]
+    clusterings: Sequence[Clustering]
     feature_values: int
-    pixels: int
-    image_bytes: int
+    reads: Reads
 
 
 def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = None) -> Memory:
@@ -105,7 +139,7 @@ def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = No
         _decoder_values(dims, longest) * wide,
         _tower_values(dims, min(TILE_BATCH, counts.tiles_encoded), setup.keeps_states) * wide,
     )
-    process = work.image_bytes + (rates.base_bytes if rates else 0) if setup.is_shared else 0
+    process = work.reads.held + (rates.base_bytes if rates else 0) if setup.is_shared else 0
     return Memory(
         weights=held_bytes(dims, setup),
         cache=sum(
@@ -156,9 +190,9 @@ def _tower_values(dims: Dims, tiles: int, keeps_states: bool) -> int:
 def seconds_of(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> dict[str, float]:
     """Seconds by stage, from what was measured of the device.
 
-    Reading goes by pixels; stages of many tokens by FLOPs, at the rate of their width; decoding by
-    the weights that go by for each token. Each layer of each pass costs the launching of its
-    operations besides. A slow disk or network is not in it.
+    Stages of many tokens go by FLOPs, those of attention at their own rate; choosing by tokens seen
+    and by rounds of k-means; decoding by the weights that go by for each token. Each layer of each
+    pass costs the launching of its operations besides. A slow disk or network is not in it.
 
     Args:
         dims: of the model.
@@ -166,18 +200,51 @@ def seconds_of(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> dict[s
         setup: dtype and quantisation.
         rates: measured.
     """
-    decoder, vision, cost = dims.decoder, dims.vision, work.cost
+    decoder, vision, cost, counts = dims.decoder, dims.vision, work.cost, work.counts
     slow, launching = rates.at(decoder.width), rates.layer_seconds
     head = decoder.vocab * decoder.width * setup.value_bytes
     going_by = decoder.layers * decoder.layer_weights * _layer_bytes(dims, setup) + head
-    batches = -(-work.counts.tiles_encoded // TILE_BATCH)
+    tower = cost.vision - vision_flops(dims, counts.tiles_encoded, attention=False)
+    scored = sum(
+        entry.full_layers * _attended(dims, entry.sequence)
+        for entry in work.passes
+        if entry.flops is None
+    )
+    answered = sum(
+        part.layers * _attended(dims, counts.text + part.tokens) for part in counts.stages
+    )
+    batches = -(-counts.tiles_encoded // TILE_BATCH)
     passes = sum(entry.full_layers + 1 for entry in work.passes)
     return {
-        "read": work.pixels / rates.pixels,
-        "encode": cost.vision / rates.at(vision.width)
+        "start": rates.start_seconds,
+        "read": work.reads.seconds(rates),
+        "encode": (cost.vision - tower) / rates.at(vision.width)
+        + tower / rates.attention
         + cost.projector / slow
         + batches * vision.layers * launching,
-        "relevance": cost.relevance / slow + passes * launching,
-        "prefill": cost.prefill / slow + decoder.layers * launching,
-        "decode": work.counts.steps * (going_by / rates.weight_bytes + decoder.layers * launching),
+        "relevance": (cost.relevance - scored) / slow
+        + scored / rates.attention
+        + passes * launching,
+        "select": _choosing(dims, work, setup, rates),
+        "prefill": (cost.prefill - answered) / slow
+        + answered / rates.attention
+        + decoder.layers * launching,
+        "decode": counts.steps * (going_by / rates.weight_bytes + decoder.layers * launching),
     }
+
+
+def _attended(dims: Dims, tokens: int) -> int:
+    """FLOPs of one layer's attention over many tokens."""
+    return 2 * tokens * (tokens + 1) * dims.decoder.heads * dims.decoder.head_dim
+
+
+def _choosing(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> float:
+    """Seconds for laying tokens out, for cutting them into regions, and for choosing from them."""
+    seen = sum(level.seen for level in work.counts.levels)
+    written = SWEEPS * seen * dims.token_width * setup.value_bytes
+    written += sum(
+        4 * ROUND_SWEEPS * entry.rounds * entry.points * entry.width  # in float32
+        for entry in work.clusterings
+    )
+    distances = sum(entry.flops / rates.at(entry.width) for entry in work.clusterings)
+    return seen * TOKEN_SECONDS + written / rates.copied + distances

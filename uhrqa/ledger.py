@@ -34,6 +34,28 @@ class RelevancePass:
     flops: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """One k-means over the tokens of a view.
+
+    Attributes:
+        points: tokens.
+        regions: wanted.
+        rounds: passes over all points, at most; it stops early when no token moves.
+        width: of a point.
+    """
+
+    points: int
+    regions: int
+    rounds: int
+    width: int
+
+    @property
+    def flops(self) -> int:
+        """Of the distances, all rounds."""
+        return 2 * self.rounds * self.points * self.regions * self.width
+
+
 @dataclass
 class Ledger:
     """What was really done for one question; every count and cost that is printed comes from here.
@@ -45,6 +67,7 @@ class Ledger:
         seen: visual tokens asked for, by level.
         watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
+        clusterings: k-means over tokens.
         seconds: wall time by stage.
         bytes_read: encoded bytes taken from storage.
         requests: to a server, repeated ones counted once.
@@ -56,6 +79,7 @@ class Ledger:
     seen: Counter[Level] = field(default_factory=Counter)
     watched: int = 0
     passes: list[RelevancePass] = field(default_factory=list)
+    clusterings: list[Clustering] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0
     requests: int = 0

@@ -21,11 +21,12 @@ from uhrqa.budget import Budget
 from uhrqa.cost import Cost
 from uhrqa.drops import Drop
 from uhrqa.features import EncodedTile
-from uhrqa.forecast import Workload
+from uhrqa.forecast import Reads, Workload
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
-from uhrqa.raster.foreseen import bytes_to_read, held_bytes
+from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
+from uhrqa.regions import grid_regions
 from uhrqa.scene import Scene
 from uhrqa.selection import select_within_context
 from uhrqa.strategies import make_strategy
@@ -40,6 +41,7 @@ from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.turns import Turns
 
 QUESTION_TOKENS = 32  # a short question with its chat template
+PIXEL_BYTES = 4  # of a pixel that is held, a mask's among them
 SIDE = 8  # of the scores of planned towers in a tile
 STEPS = 4  # decoding steps of a short answer
 
@@ -103,6 +105,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
     selection, cap, notes = select_within_context(chosen, scene, cap, steps + 1)
     counts = count_up(scene, selection, cap, steps)
     cost = cost_of(scene, selection, steps)
+    reads = _reads(image, raster.reads)
     return Plan(
         counts,
         cost,
@@ -111,14 +114,27 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
             counts,
             cost,
             tuple(scene.ledger.passes),
+            tuple(scene.ledger.clusterings),
             scene.features_kept * card.dims.token_width,
-            sum(out.area for _, out in raster.reads),
-            0 if isinstance(image, Size) else held_bytes(image),
+            reads,
         ),
         selection.steps,
         notes,
-        None if isinstance(image, Size) else bytes_to_read(image, raster.reads),
+        reads.stored,
     )
+
+
+def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
+    """What reads of tiles come to, as far as the image tells."""
+    pixels = sum(out.area for _, out in wanted)
+    if isinstance(image, Size):
+        return Reads(len(wanted), pixels)
+    moved = [(in_source(image, box), out) for box, out in wanted]  # what a window is of is decoded
+    decoded, halved = decoded_pixels(whole_of(image), moved) or (None, 0)
+    held = held_bytes(image)
+    if decoded is not None:  # few blocks do not fill what is kept of them
+        held = min(held, PIXEL_BYTES * (decoded + halved))
+    return Reads(len(wanted), pixels, decoded, halved, bytes_to_read(image, wanted), held)
 
 
 class _PlannedScene(Scene):
@@ -153,6 +169,20 @@ class _PlannedScene(Scene):
         self.ledger.watched += watch * len(missing)
         self._note_use(level, tiles, missing)
         return dict.fromkeys(tiles, blank)
+
+    def kmeans(
+        self,
+        tokens: VisualTokens,
+        places: Tensor,
+        k: int,
+        *,
+        iterations: int,
+        coord_weight: float,
+        width: int | None,
+    ) -> Tensor:
+        """Noted, and a grid in its place: tokens of a plan have no features."""
+        self._note_kmeans(len(tokens), k, iterations, width)
+        return grid_regions(places, k)
 
 
 class _PlannedRaster:

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from uhrqa.errors import OutputError
@@ -25,18 +25,30 @@ class Rates:
 
     Attributes:
         device: its name, for people.
-        flops: FLOPs per second of a transformer layer over many tokens, by its width.
+        flops: FLOPs per second of a layer's matrices over many tokens, by its width.
+        attention: FLOPs per second of causal attention, attended pairs counted.
         weight_bytes: bytes of weights a second that one token alone goes through.
         layer_seconds: what a layer takes whatever its size: the launching of its operations.
-        pixels: of a tile read, decoded and resampled per second, from a file in the page cache.
+        copied: bytes a second of a large tensor written anew.
+        tile_seconds: what a tile takes that is read, whatever its size.
+        pixels: of a tile resampled per second.
+        decoded: pixels of blocks decoded per second, from a file in the page cache.
+        stored: bytes of blocks decompressed per second, beside that.
+        start_seconds: of the first question of a process, whatever it asks about.
         base_bytes: what the process holds before there is a model.
     """
 
     device: str
     flops: Mapping[int, float]
+    attention: float
     weight_bytes: float
     layer_seconds: float
+    copied: float
+    tile_seconds: float
     pixels: float
+    decoded: float
+    stored: float
+    start_seconds: float
     base_bytes: int
 
     def at(self, width: int) -> float:
@@ -66,7 +78,8 @@ def load_rates(directory: Path, device: str, dtype: str) -> Rates | None:
         rates = Rates(flops=flops, **found)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    figures = (*flops.values(), rates.weight_bytes, rates.layer_seconds, rates.pixels)
+    others = (getattr(rates, field.name) for field in fields(rates) if field.type == "float")
+    figures = (*flops.values(), *others)
     return rates if flops and all(isinstance(n, float) and n > 0 for n in figures) else None
 
 

@@ -18,9 +18,10 @@ from uhrqa.encoding import TileEncoder
 from uhrqa.errors import ConfigError, RasterError
 from uhrqa.features import EncodedTile, FeatureCache
 from uhrqa.geometry import Box, Size
-from uhrqa.ledger import Ledger
+from uhrqa.ledger import Clustering, Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
+from uhrqa.regions import kmeans_regions
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
@@ -290,6 +291,34 @@ class Scene:
     def overview(self, out: Size) -> Pixels:
         """The whole image in `out` pixels; the read is noted in the ledger."""
         return self._encoder.overview(out)
+
+    def kmeans(
+        self,
+        tokens: VisualTokens,
+        places: Tensor,
+        k: int,
+        *,
+        iterations: int,
+        coord_weight: float,
+        width: int | None,
+    ) -> Tensor:
+        """`[N]` regions of tokens, at most `k`; see `kmeans_regions`. Noted in the ledger."""
+        self._note_kmeans(len(tokens), k, iterations, width)
+        return kmeans_regions(
+            self.features_of(tokens),
+            places,
+            k,
+            seed=self.seed,
+            iterations=iterations,
+            coord_weight=coord_weight,
+            width=width,
+        )
+
+    def _note_kmeans(self, points: int, k: int, iterations: int, width: int | None) -> None:
+        if k < points:
+            whole = self.model.card.dims.decoder.width
+            seen = min(width or whole, whole) + 2  # and its place
+            self.ledger.clusterings.append(Clustering(points, k, iterations + 1, seen))
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from uhrqa.calibrate import device_name
-from uhrqa.cli.limits import read_bytes, read_seconds
+from uhrqa.cli import forecasting
+from uhrqa.cli.forecasting import Forecast
+from uhrqa.cli.limits import Limits, read_bytes, read_seconds
 from uhrqa.errors import ConfigError
+from uhrqa.forecast import Memory
 from uhrqa.rates import Rates, save_rates
 
 SEVEN_B = "llava-v1.6-vicuna-7b"
@@ -23,7 +26,9 @@ def measured(uhrqa, monkeypatch, tmp_path: Path):
     """A cache that says this CPU does 1 TFLOP a second."""
     monkeypatch.setenv("UHRQA_CACHE", str(tmp_path / "cache"))
     name = device_name(torch.device("cpu"))
-    rates = Rates(name, {1024: 1e12}, 1e11, 1e-5, 1e8, 100_000_000)
+    rates = Rates(
+        name, {1024: 1e12}, 1e12, 1e11, 1e-5, 1e10, 1e-5, 1e8, 1e9, 1e9, 1e-3, 100_000_000
+    )
     save_rates(tmp_path / "cache", rates, "float32")
     return uhrqa
 
@@ -62,9 +67,11 @@ def test_an_image_alone_is_planned_and_its_blocks_counted(uhrqa, checkpoint, ima
 
 def test_calibrating_keeps_what_it_measures(uhrqa, monkeypatch, tmp_path: Path) -> None:
     from uhrqa import calibrate
+    from uhrqa.raster import speed
 
     monkeypatch.setattr(calibrate, "CPU_SHAPES", ((64, 8),))
-    monkeypatch.setattr(calibrate, "SCENE", 512)
+    monkeypatch.setattr(calibrate, "CPU_TOKENS", 16)
+    monkeypatch.setattr(speed, "SCENE", 512)
     monkeypatch.setenv("UHRQA_CACHE", str(tmp_path / "cache"))
     outcome = uhrqa("profile", "--calibrate", *CPU)
     assert (outcome.code, outcome.out) == (0, "")
@@ -100,6 +107,22 @@ def test_ask_takes_the_largest_budget_that_fits(measured, checkpoint, image) -> 
     asked, told = entered("--max-seconds", "60", "-b", "70")
     assert asked == 70
     assert "all that was asked for" in told
+
+
+def test_few_plans_find_the_largest_budget(monkeypatch) -> None:
+    tried: list[int] = []
+
+    def forecast(tokens: int) -> Forecast:
+        tried.append(tokens)
+        memory = Memory(1000, tokens, tokens**2 // 5000, 0)
+        return Forecast(None, memory, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(forecasting, "_least", lambda forecast: (1, forecast(1)))
+    for limit in (1100, 3000, 20_000, 60_000):
+        tried.clear()
+        low, kept = forecasting._largest(forecast, 16_384, Limits(memory=limit), "any")
+        assert len(tried) <= 9  # halving takes 10 to 13
+        assert kept.memory.total <= limit < forecast(low + max(1, low // 32) + 1).memory.total
 
 
 def test_what_cannot_fit_names_the_least_that_would(measured, checkpoint, image) -> None:

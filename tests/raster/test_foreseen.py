@@ -9,9 +9,9 @@ import pytest
 
 from tests.fixtures_raster import level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import Raster, levels, open_raster
+from uhrqa.raster import Raster, foreseen, levels, open_raster
 from uhrqa.raster.clip import clip
-from uhrqa.raster.foreseen import bytes_to_read, held_bytes
+from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
 
 READS = [
     (Box(10, 20, 210, 150), Size(130, 200)),
@@ -88,3 +88,28 @@ def test_a_region_of_an_image_that_is_decoded_whole_holds_all_of_it(tmp_path: Pa
     Image.fromarray(noise_raster(256, 512)).save(tmp_path / "a.png")
     with open_raster(tmp_path / "a.png") as raster:
         assert held_bytes(clip(raster, "0,0,64,64")) >= 256 * 512 * 3
+
+
+def test_decoded_pixels_are_those_of_blocks_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "levels.tif"
+    level_raster(path, Size(512, 512), [(Size(256, 256), 20), (Size(128, 128), 30)])
+    with open_raster(path) as raster:
+        whole = [(Box(0, 0, 512, 512), Size(512, 512))]
+        assert decoded_pixels(raster, whole) == (512 * 512, 0)
+        assert decoded_pixels(raster, whole * 2) == (512 * 512, 0)
+        coarse = [(Box(0, 0, 512, 512), Size(100, 100))]
+        assert decoded_pixels(raster, whole + coarse) == (512 * 512 + 128 * 128, 0)
+        some = decoded_pixels(raster, [(Box(0, 0, 100, 100), Size(100, 100))])
+        assert some is not None
+        assert 100 * 100 <= some[0] < 512 * 512
+
+
+def test_a_level_that_is_halved_in_memory_counts_once(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(levels, "WINDOW_PIXELS", 2**14)
+    monkeypatch.setattr(foreseen, "WINDOW_PIXELS", 2**14)
+    path = tmp_path / "flat.tif"
+    level_raster(path, Size(512, 512), [])
+    coarse = (Box(0, 0, 512, 512), Size(100, 100))
+    with open_raster(path) as raster:
+        assert decoded_pixels(raster, [coarse, coarse]) == (512 * 512, 512 * 512)
+        assert decoded_pixels(raster, [(coarse[0], Size(300, 300))]) == (512 * 512, 0)

@@ -172,26 +172,33 @@ def _check(choice: Choice, machine: Machine, limits: Limits) -> None:
 def _largest(
     forecast: Callable[[int], Forecast], most: int, limits: Limits, strategy: str
 ) -> tuple[int, Forecast]:
-    """The largest budget that fits, near enough, by halving; more tokens take no less."""
+    """The largest budget that fits, near enough; more tokens take no less.
+
+    In turn a plan is made where the straight line between the two says that the limit lies, and at
+    their geometric mean, since what tokens take is no straight line.
+    """
     found = forecast(most)
-    if _fits(found, limits):
+    if (over := _load(found, limits)) <= 1:
         return most, found
     low, kept = _least(forecast)
-    if not _fits(kept, limits):
+    if (under := _load(kept, limits)) > 1:
         raise BudgetError(
             f"{strategy} does not fit {_written(limits)}: the least budget, {low} visual tokens, "
             f"{_takes(kept, limits)}; allow that much, encode less with --max-tiles, "
             "or use another strategy, such as downsample",
             least=low,
         )
-    high = most
-    while high - low > max(1, low // FINE):
-        middle = (low + high) // 2
+    high, turn = most, 0
+    while high - low > (step := max(1, low // FINE)):
+        turn += 1
+        straight = low + int((1 - under) / (over - under) * (high - low))
+        middle = straight if turn % 2 else math.isqrt(low * high)
+        middle = min(max(middle, low + step), high - 1)
         found = forecast(middle)
-        if _fits(found, limits):
-            low, kept = middle, found
+        if (load := _load(found, limits)) <= 1:
+            low, kept, under = middle, found, load
         else:
-            high = middle
+            high, over = middle, load
     return low, kept
 
 
@@ -205,10 +212,12 @@ def _least(forecast: Callable[[int], Forecast]) -> tuple[int, Forecast]:
         return error.least, forecast(error.least)
 
 
-def _fits(found: Forecast, limits: Limits) -> bool:
+def _load(found: Forecast, limits: Limits) -> float:
+    """The share of the limits that a forecast takes: it fits up to 1."""
     seconds: Any = found.total_seconds
-    return (limits.memory is None or found.memory.total <= limits.memory) and (
-        limits.seconds is None or seconds <= limits.seconds
+    return max(
+        0.0 if limits.memory is None else found.memory.total / limits.memory,
+        0.0 if limits.seconds is None else seconds / limits.seconds,
     )
 
 
@@ -249,7 +258,10 @@ def rates_text(rates: Rates) -> list[str]:
     streaming, launching = rates.weight_bytes / 1e9, 1e6 * rates.layer_seconds
     return [
         rates.device,
-        f"layers of many tokens: {layers} (GFLOPs a second)",
+        f"layers of many tokens: {layers}; attention {rates.attention / 1e9:.0f} (GFLOPs a second)",
         f"layers of one token: {streaming:.1f} GB of weights a second, {launching:.0f} µs a layer",
-        f"tiles read, decoded and resampled: {rates.pixels / 1e6:.1f} Mpx a second",
+        f"the first question of a process: {1e3 * rates.start_seconds:.0f} ms at least",
+        f"memory written: {rates.copied / 1e9:.1f} GB a second",
+        f"tiles: {1e6 * rates.tile_seconds:.0f} µs each, {rates.pixels / 1e6:.1f} Mpx a second",
+        f"blocks: {rates.decoded / 1e6:.0f} Mpx and {rates.stored / 1e6:.0f} MB a second",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -205,22 +206,27 @@ def _calibrate(given: opt.Given) -> None:
 
     device = choose_device(given.settings.device)
     dtype = dtype_of(given.settings, device)
-    _answer_once()
-    rates = measure(device, dtype)
+    rates = measure(device, dtype, _answer_once())
     path = save_rates(cache_directory(given.settings), rates, str(dtype).removeprefix("torch."))
     if not given.quiet:
         for line in (*rates_text(rates), f"kept in {path}"):
             print_note(f"uhrqa: {line}")
 
 
-def _answer_once() -> None:
-    """Load what every answer needs, so that what the program itself holds can be measured."""
+def _answer_once() -> float:
+    """Seconds of a process's first question, about next to nothing.
+
+    It loads what every answer needs, so that what the program itself holds can be measured.
+    """
     import numpy as np
 
     from uhrqa.answer import ask
+    from uhrqa.vlm import load_model
 
-    blank = np.full((64, 64, 3), 127, np.uint8)
-    ask(blank, "what is it?", strategy="thumbnail", max_new_tokens=1)
+    blank, model = np.full((64, 64, 3), 127, np.uint8), load_model("tiny")
+    begin, used = time.perf_counter(), time.process_time()
+    ask(blank, "what is it?", model=model, strategy="thumbnail", max_new_tokens=1)
+    return min(time.perf_counter() - begin, time.process_time() - used)
 
 
 def _run(

@@ -101,21 +101,20 @@ class Partition:
         Raises:
             ConfigError: a package is not installed.
         """
-        from uhrqa.regions import birch_regions, grid_regions, kmeans_regions
+        from uhrqa.regions import birch_regions, grid_regions
 
         count = self.count(room)
         if self.kind == "grid":
             return grid_regions(places, count)
-        features = scene.features_of(tokens)
         if self.kind == "birch":
+            features = scene.features_of(tokens)
             return birch_regions(
                 features, places, count, seed=scene.seed, coord_weight=self.coord_weight
             )
-        return kmeans_regions(
-            features,
+        return scene.kmeans(
+            tokens,
             places,
             count,
-            seed=scene.seed,
             iterations=self.iterations,
             coord_weight=self.coord_weight,
             width=self.projection,

@@ -123,9 +123,12 @@ class RegionMerge:
             )
 
     def costliest(self) -> RegionMerge:
-        """The variant a plan is made with: where scores decide which tiles are needed, all are."""
+        """The variant a plan is made with: where scores decide which tiles are needed, all are.
+
+        BIRCH and SLIC, which need features or pixels, become a grid.
+        """
         whole = replace(self, encode="all")
-        return whole if self._kind == "labels" else replace(whole, partition="grid")
+        return replace(whole, partition="grid") if self._kind in ("birch", "slic") else whole
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""

@@ -22,6 +22,7 @@ from uhrqa.geometry import Size
 from uhrqa.tokens import VisualTokens, place_in
 
 FINEST_DEPTH = 13  # 2**13 tokens along a side: 114,688 px at 14 px a token
+CHUNK = 8192  # tokens that are placed at once
 
 
 class Placement(nn.Module):
@@ -61,9 +62,12 @@ class Placement(nn.Module):
         """The tokens with p + q added to their embeddings."""
         centre, depth = place_in(size, tokens)
         device = self.position.device
-        added = self(centre.to(device), depth.to(device)).to(tokens.embed)
-        beyond = tokens.embed.shape[1] - added.shape[1]  # what inner layers of the decoder take
-        return dataclasses.replace(tokens, embed=tokens.embed + functional.pad(added, (0, beyond)))
+        embed = tokens.embed.clone()
+        for start in range(0, len(embed), CHUNK):
+            part = slice(start, start + CHUNK)
+            added = self(centre[part].to(device), depth[part].to(device)).to(embed)
+            embed[part, : added.shape[1]] += added  # beyond is what inner layers take
+        return dataclasses.replace(tokens, embed=embed)
 
     @classmethod
     def load(cls, file: Path) -> Placement:
