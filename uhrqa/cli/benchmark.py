@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
 from uhrqa.cli.files import is_same_file
-from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.cli.identity import checkpoint_stamp, strategy_identity
 from uhrqa.errors import BudgetError, OutputError, QuestionError
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ class BenchmarkRun:
         from uhrqa.vlm.device import choose_device, precision_text
 
         settings, choice = self.given.settings, self.choice
-        strategy: Any = make_strategy(choice.strategy, choice.all_options)
+        strategy = make_strategy(choice.strategy, choice.all_options)
         device = choose_device(settings.device)
         return {
             "schema": SCHEMA,
@@ -170,7 +169,7 @@ class BenchmarkRun:
             },
             "dtype": precision_text(settings.dtype, settings.quantize, device),
             "attention": settings.attention,
-            "strategy": {"name": choice.strategy, "options": asdict(strategy)},
+            "strategy": {"name": choice.strategy, "options": strategy_identity(strategy)},
             "budget": {"tokens": choice.budget.tokens, "tiles": choice.budget.tiles},
             "controls": self.controls,
             "several": self.several,

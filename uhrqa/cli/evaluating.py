@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
-from uhrqa.cli.identity import checkpoint_stamp
+from uhrqa.cli.identity import checkpoint_stamp, strategy_identity
 from uhrqa.cli.report import count_text
 from uhrqa.errors import BudgetError
 
@@ -177,7 +177,7 @@ def make_plan(
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         **about,
-        "strategies": {name: asdict(strategy) for name, strategy in made.items()},
+        "strategies": {name: strategy_identity(strategy) for name, strategy in made.items()},
         "budgets": plan.budgets,
         "limit": limit,
         "seed": plan.seed,
