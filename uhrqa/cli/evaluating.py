@@ -170,7 +170,10 @@ def make_plan(
     settings = given.settings
     choices = [choose(settings, {}, strategy=name) for name in names or sorted(STRATEGIES)]
     made: dict[str, Any] = {c.strategy: make_strategy(c.strategy, c.all_options) for c in choices}
-    plan = Plan(source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens)
+    plan = Plan(
+        source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens,
+        settings.max_tiles,
+    )  # fmt: skip
     card = choices[0].card
     manifest = {
         "model": {"name": card.name, "stamp": checkpoint_stamp(card)},
@@ -179,6 +182,7 @@ def make_plan(
         **about,
         "strategies": {name: strategy_identity(strategy) for name, strategy in made.items()},
         "budgets": plan.budgets,
+        **({"tiles": plan.tiles} if plan.tiles else {}),
         "limit": limit,
         "seed": plan.seed,
         "max_new_tokens": plan.max_new_tokens,
