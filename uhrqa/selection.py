@@ -51,6 +51,7 @@ class Selection:
 class Strategy(Protocol):
     """A frozen dataclass whose fields are its options, with defaults and documentation.
 
+    A field that names a file it reads has the metadata `file`, so that the content counts too.
     One whose work depends on what it sees may also have `costliest()`: the variant of itself that
     plans are made with, and whose cost is their upper bound.
     """

@@ -418,3 +418,29 @@ def test_a_batch_goes_on_in_little_memory_and_says_so_once(
     plenty, little = records_of(Path("plenty.jsonl")), records_of(Path("little.jsonl"))
     for name in ("line-1", "line-2", "line-3", "line-5"):
         assert little[name]["answer"] == plenty[name]["answer"]
+
+
+@pytest.mark.parametrize("kind", ["tif", "zarr"])
+def test_a_file_that_a_strategy_reads_decides_by_its_content(
+    uhrqa, questions, checkpoint, kind: str
+) -> None:
+    def write(first: int) -> None:
+        labels = np.full((30, 40), 2, np.uint8)
+        labels[:, :20] = first
+        if kind == "tif":
+            tifffile.imwrite("labels.tif", labels)
+        else:
+            array = zarr.create_array(
+                "labels.zarr", shape=labels.shape, dtype="uint8", overwrite=True
+            )
+            array[:] = labels
+
+    how = ("-s", "region-merge", "--option", f"labels=labels.{kind}")
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60", *how)
+    write(1)
+    uhrqa(*args)
+    assert "0 answered, 4 done before" in uhrqa(*args).err
+    write(3)
+    outcome = uhrqa(*args)
+    assert outcome.code == 6
+    assert "another run" in outcome.err

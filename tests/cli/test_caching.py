@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,3 +111,18 @@ def test_a_batch_and_a_chat_use_it_too(uhrqa, checkpoint, image, monkeypatch) ->
     process = start("chat", image, *args, "--json", stdin=subprocess.PIPE)
     told = json.loads(process.communicate("?\n", timeout=120)[0])
     assert told["counts"]["tiles_encoded"] == 0
+
+
+def test_an_image_that_cannot_be_read_is_one_line(uhrqa, checkpoint, image, monkeypatch) -> None:
+    opened = Path.open
+
+    def refuse(path: Path, *args: Any, **more: Any) -> object:
+        if path.name == "a.tif":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    args = ("-m", checkpoint, "--feature-cache", "kept")
+    outcome = uhrqa("ask", image, "how many ships?", *args)
+    assert outcome.code == 3
+    assert outcome.err == f"uhrqa: error: {image}: cannot be read: Permission denied\n"

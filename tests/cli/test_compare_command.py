@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 
 LINES: list[dict[str, Any]] = [
     {"question_id": "A_1", "image": "a.tif", "text": "how many ships?", "ground_truth": "2",
@@ -64,6 +66,35 @@ def test_rows_of_another_state_of_the_file_are_refused(compare) -> None:
     assert "holds rows of another run: its digest" in outcome.err
 
 
+def test_rows_about_an_image_that_was_replaced_are_refused(compare, image) -> None:
+    args = ("-q", "-o", "rows.jsonl")
+    assert compare(*args).code == 0
+    before = Path("rows.jsonl").read_bytes()
+    assert compare(*args).code == 0
+    assert Path("rows.jsonl").read_bytes() == before
+    tifffile.imwrite("b.tif", np.zeros((300, 410, 3), np.uint8), photometric="rgb")
+    outcome = compare(*args)
+    assert outcome.code == 6
+    assert "rows.jsonl: holds rows of another run: its images.b.tif is" in outcome.err
+    assert Path("rows.jsonl").read_bytes() == before
+
+
+def test_a_line_with_choices_is_answered_with_one_of_them(compare) -> None:
+    write([{**LINES[0], "choices": ["2", "7"]}, LINES[1]])
+    rows = json.loads(compare("--json", "-").out)["rows"]
+    said = {row["said"] for row in rows if row["text"] == "how many ships?"}
+    assert said <= {"2", "7"}
+    assert not {row["said"] for row in rows if row["text"] != "how many ships?"} <= {"2", "7"}
+
+
+def test_the_setting_of_most_tiles_holds(compare, monkeypatch) -> None:
+    assert max(row["tiles"] for row in json.loads(compare("--json", "-").out)["rows"]) > 1
+    monkeypatch.setenv("UHRQA_MAX_TILES", "1")
+    found = json.loads(compare("--json", "-").out)
+    assert found["manifest"]["tiles"] == 1
+    assert {row["tiles"] for row in found["rows"]} == {0, 1}
+
+
 def test_a_page_tells_the_command_that_made_it(compare, checkpoint) -> None:
     assert compare("-q", "--markdown", "page.md").code == 0
     page = Path("page.md").read_text()
@@ -78,6 +109,11 @@ def test_a_page_tells_the_command_that_made_it(compare, checkpoint) -> None:
         ({"ground_truth": None}, "line 1: no truth; give 'ground_truth' as a text"),
         ({"hboxes": [[1, 2, 3]]}, "line 1: a box is four numbers x0, y0, x1, y1, not [1, 2, 3]"),
         ({"text": ""}, "line 1: 'text' is not a text"),
+        ({"hboxes": [[9, 9, 1, 1]]}, "line 1: a box is x0, y0, x1, y1 with x0 <= x1"),
+        ({"hboxes": [[1, 1, 2, float("nan")]]}, "line 1: a box is x0, y0, x1, y1 with x0 <= x1"),
+        ({"target_px": "12"}, "line 1: 'target_px' is a length in pixels such as 12.5, not '12'"),
+        ({"target_px": True}, "line 1: 'target_px' is a length in pixels such as 12.5, not True"),
+        ({"target_px": -1}, "line 1: 'target_px' is a length in pixels such as 12.5, not -1"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_told_with_its_number(compare, change, fault) -> None:

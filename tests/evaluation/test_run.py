@@ -126,6 +126,18 @@ def test_rows_of_another_run_are_refused_and_left_alone(tmp_path) -> None:
     assert path.read_bytes() == before
 
 
+def written(found: Row | Refusal) -> bytes:
+    """A file of one outcome."""
+    lines = {"manifest": MANIFEST}, {"row" if isinstance(found, Row) else "refused": asdict(found)}
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def test_whole_numbers_may_stand_where_fractions_do(tmp_path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(written(row(target=12, tflops=1, found=None)))
+    assert read_rows(path).rows[0].target == 12
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -134,6 +146,10 @@ def test_rows_of_another_run_are_refused_and_left_alone(tmp_path) -> None:
         (b'{"row": {}}\n', "line 1 is no manifest"),
         (json.dumps({"manifest": MANIFEST}).encode() + b'\n{"row": {"scene": 1}}\n', "line 2 is"),
         (json.dumps({"manifest": MANIFEST}).encode() + b"\n[1]\n", "line 2 is no row of ours"),
+        (written(row(target="12")), "line 2 is no row of ours"),
+        (written(row(said=None)), "line 2 is no row of ours"),
+        (written(row(tflops="1")), "line 2 is no row of ours"),
+        (written(Refusal(0, 0, "full", 60, None)), "line 2 is no row"),  # type: ignore[arg-type]
     ],
 )
 def test_a_file_that_is_not_ours_is_refused_and_left_alone(tmp_path, content, message) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from uhrqa.errors import ConfigError, UnknownNameError
-from uhrqa.strategies import STRATEGIES, describe, make_strategy
+from uhrqa.strategies import STRATEGIES, describe, input_files, make_strategy
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,10 @@ def test_names_can_be_looked_up_like_in_any_mapping() -> None:
     assert "rfm-dip" in STRATEGIES
     assert "no such" not in STRATEGIES
     assert STRATEGIES.get("no such") is None
+
+
+def test_the_files_that_options_name_are_known() -> None:
+    assert input_files(make_strategy("region-merge", {"labels": "a.tif"})) == {
+        "labels": Path("a.tif")
+    }
+    assert input_files(make_strategy("region-merge")) == {}

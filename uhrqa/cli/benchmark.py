@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
 from uhrqa.cli.files import is_same_file
+from uhrqa.cli.identity import strategy_identity
 from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError, OutputError, QuestionError
 
@@ -153,7 +153,7 @@ class BenchmarkRun:
         from uhrqa.vlm.device import choose_device, precision_text
 
         settings, choice = self.given.settings, self.choice
-        strategy: Any = make_strategy(choice.strategy, choice.all_options)
+        strategy = make_strategy(choice.strategy, choice.all_options)
         device = choose_device(settings.device)
         broken = spans(part.number for part in found.broken)
         return {
@@ -170,8 +170,12 @@ class BenchmarkRun:
             "model": model_manifest(choice.card, self.given),
             "dtype": precision_text(settings.dtype, settings.quantize, device),
             "attention": settings.attention,
-            "strategy": {"name": choice.strategy, "options": asdict(strategy)},
-            "budget": {"tokens": choice.budget.tokens, "tiles": choice.budget.tiles},
+            "strategy": {"name": choice.strategy, "options": strategy_identity(strategy)},
+            "budget": {
+                "tokens": choice.budget.tokens,
+                "tiles": choice.budget.tiles,
+                **({"auto": True} if choice.budget.auto else {}),
+            },
             "controls": self.controls,
             "several": self.several,
             "limit": limit,

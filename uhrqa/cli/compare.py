@@ -52,10 +52,10 @@ def compare(
     """Rank strategies on your own questions.
 
     Each line is an object with `image`, `question` (or LRS-VQA's `text`) and `ground_truth`, and
-    perhaps `category` and `hbox` or `hboxes` (x0, y0, x1, y1 in pixels), which tell whether the
-    kept tokens show what is asked about. Every question is asked with every strategy at every
-    budget; answers are right when they equal the truth, letter case aside. Differences between
-    strategies are told with paired intervals over images. With `-o` a stopped run goes on.
+    perhaps `choices`, `category` and `hbox` or `hboxes` (x0, y0, x1, y1 in pixels), which tell
+    whether the kept tokens show what is asked about. Every question is asked with every strategy
+    at every budget; answers are right when they equal the truth, letter case aside. Differences
+    between strategies are told with paired intervals over images. With `-o` a stopped run goes on.
     """
     from uhrqa.evaluation.file_source import FileSource
 
@@ -63,7 +63,7 @@ def compare(
         source = FileSource.read(questions)
         return source, {
             "benchmark": "file/1", "questions": questions.name, "digest": source.digest,
-            "scenes": source.scenes,
+            "scenes": source.scenes, "images": source.stamps(),
         }  # fmt: skip
 
     if output is not None and is_same_file(questions, output):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
+from uhrqa.cli.identity import strategy_identity
 from uhrqa.cli.report import count_text
 from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError
@@ -170,15 +171,19 @@ def make_plan(
     settings = given.settings
     choices = [choose(settings, {}, strategy=name) for name in names or sorted(STRATEGIES)]
     made: dict[str, Any] = {c.strategy: make_strategy(c.strategy, c.all_options) for c in choices}
-    plan = Plan(source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens)
+    plan = Plan(
+        source, made, tuple(caps), limit, settings.seed, settings.max_new_tokens,
+        settings.max_tiles,
+    )  # fmt: skip
     card = choices[0].card
     manifest = {
         "model": model_manifest(card, given),
         "dtype": precision_text(settings.dtype, settings.quantize, choose_device(settings.device)),
         "attention": settings.attention,
         **about,
-        "strategies": {name: asdict(strategy) for name, strategy in made.items()},
+        "strategies": {name: strategy_identity(strategy) for name, strategy in made.items()},
         "budgets": plan.budgets,
+        **({"tiles": plan.tiles} if plan.tiles else {}),
         "limit": limit,
         "seed": plan.seed,
         "max_new_tokens": plan.max_new_tokens,

@@ -15,7 +15,7 @@ from uhrqa.batch.entries import Place
 from uhrqa.batch.stamp import stamp_image
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.placing import Placing
-from uhrqa.errors import CheckpointError
+from uhrqa.errors import CheckpointError, RasterError
 from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
     from uhrqa.vlm.device import choose_device, precision_text
 
     settings = given.settings
-    strategy: Any = make_strategy(choice.strategy, choice.all_options)
+    strategy = make_strategy(choice.strategy, choice.all_options)
     return {
         "model": _model(choice.card),
         "rfm": _stamp(Path(given.rfm)) if given.rfm is not None else None,
         "strategy": choice.strategy,
-        "options": asdict(strategy),
+        "options": strategy_identity(strategy),
         "tokens": choice.budget.tokens,
         "tiles": choice.budget.tiles,
         **({"auto": True} if choice.budget.auto else {}),
@@ -72,6 +72,19 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
         **({} if given.reading == Reading() else {"reading": asdict(given.reading)}),
         "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
     }
+
+
+def strategy_identity(strategy: Any) -> dict[str, object]:  # noqa: ANN401 - a dataclass of any kind
+    """A strategy's options, JSON-ready, and what the files that they name hold.
+
+    Raises:
+        CheckpointError: such a file is there and cannot be read.
+    """
+    from uhrqa.strategies import input_files
+
+    named = input_files(strategy).items()
+    files = {name: _stamp(path) if path.is_file() else stamp_image(path) for name, path in named}
+    return asdict(strategy) | ({"files": files} if files else {})
 
 
 def features_identity(given: Given, choice: Choice) -> str:
@@ -101,7 +114,11 @@ def features_identity(given: Given, choice: Choice) -> str:
 
 
 def image_identity(image: Place) -> str | None:
-    """Place, stamp and first bytes of an image, as one text; None where it has no stamp."""
+    """Place, stamp and first bytes of an image, as one text; None where it has no stamp.
+
+    Raises:
+        RasterError: it is there and cannot be read.
+    """
     stamp = stamp_image(image)
     if stamp is None:
         return None
@@ -109,8 +126,11 @@ def image_identity(image: Place) -> str | None:
         return json.dumps([image, stamp])
     if not image.is_file():
         return json.dumps([str(image.resolve()), stamp])
-    with image.open("rb") as stream:
-        first = hashlib.sha256(stream.read(FIRST_BYTES)).hexdigest()
+    try:
+        with image.open("rb") as stream:
+            first = hashlib.sha256(stream.read(FIRST_BYTES)).hexdigest()
+    except OSError as error:
+        raise RasterError(f"{image}: cannot be read: {error.strerror}") from error
     return json.dumps([str(image.resolve()), stamp, first])
 
 

@@ -23,6 +23,7 @@ class Case:
         things: boxes of the objects asked about, XYXY source pixels.
         boxes: of all that must be looked at, `things` among them.
         target: length of the shortest of these objects, source pixels; None for none.
+        choices: the answers there are; none: it is written freely.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Case:
     things: tuple[Box, ...] = ()
     boxes: tuple[Box, ...] = ()
     target: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

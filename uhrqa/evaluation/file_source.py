@@ -1,13 +1,16 @@
 """Questions from a file in LRS-VQA's JSON lines, as `uhrqa synth` writes them and others do.
 
-A line needs `image`, a question and the truth (`ground_truth`, or `answer`). `category`, and boxes
-(`hbox`, or `hboxes` for several objects: x0, y0, x1, y1 in source pixels) are used where they are.
+A line needs `image`, a question and the truth (`ground_truth`, or `answer`). `category`, `choices`,
+`target_px` and boxes (`hbox`, or `hboxes` for several objects: x0, y0, x1, y1 in source pixels) are
+used where they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.batch.entries import Entry, read_entries
+from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import QuestionError
 from uhrqa.evaluation.cases import Case, Subject, most_common
 from uhrqa.geometry import Box
@@ -63,6 +67,14 @@ class FileSource:
         """How many images there are."""
         return len(self.images)
 
+    def stamps(self) -> dict[str, str | None]:
+        """What tells that an image was replaced, by its path from the file's directory."""
+        return {
+            image if isinstance(image, str) else os.path.relpath(image, self.path.parent):
+            stamp_image(image)
+            for image in self.images
+        }  # fmt: skip
+
     def subjects(self) -> Iterator[Subject]:
         """The images in the order they first appear; each is opened for its size.
 
@@ -84,9 +96,22 @@ def _case(path: Path, entry: Entry, row: Mapping[str, Any]) -> Case:
     if isinstance(truth, bool) or not isinstance(truth, str | int | float):
         raise QuestionError(f"{path}: line {entry.line}: no truth; give 'ground_truth' as a text")
     things = read_boxes(path, entry, row)
-    target = row.get("target_px") or min((max(box.w, box.h) for box in things), default=None)
+    target = _target(path, entry, row) or min((max(box.w, box.h) for box in things), default=None)
     category = str(row.get("category") or ANY)
-    return Case(entry.text, category, str(truth), things, things, target)
+    return Case(entry.text, category, str(truth), things, things, target, entry.choices)
+
+
+def _target(path: Path, entry: Entry, row: Mapping[str, Any]) -> float | None:
+    """Length of the shortest object asked about, source pixels, where it is written."""
+    value = row.get("target_px")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise QuestionError(
+            f"{path}: line {entry.line}: 'target_px' is a length in pixels such as 12.5, "
+            f"not {value!r}"
+        )
+    return float(value)
 
 
 def read_boxes(path: Path, entry: Entry, row: Mapping[str, Any]) -> tuple[Box, ...]:
@@ -108,9 +133,14 @@ def _corners(row: Mapping[str, Any]) -> list[Any]:
 
 def _box(path: Path, entry: Entry, corners: Any) -> Box:  # noqa: ANN401 - whatever stands there
     try:
-        x0, y0, x1, y1 = map(float, corners)
+        box = Box(*map(float, corners))
     except (TypeError, ValueError) as error:
         raise QuestionError(
             f"{path}: line {entry.line}: a box is four numbers x0, y0, x1, y1, not {corners!r}"
         ) from error
-    return Box(x0, y0, x1, y1)
+    if not all(map(math.isfinite, box)) or box.w < 0 or box.h < 0:
+        raise QuestionError(
+            f"{path}: line {entry.line}: a box is x0, y0, x1, y1 with x0 <= x1 and y0 <= y1, "
+            f"not {corners!r}"
+        )
+    return box

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_lines
-from uhrqa.evaluation.rows import Key, Refusal, Row
+from uhrqa.evaluation.rows import Key, Refusal, Row, check_types
 
 KINDS: dict[str, type[Row | Refusal]] = {"row": Row, "refused": Refusal}
 
@@ -84,7 +84,9 @@ def _results(manifest: Manifest, lines: Sequence[Line], path: Path) -> Results:
     for number, line in enumerate(lines, start=2):
         try:
             ((kind, value),) = line.items()
-            results.add(KINDS[kind](**value))
+            found = KINDS[kind](**value)
+            check_types(found)
+            results.add(found)
         except (ValueError, TypeError, KeyError) as error:
             raise not_ours(path, number) from error
     return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -89,6 +89,26 @@ class Row(Trial):
     def right(self) -> bool:
         """The answer is the truth, letter case and outer blanks aside."""
         return is_right(self.said, self.expected)
+
+
+def _kinds(outcome: type[Trial]) -> dict[str, Any]:
+    """The type of each field; where a fraction may stand, a whole number may too."""
+    hints = get_type_hints(outcome).items()
+    return {name: kind | int if float in (kind, *get_args(kind)) else kind for name, kind in hints}
+
+
+KINDS = {outcome: _kinds(outcome) for outcome in (Row, Refusal)}
+
+
+def check_types(found: Row | Refusal) -> None:
+    """Refuse an outcome, as it was read, whose fields are not what they should be.
+
+    Raises:
+        TypeError: names the first field of another type.
+    """
+    for name, kind in KINDS[type(found)].items():
+        if not isinstance(getattr(found, name), kind):
+            raise TypeError(f"{name} is of another type")
 
 
 def unasked_row(trial: Trial, side: int, case: Case, said: str) -> Row:

@@ -33,6 +33,7 @@ class Plan:
         limit: questions in all, at most.
         seed: of the strategies' random choices.
         max_new_tokens: longest answer.
+        tiles: cap on the tiles of a question, the oracle's too; none by default.
     """
 
     source: Questions
@@ -41,6 +42,7 @@ class Plan:
     limit: int | None = None
     seed: int = 0
     max_new_tokens: int = MAX_NEW_TOKENS
+    tiles: int | None = None
 
     @property
     def ways(self) -> tuple[tuple[str, int], ...]:
@@ -136,6 +138,8 @@ class _Asker:
                 model=model,
                 strategy=self._strategy(trial.strategy, case),
                 budget=trial.budget or NO_CAP,
+                max_tiles=self.plan.tiles,
+                choices=case.choices or None,
                 max_new_tokens=self.plan.max_new_tokens,
                 seed=self.plan.seed,
                 features=self.features,

@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhrqa.errors import ConfigError, UnknownNameError
@@ -81,6 +82,13 @@ def describe(name: str) -> tuple[str, list[tuple[str, str, str]]]:
     kind = STRATEGIES.load(name)
     summary = (inspect.getdoc(kind) or "").split("\n")[0]
     return summary, [(entry.name, _default(entry), _meaning(entry)) for entry in fields(kind)]
+
+
+def input_files(strategy: Any) -> dict[str, Path]:  # noqa: ANN401 - a dataclass of any kind
+    """The files a strategy reads, by the option that names each: fields with `file` metadata."""
+    names = [entry.name for entry in fields(strategy) if entry.metadata.get("file")]
+    values = {name: getattr(strategy, name) for name in names}
+    return {name: Path(value) for name, value in values.items() if value is not None}
 
 
 def _default(entry: Field[Any]) -> str:

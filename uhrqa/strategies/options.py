@@ -15,9 +15,15 @@ LAYER_DOC = "decoder layer read with relevance=llm; the card's by default"
 NEWLINES_DOC = "end every row that holds a kept token with the model's newline token"
 
 
-def option(default: Any, doc: str) -> Any:  # noqa: ANN401 - a dataclass field of any type
-    """A dataclass field with its meaning, as `uhrqa strategies` prints it."""
-    return field(default=default, metadata={"doc": doc})
+def option(default: Any, doc: str, *, file: bool = False) -> Any:  # noqa: ANN401 - of any type
+    """A dataclass field with its meaning, as `uhrqa strategies` prints it.
+
+    Args:
+        default: its value where none is given.
+        doc: its meaning.
+        file: its value names a file that is read, whose content then decides answers too.
+    """
+    return field(default=default, metadata={"doc": doc, "file": file})
 
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -60,8 +60,9 @@ class RegionMerge:
         "the default where a file is given"
     )  # fmt: skip
     labels: str | None = option(
-        None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent"
-    )
+        None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent",
+        file=True,
+    )  # fmt: skip
     coord_weight: float = option(0.05, "weight of coordinates beside features in kmeans and birch")
     iterations: int | None = option(
         None, f"k-means iterations; {ITERATIONS} by default, {RELEASED_ITERATIONS} with "
