@@ -211,3 +211,68 @@ def test_overviews_without_the_mask_of_their_image_are_not_used(tmp_path: Path):
     with open_raster(path) as raster:
         assert len(raster.levels) == 1
         assert not raster.read(Box.whole(raster.size), Size(60, 70)).mask.any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endianness": "BIG", "compress": "lzw", "predictor": 2},
+        {"endianness": "BIG", "interleave": "band"},
+        {"bigtiff": "YES", "compress": "zstd", "predictor": 2, **TILED},
+        {"compress": "deflate", "predictor": 2, "interleave": "band", **TILED},
+        {"compress": "lerc", **TILED},
+        {"compress": "lerc_deflate", **TILED},
+        {"compress": "lerc_zstd", "interleave": "band", **TILED},
+        {"compress": "deflate", "blockysize": 7},
+        {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 256},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_layouts_of_rasterio_at_every_depth(tmp_path: Path, options: dict, dtype: str):
+    array = np.moveaxis(coordinate_raster(*SIZE), 2, 0).astype(dtype)
+    if dtype == "float32" and "predictor" in options:
+        options = options | {"predictor": 3}
+    path = write(tmp_path / "a.tif", array * (9 if dtype != "uint8" else 1), **options)
+    bands, _ = by_rasterio(path)
+    if dtype == "uint8":
+        assert_alike(path)
+        return
+    limits = np.percentile(bands.reshape(-1, 3).astype(float), [0, 100], axis=0)
+    expected = np.floor((bands - limits[0]) * 255 / (limits[1] - limits[0]).clip(1) + 0.5)
+    with open_raster(path, Reading(stretch=(0.0, 100.0))) as raster:
+        shown = raster.read(Box.whole(raster.size), raster.size).array
+    varied = limits[1] > limits[0]  # a band of one value is middle grey
+    assert np.abs(shown - expected)[..., varied].max() <= 1
+
+
+def test_faxes_of_rasterio(tmp_path: Path):
+    array = (GREY[None] > 90).astype(np.uint8)
+    path = write(tmp_path / "a.tif", array, nbits=1, compress="ccittfax4")
+    with open_raster(path) as raster:
+        shown = raster.read(Box.whole(raster.size), raster.size).array
+    assert np.array_equal(shown, by_rasterio(path)[0] * 255)
+
+
+@pytest.mark.parametrize("writer", ["pillow", "pyvips", "rasterio"])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_png_and_jpeg_of_others(tmp_path: Path, writer: str, suffix: str):
+    array, path = coordinate_raster(*SIZE), tmp_path / f"a.{suffix}"
+    if writer == "pillow":
+        Image.fromarray(array).save(path)
+    elif writer == "pyvips":
+        pyvips = pytest.importorskip("pyvips")
+        pyvips.Image.new_from_array(array).write_to_file(str(path))
+    else:
+        driver = {"png": "PNG", "jpg": "JPEG"}[suffix]
+        write(path, np.moveaxis(array, 2, 0), driver=driver)
+    assert_alike(path, apart=0 if suffix == "png" else 4)
+
+
+@pytest.mark.parametrize("compress", ["NONE", "BLOSC", "ZLIB", "ZSTD"])
+def test_grey_stores_of_gdal(tmp_path: Path, compress: str):  # its version 3 is that of a draft
+    path, options = tmp_path / "a.zarr", {"COMPRESS": compress, "BLOCKSIZE": "64,64"}
+    write(path, GREY[None], None, driver="Zarr", **options)
+    with open_raster(path) as raster:
+        shown = raster.read(Box.whole(raster.size), raster.size).array
+    assert np.array_equal(shown[..., 0], GREY)

@@ -180,6 +180,8 @@ class TiffTiles:
                 decoded = _decode_plane(data, self.page.jpegtables)
             else:
                 decoded = self._decode(data, segment, **self._tables)[0]
+            if decoded is not None and self.dtype == np.bool_ and decoded.dtype == np.uint8:
+                decoded = decoded != 0  # a fax
             if decoded is None or decoded.dtype != self.dtype:
                 kind = "nothing" if decoded is None else decoded.dtype
                 raise ValueError(f"it decodes to {kind}, not {self.dtype}")
