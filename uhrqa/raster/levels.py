@@ -112,6 +112,16 @@ class LevelRaster:
         return decoded + min(blocks, CACHE_BYTES) + self._made.held_bytes
 
     @property
+    def painter(self) -> Painter | None:
+        """What makes colours of samples; None where there are colours alone."""
+        return self._painter
+
+    @property
+    def finest(self) -> StoredLevel:
+        """The full resolution, as colours."""
+        return self._stored[0].level
+
+    @property
     def has_mask(self) -> bool:
         """See `uhrqa.raster.has_mask`."""
         return any(scaled.level.channels == 4 for scaled in self._stored)
