@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.uhrqa-setup
 PYTEST ?= $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading test-gpu test-lmms bench-gpu clean
+.PHONY: help setup demo test fuzz check lint type format bench train-tiny bench-synth bench-distill bench-loading bench-raster test-gpu test-lmms bench-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-distill: setup ## distil the embedded model's module in ten ways; goes on 
 
 bench-loading: setup ## memory and seconds for loading a checkpoint of 3 GB
 	$(BIN)/python -m benchmarks.loading
+
+bench-raster: setup ## rasters against the codecs' limit, rasterio and pyvips; SIDE=16500 for a large one
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[interop]'
+	$(BIN)/python -m benchmarks.raster_peers --side $(or $(SIDE),8192)
 
 test-gpu: setup ## the tests that need a CUDA device
 	$(PYTEST) -m gpu

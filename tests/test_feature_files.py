@@ -114,7 +114,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path) -> None:
 
 def test_an_abandoned_file_goes_and_a_fresh_one_stays(tmp_path) -> None:
     files = FeatureFiles(tmp_path, "owner")
-    folder = files._own
+    folder = files._path(key(0)).parent
     (folder / "old.tmp").write_bytes(b"x")
     os.utime(folder / "old.tmp", (1, 1))
     (folder / "new.tmp").write_bytes(b"x")

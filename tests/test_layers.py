@@ -22,6 +22,7 @@ GROUND = (
     "drops",
     "reading",
     "choices",
+    "kept_files",
 )  # each may import those before it
 FLOORS = (
     GROUND,

@@ -25,6 +25,7 @@ ATTENTION = ("auto", "sdpa", "flash_attention_2")
 DEVICE_MAPS = ("auto",)
 QUANTISED = ("8bit", "4bit")
 FORMATS = ("text", "json")
+OFF, AUTO = "off", "auto"  # of caches
 SPLITS = ("test", "validation")  # of drawn scenes that may be asked about
 MOST_SEED = 2**63 - 1  # as far as every generator takes seeds
 MAX_NEW_TOKENS = 32  # of an answer, unless more are asked for
@@ -98,6 +99,12 @@ class Settings:
         None, _text, "directory of encoded tiles, auto: in the user's cache, off; none: off"
     )
     feature_cache_gb: int = _setting(20, _whole(1), "most of it on disk, in GB")
+    pyramid_cache: str | None = _setting(
+        None,
+        _text,
+        "directory of made levels, auto: in the user's cache, off; none: auto",
+    )
+    pyramid_cache_gb: int = _setting(10, _whole(1), "most of it on disk, in GB")
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def rows(self) -> Iterator[tuple[str, object, str]]:

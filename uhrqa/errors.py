@@ -102,6 +102,10 @@ class FeatureFileWarning(UserWarning):
     """Encoded tiles on disk cannot be used, or no more can be kept."""
 
 
+class KeptLevelWarning(UserWarning):
+    """Levels on disk cannot be used, or no more can be kept."""
+
+
 class NoOverviewWarning(UserWarning):
     """Coarse views of this raster must be computed by reading all of it."""
 

@@ -28,12 +28,14 @@ class Reading:
             and less, else `DEFAULT_PERCENTILES`.
         max_pixels: the largest image that is opened. None: the format's own limit.
         on_bad_tile: "error", or "mask": a tile that cannot be decoded counts as no image.
+        all_bands: every band, to be copied and not to be shown; `bands` and `stretch` do not count.
     """
 
     bands: tuple[int, ...] | None = None
     stretch: tuple[float, float] | str | None = None
     max_pixels: int | None = None
     on_bad_tile: str = "error"
+    all_bands: bool = False
 
     def __post_init__(self) -> None:
         _check_bands(self.bands)

@@ -62,6 +62,13 @@ def test_a_run_that_was_cut_goes_on_to_the_same_file(lrs) -> None:
     assert "holds rows of another run: its controls is true" in outcome.err
 
 
+def test_an_auto_budget_is_another_run(lrs) -> None:
+    lrs("-q", "-o", "r.jsonl")
+    outcome = lrs("-o", "r.jsonl", "-b", "auto:60")
+    assert outcome.code == 6
+    assert "holds rows of another run: its budget" in outcome.err
+
+
 def test_broken_records_are_told_left_out_and_counted(lrs, uhrqa) -> None:
     path = Path("LRS_VQA", "LRS_VQA_merged.jsonl")
     whole = path.read_text().splitlines()[:3]

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from tests.cli.conftest import start
+from uhrqa.raster import levels
 
 
 @pytest.fixture
@@ -126,3 +127,50 @@ def test_an_image_that_cannot_be_read_is_one_line(uhrqa, checkpoint, image, monk
     outcome = uhrqa("ask", image, "how many ships?", *args)
     assert outcome.code == 3
     assert outcome.err == f"uhrqa: error: {image}: cannot be read: Permission denied\n"
+
+
+@pytest.fixture
+def look(uhrqa, checkpoint, image, monkeypatch):
+    """What an answer about an image that counts as large says."""
+    monkeypatch.setattr(levels, "WINDOW_PIXELS", 10_000)
+
+    def call(*args: object) -> dict:
+        own = ("-m", checkpoint, "-b", "60", "-s", "thumbnail", "-q", "--json")
+        outcome = uhrqa("ask", image, "how many ships?", *own, *args)
+        assert outcome.code == 0, outcome.err
+        return json.loads(outcome.out)
+
+    return call
+
+
+def kept_in(directory: str) -> list[Path]:
+    return list(Path(directory).glob("*/*.levels"))
+
+
+def test_coarse_levels_are_kept_in_the_users_cache_and_made_once(look, image, monkeypatch) -> None:
+    monkeypatch.setenv("UHRQA_CACHE", "own")
+    plain = look("--pyramid-cache", "off")
+    assert not Path("own").exists()
+    first, second = look(), look()
+    assert len(kept_in("own/pyramids")) == 1
+    assert first["bytes_read"] == plain["bytes_read"] > Path(image).stat().st_size / 2
+    assert second["bytes_read"] < plain["bytes_read"] / 10
+    for found in (first, second):
+        assert (found["answer"], found["evidence"]) == (plain["answer"], plain["evidence"])
+
+
+def test_levels_of_another_file_bands_or_damaged_tiles_are_not_taken(look, image) -> None:
+    own = ("--pyramid-cache", "kept")
+    whole = look(*own)["bytes_read"]
+    assert look(*own, "--bands", "3,2,1")["bytes_read"] > whole / 2
+    assert look(*own, "--on-bad-tile", "mask")["bytes_read"] > whole / 2
+    os.utime(image, (1, 1))
+    assert look(*own)["bytes_read"] == whole
+    assert look(*own)["bytes_read"] < whole / 10
+
+
+def test_a_pyramid_cache_that_cannot_be_is_refused(uhrqa, checkpoint, image) -> None:
+    Path("file").write_text("x")
+    outcome = uhrqa("ask", image, "?", "-m", checkpoint, "--pyramid-cache", "file")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (6, "", 1)
+    assert "--pyramid-cache file" in outcome.err

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch  # noqa: F401 - halves images; loaded by any question, so it counts for no file
 
 from tests.raster.hostile_files import CORPUS
 from tests.raster.hostile_seeds import write_seeds

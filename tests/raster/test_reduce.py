@@ -14,9 +14,10 @@ from PIL import Image
 from tests.fixtures_raster import coordinate_raster, noise_raster
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import levels, open_raster
-from uhrqa.raster.derived_levels import ArrayLevel
-from uhrqa.raster.reduce import Halving, half, reduced_levels
+from uhrqa.raster import derived_levels, levels, open_raster
+from uhrqa.raster.blocks import Window
+from uhrqa.raster.derived_levels import ArrayLevel, HalvedLevel
+from uhrqa.raster.reduce import Halving, halvings, shrink
 
 
 @pytest.fixture
@@ -32,26 +33,64 @@ def save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
+def noise(size: Size, channels: int) -> np.ndarray:
+    rng = np.random.default_rng(size.w)
+    return rng.integers(0, 256, (*size, channels), np.uint8)
+
+
 def even(array: np.ndarray) -> np.ndarray:
     h, w = array.shape[:2]
     return np.pad(array, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
 
 
-@pytest.mark.parametrize("size", [Size(64, 80), Size(77, 33), Size(1, 9), Size(5, 2)])
+SIZES = [Size(64, 80), Size(77, 33), Size(1, 9), Size(5, 2), Size(9, 1), Size(2, 2)]
+
+
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("band", [1, 2, 7, 100])
-def test_halving_in_bands_is_halving_at_once(size: Size, band: int):
-    source = noise_raster(*size)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_halving_in_bands_is_halving_at_once(size: Size, band: int, channels: int):
+    source = noise(size, channels)
     halving = Halving(size)
     rows = [halving.push(source[top : top + band]) for top in range(0, size.h, band)]
-    h, w = half(size)
-    expected = np.asarray(Image.fromarray(even(source)).resize((w, h), Image.Resampling.BICUBIC))
-    assert np.array_equal(np.concatenate(rows), expected)
+    assert np.array_equal(np.concatenate(rows), shrink(even(source)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_any_window_of_a_half_is_cut_from_the_half_of_all(
+    size: Size, channels: int, monkeypatch: pytest.MonkeyPatch
+):
+    source, rng = noise(size, channels), np.random.default_rng(1)
+    whole = shrink(even(source))
+    quarter = shrink(even(whole))
+    once = HalvedLevel(ArrayLevel(source))
+    for pixels in (derived_levels.HALVED_PIXELS, 64):
+        monkeypatch.setattr(derived_levels, "HALVED_PIXELS", pixels)
+        for level, expected in ((once, whole), (HalvedLevel(once), quarter)):
+            assert level.size == expected.shape[:2]
+            for _ in range(8):
+                y0, x0 = (int(rng.integers(0, side)) for side in level.size)
+                y1, x1 = (
+                    rng.integers(y0 + 1, level.size.h + 1),
+                    rng.integers(x0 + 1, level.size.w + 1),
+                )
+                window = Window(y0, int(y1), x0, int(x1))
+                assert np.array_equal(level.window(window), expected[y0:y1, x0:x1]), window
+
+
+def test_halving_is_pillows_bicubic_but_for_rounding():
+    source = noise_raster(300, 202)
+    expected = Image.fromarray(source).resize((101, 150), Image.Resampling.BICUBIC)
+    off = np.abs(shrink(source).astype(int) - np.asarray(expected))
+    assert off.max() <= 1
+    assert (off > 0).mean() < 1e-3
 
 
 def test_five_halvings_do_not_change_the_brightness():
     source = noise_raster(512, 512)
-    sizes = [Size(512 >> k, 512 >> k) for k in range(1, 6)]
-    last = reduced_levels(ArrayLevel(source), sizes, keep=1)[0]
+    sizes = [Size(512 >> k, 512 >> k) for k in range(6)]
+    last = np.concatenate([rows for number, rows in halvings([source], sizes) if number == 5])
     assert last.shape == (16, 16, 3)
     assert last.mean() == pytest.approx(source.mean(), abs=0.5)
 

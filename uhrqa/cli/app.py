@@ -36,6 +36,7 @@ COMMANDS = {
     "questions": "Write questions with their truth from detection labels.",
     "distill": "Train a Region Focus Module from a checkpoint's own attention.",
     "info": "Show an image's levels, tiles and tokens, and what budgets buy.",
+    "prepare": "Convert an image once to one that reads fast.",
     "models": "List the models there are.",
     "strategies": "List the strategies there are, with options and defaults.",
     "config": "Show settings and where they come from.",

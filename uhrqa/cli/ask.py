@@ -18,6 +18,7 @@ from uhrqa.cli.console import (
     read_stdin,
 )
 from uhrqa.cli.conventions import EXACT, Convention, check_convention
+from uhrqa.cli.pyramids import kept_levels
 
 if TYPE_CHECKING:
     from uhrqa.answer import Answer
@@ -34,7 +35,7 @@ EPILOG = opt.examples(
 @opt.share(
     *opt.ANSWERING,
     "choices",
-    "feature_cache",
+    *opt.CACHES,
     *opt.LIMITS,
     *opt.PLACING,
     *opt.READING,
@@ -101,9 +102,10 @@ def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tup
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
     caches = TileCaches(given, choice)
     owner = caches.owner(image)
+    kept = kept_levels(image, given)
     from uhrqa.raster import open_raster
 
-    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi, kept=kept) as raster:
         if mapped or given.placing.gsd_in_prompt:  # told before the model is loaded
             from uhrqa.raster.ground import require_ground
 

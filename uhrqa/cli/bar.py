@@ -10,16 +10,19 @@ from uhrqa.cli.console import open_console
 
 
 @contextmanager
-def progress_bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of questions; nothing where there is no terminal.
+def progress_bar(
+    total: int, done: int, quiet: bool, what: str = "questions"
+) -> Iterator[Callable[[int], None]]:
+    """A bar of questions, or of something else; nothing where there is no terminal.
 
     Args:
-        total: questions in all.
-        done: questions that are done already.
+        total: how many in all.
+        done: how many are done already.
         quiet: show nothing.
+        what: they are.
 
     Returns:
-        What moves it on by some questions.
+        What moves it on by some.
     """
     if quiet or not sys.stderr.isatty():
         yield lambda count: None
@@ -27,5 +30,5 @@ def progress_bar(total: int, done: int, quiet: bool) -> Iterator[Callable[[int],
     from rich.progress import Progress
 
     with Progress(console=open_console(), transient=True) as bar:
-        task = bar.add_task("questions", total=total, completed=done)
+        task = bar.add_task(what, total=total, completed=done)
         yield lambda count: bar.advance(task, count)

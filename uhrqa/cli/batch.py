@@ -47,7 +47,7 @@ EPILOG = opt.examples(
 @opt.share(
     *opt.ANSWERING,
     "choices",
-    "feature_cache",
+    *opt.CACHES,
     *opt.LIMITS,
     *opt.PLACING,
     *opt.READING,

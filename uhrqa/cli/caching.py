@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 from uhrqa.batch.entries import Place
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import print_note
-from uhrqa.cli.files import cache_directory
+from uhrqa.cli.files import kept_directory
 from uhrqa.cli.identity import features_identity, image_identity
 from uhrqa.cli.options import Given
-from uhrqa.config import Settings
-from uhrqa.errors import OutputError
+from uhrqa.config import OFF
 
 if TYPE_CHECKING:
     import torch
 
     from uhrqa.features import FeatureCache
 
-OFF, AUTO = "off", "auto"
 UNKNOWN = (
     "uhrqa: note: encoded tiles are not kept on disk: "
     "the server does not say when the image changes"
@@ -40,7 +38,12 @@ class TileCaches:
     """
 
     def __init__(self, given: Given, choice: Choice) -> None:
-        self._directory = _directory(given.settings)
+        wanted = given.settings.feature_cache or OFF
+        self._directory = (
+            None
+            if wanted == OFF
+            else kept_directory(given.settings, wanted, "features", "--feature-cache")
+        )
         self._limit = given.settings.feature_cache_gb * 10**9
         self._quiet = given.quiet
         self._run = None if self._directory is None else features_identity(given, choice)
@@ -76,22 +79,3 @@ class TileCaches:
         from uhrqa.feature_files import FeatureFiles
 
         return FeatureCache(store=FeatureFiles(self._directory, owner, device, self._limit))
-
-
-def _directory(settings: Settings) -> Path | None:
-    """Where tiles are kept, made when missing; None where they are not.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    wanted = settings.feature_cache
-    if wanted is None or wanted == OFF:
-        return None
-    found = cache_directory(settings) / "features" if wanted == AUTO else Path(wanted).expanduser()
-    try:
-        found.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"--feature-cache {found}: cannot be made: {error.strerror}; name another directory"
-        ) from error
-    return found

@@ -21,6 +21,7 @@ from uhrqa.cli.console import (
     read_stdin,
     stderr_optional,
 )
+from uhrqa.cli.pyramids import kept_levels
 from uhrqa.errors import UhrqaError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ EPILOG = opt.examples(
 
 
 @app.command(epilog=EPILOG)
-@opt.share(*opt.ANSWERING, "feature_cache", *opt.PLACING, *opt.READING, *opt.PRINTING)
+@opt.share(*opt.ANSWERING, *opt.CACHES, *opt.PLACING, *opt.READING, *opt.PRINTING)
 def chat(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help=opt.IMAGE_HELP)],
     *,
@@ -62,9 +63,10 @@ def chat(
     read_stdin()  # a closed one is told before anything is loaded
     caches = TileCaches(given, choice)
     owner = caches.owner(image)
+    kept = kept_levels(image, given)
     from uhrqa.raster import open_raster
 
-    with open_raster(image, given.reading, roi=given.placing.roi) as raster:
+    with open_raster(image, given.reading, roi=given.placing.roi, kept=kept) as raster:
         if given.placing.gsd_in_prompt:  # told before the model is loaded
             from uhrqa.raster.ground import require_ground
 

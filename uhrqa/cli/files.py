@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uhrqa.config import Settings
+from uhrqa.config import AUTO, Settings
 from uhrqa.errors import OutputError
 
 
@@ -36,3 +36,26 @@ def cache_directory(settings: Settings) -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("uhrqa", appauthor=False)
+
+
+def kept_directory(settings: Settings, wanted: str | None, name: str, option: str) -> Path:
+    """A directory of what is kept for later runs, made when missing.
+
+    Args:
+        settings: tell where the user's cache is.
+        wanted: the directory; None or `auto`: the one called `name` in the user's cache.
+        name: see there.
+        option: what it is given with, for the message.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    automatic = wanted in (None, AUTO)
+    found = cache_directory(settings) / name if automatic else Path(str(wanted)).expanduser()
+    try:
+        found.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{option} {found}: cannot be made: {error.strerror}; name another directory"
+        ) from error
+    return found

@@ -129,6 +129,13 @@ FeatureCache = Annotated[
     str | None,
     typer.Option(metavar="DIR|auto|off", help="Keep encoded tiles on disk for the next run (off)."),
 ]
+PyramidCache = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|auto|off",
+        help="Keep coarse levels of images without overviews for the next run (auto).",
+    ),
+]
 MaxTiles = Annotated[
     int | None,
     typer.Option(metavar="N", help="Most tiles to encode, relevance passes included (no cap)."),
@@ -168,6 +175,7 @@ ANSWERING = (
     "max_new_tokens",
     "max_tiles",
 )
+CACHES = ("feature_cache", "pyramid_cache")
 SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "model": (Model, None),
     "strategy": (Strategy, None),
@@ -186,6 +194,7 @@ SHARED: Mapping[str, tuple[Any, object]] = {  # annotation and default
     "max_tiles": (MaxTiles, None),
     "choices": (Choices, None),
     "feature_cache": (FeatureCache, None),
+    "pyramid_cache": (PyramidCache, None),
     "format": (Format, None),
     "as_json": (Json, False),
     "quiet": (Quiet, False),

@@ -13,6 +13,7 @@ from uhrqa.cli.caching import TileCaches
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import print_note
 from uhrqa.cli.options import Given
+from uhrqa.cli.pyramids import kept_levels
 
 if TYPE_CHECKING:
     from uhrqa.raster import Raster
@@ -43,7 +44,9 @@ class Images:
         if model is None:
             raise RuntimeError("no model yet")
         prefix, owner = Prefix(), self._caches.owner(path)
-        with memory_told(), open_raster(path, self.given.reading, roi=placing.roi) as raster:
+        kept = kept_levels(path, self.given)
+        opened = open_raster(path, self.given.reading, roi=placing.roi, kept=kept)
+        with memory_told(), opened as raster:
             features = self._caches.open(owner, model.device)
             if self.given.limits:
                 choice = self._fitted(raster)

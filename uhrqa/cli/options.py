@@ -23,6 +23,7 @@ from uhrqa.cli import flags, limits, placing, reading
 from uhrqa.cli.console import prepare_messages
 from uhrqa.cli.flags import (
     ANSWERING,
+    CACHES,
     IMAGE_HELP,
     LOADING,
     MESSAGES,
@@ -38,6 +39,7 @@ from uhrqa.reading import Reading
 
 __all__ = [
     "ANSWERING",
+    "CACHES",
     "IMAGE_HELP",
     "LIMITS",
     "LOADING",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster.formats import format_of, is_remote
 from uhrqa.reading import Reading
 from uhrqa.registry import Registry
+
+if TYPE_CHECKING:
+    from uhrqa.raster.kept_levels import KeptLevels
 
 Array = NDArray[np.uint8]
 
@@ -120,6 +123,7 @@ def open_raster(
     reading: Reading | None = None,
     *,
     roi: str | None = None,
+    kept: KeptLevels | None = None,
 ) -> Raster:
     """Open an image; works as a context manager.
 
@@ -128,12 +132,16 @@ def open_raster(
             image, or an array `[h, w]` or `[h, w, 3]` uint8.
         reading: bands, contrast, limits; an array is shown as it is.
         roi: the region that is seen, as `uhrqa.raster.roi` reads it; all by default.
+        kept: where coarse levels that the image does not store are kept for the next process, as
+            `uhrqa.raster.kept_levels` does; pixels are the same without.
 
     Raises:
         RasterError: there is no image there, or it is of a kind that cannot be read.
         ConfigError: the region is written wrongly, or lies outside the image.
     """
     raster = _open_whole(source, reading or Reading())
+    if kept is not None and (keep := getattr(raster, "keep_levels", None)) is not None:
+        keep(kept)
     if roi is None:
         return raster
     from uhrqa.raster.clip import clip

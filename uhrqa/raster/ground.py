@@ -56,6 +56,21 @@ class Ground:
         return self.crs if self.crs.startswith("EPSG:") else str(CRS.from_user_input(self.crs).name)
 
     @property
+    def epsg(self) -> int | None:
+        """The system's EPSG code, where it has one."""
+        from pyproj import CRS
+
+        code: int | None = CRS.from_user_input(self.crs).to_epsg()
+        return code
+
+    @property
+    def wkt(self) -> str:
+        """The system in WKT 2."""
+        from pyproj import CRS
+
+        return str(CRS.from_user_input(self.crs).to_wkt())
+
+    @property
     def is_rotated(self) -> bool:
         """Whether rows do not run along the axes of the reference system."""
         _, b, _, d, _, _ = self.affine

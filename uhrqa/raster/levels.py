@@ -7,7 +7,6 @@ the bound on memory are the same for all.
 from __future__ import annotations
 
 import math
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,17 @@ from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
 from uhrqa.raster.block_cache import CACHE_BYTES
-from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, StoredLevel, Window
-from uhrqa.raster.derived_levels import ArrayLevel, CroppedLevel
+from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel, Window
+from uhrqa.raster.derived_levels import CroppedLevel, expect_of, stored_bytes_of
 from uhrqa.raster.ground import Ground, NoGround
+from uhrqa.raster.kept_levels import KeptLevels
+from uhrqa.raster.made_levels import MadeLevels
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.reduce import half, reduced_levels
 from uhrqa.raster.resample import Span, resample, span, without_rim
 from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
-LEAST_SIDE = 256  # levels are not reduced below this
 SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
 LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
 
@@ -47,9 +46,9 @@ class _Scaled:
 class LevelRaster:
     """An image stored at one or more resolutions; see `Raster` for what it offers.
 
-    When even the coarsest stored level is large, coarse reads use levels that are made in memory by
-    one pass over it, at the first such read. Which level serves a read depends on the read alone,
-    so the pixels do not depend on what was read before.
+    When even the coarsest stored level is large, coarse reads use levels that are made of it (see
+    `made_levels`). Which level serves a read depends on the read alone, so the pixels do not depend
+    on what was read before.
 
     Args:
         path: what the user gave.
@@ -61,6 +60,7 @@ class LevelRaster:
         painter: what made colours of samples.
         bad: tiles that could not be decoded.
         reading: what was asked for.
+        part: which part of the file this shows, where made levels are kept.
     """
 
     def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
@@ -75,6 +75,7 @@ class LevelRaster:
         painter: Painter | None = None,
         bad: BadTiles | None = None,
         reading: Reading | None = None,
+        part: str = "",
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -88,9 +89,7 @@ class LevelRaster:
         self.reading = reading or Reading()
         h, w = self.size
         self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
-        self._smaller = _reduced_sizes(levels[-1].size)
-        self._made: list[_Scaled] = []
-        self._making = threading.Lock()
+        self._made = MadeLevels(levels[-1], WINDOW_PIXELS, part)
         self._closed = False
         self._far = any(getattr(level, "is_far", False) for level in levels)
 
@@ -110,9 +109,17 @@ class LevelRaster:
             for level, taken in zip(stored, whole, strict=True)
             if not taken
         )
-        kept = self._smaller[len(self._smaller) - _kept(self._smaller) :]
-        made = sum(size.area for size in kept) * stored[-1].channels
-        return decoded + min(blocks, CACHE_BYTES) + made
+        return decoded + min(blocks, CACHE_BYTES) + self._made.held_bytes
+
+    @property
+    def painter(self) -> Painter | None:
+        """What makes colours of samples; None where there are colours alone."""
+        return self._painter
+
+    @property
+    def finest(self) -> StoredLevel:
+        """The full resolution, as colours."""
+        return self._stored[0].level
 
     @property
     def has_mask(self) -> bool:
@@ -127,7 +134,7 @@ class LevelRaster:
     @property
     def overview_advice(self) -> str | None:
         """See `uhrqa.raster.overview_advice`."""
-        if self._remedy is None or not self._smaller:
+        if self._remedy is None or not self._made.sizes:
             return None
         return (
             f"{self.path}: no overview of {self.levels[-1]} or less is stored; a question reads "
@@ -158,33 +165,30 @@ class LevelRaster:
         """See `uhrqa.raster.expect`."""
         if not self._far:
             return
-        windows: dict[BlockLevel | CroppedLevel, list[Window]] = {}
+        windows: dict[StoredLevel, list[Window]] = {}
         for box, out in reads:
             level, rows, cols = self._located(box, out)
-            if rows.count and cols.count and isinstance(level, BlockLevel | CroppedLevel):
+            if rows.count and cols.count:
                 windows.setdefault(level, []).append(Window(*rows.inside, *cols.inside))
         for level, wanted in windows.items():
-            level.expect(wanted)
+            expect_of(level, wanted)
 
     def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
         """See `uhrqa.raster.foreseen.bytes_to_read`."""
-        windows: dict[int, list[Window]] = {}
+        windows: dict[StoredLevel, list[Window]] = {}
         for box, out in reads:
-            source, position = self._serving(box, out)
-            if position:  # made in memory from all of the coarsest one
+            source, made = self._serving(box, out)
+            if made is not None and self._made.needs_pass(made):
                 source, box = self._stored[-1], Box.whole(self.size)
+            elif made is not None:
+                source = self._made_level(made)
             rows, cols = self._spans(source, box, out)
             if rows.count and cols.count:
                 window = Window(*rows.inside, *cols.inside)
-                windows.setdefault(self._stored.index(source), []).append(window)
-        total = 0
-        for index, wanted in windows.items():
-            weigh = getattr(self._stored[index].level, "stored_bytes", None)
-            weight = None if weigh is None else weigh(wanted)
-            if weight is None:
-                return None
-            total += weight
-        return total
+                windows.setdefault(source.level, []).append(window)
+        weights = [stored_bytes_of(level, wanted) for level, wanted in windows.items()]
+        known = [weight for weight in weights if weight is not None]
+        return sum(known) if len(known) == len(weights) else None
 
     def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
         """The level that serves a read, and what of its rows and columns."""
@@ -192,9 +196,9 @@ class LevelRaster:
             raise ValueError(f"{self.path}: read after it was closed")
         if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
             raise ValueError(f"cannot read {box} as {out}: both must have an area")
-        source, position = self._serving(box, out)
-        if position:
-            source = self._reduced(_kept(self._smaller))[position - 1]
+        source, made = self._serving(box, out)
+        if made is not None:
+            source = self._made_level(made, self._warn)
         return source.level, *self._spans(source, box, out)
 
     def _spans(self, source: _Scaled, box: Box, out: Size) -> tuple[Span, Span]:
@@ -204,12 +208,23 @@ class LevelRaster:
         cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
         return rows, cols
 
+    def keep_levels(self, kept: KeptLevels) -> None:
+        """Say where made levels outlive this process; of its windows, too."""
+        self._made.kept = kept
+
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
         level = CroppedLevel(self._stored[0].level, window)
-        return LevelRaster(
-            self.path, [level], meter=self._meter, remedy=self._remedy, reading=self.reading
+        cut = LevelRaster(
+            self.path,
+            [level],
+            meter=self._meter,
+            remedy=self._remedy,
+            reading=self.reading,
+            part=repr(tuple(window)),
         )
+        cut._made.kept = self._made.kept
+        return cut
 
     def close(self) -> None:
         """Release the file; again does nothing."""
@@ -223,39 +238,31 @@ class LevelRaster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int]:
+    def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int | None]:
         """The coarsest level that has at least the resolution asked for.
 
         Returns:
-            The coarsest stored one, and where a level made in memory serves: its number from 1.
+            The coarsest stored one, and the index of a made one that is coarser still, if any.
         """
         h, w = self.size
         asked_h, asked_w = h * out.h / box.h, w * out.w / box.w
-        chosen, wanted = self._stored[0], 0
+        chosen, made = self._stored[0], None
         for scaled in self._stored[1:]:
             if _enough(scaled.sy * h, asked_h) and _enough(scaled.sx * w, asked_w):
                 chosen = scaled
         last = self._stored[-1]
-        for halvings in range(1, len(self._smaller) + 1):
-            factor = 0.5**halvings
-            if _enough(last.sy * h * factor, asked_h) and _enough(last.sx * w * factor, asked_w):
-                wanted = halvings
-        kept = _kept(self._smaller)
-        return chosen, max(0, wanted - (len(self._smaller) - kept))
+        for index, factor in enumerate(self._made.factors):
+            if _enough(last.sy * h / factor, asked_h) and _enough(last.sx * w / factor, asked_w):
+                made = index
+        return chosen, made
 
-    def _reduced(self, keep: int) -> list[_Scaled]:
-        """The levels in memory, made when first asked for."""
-        with self._making:
-            if not self._made:
-                if self.overview_advice:
-                    warnings.warn(self.overview_advice, NoOverviewWarning, stacklevel=4)
-                last, skipped = self._stored[-1], len(self._smaller) - keep
-                arrays = reduced_levels(last.level, self._smaller, keep)
-                self._made = [
-                    _Scaled(ArrayLevel(array), last.sy * 0.5**k, last.sx * 0.5**k)
-                    for k, array in enumerate(arrays, start=skipped + 1)
-                ]
-            return self._made
+    def _made_level(self, index: int, warn: Callable[[], None] = lambda: None) -> _Scaled:
+        last, factor = self._stored[-1], self._made.factors[index]
+        return _Scaled(self._made.get(index, warn), last.sy / factor, last.sx / factor)
+
+    def _warn(self) -> None:
+        if self.overview_advice:
+            warnings.warn(self.overview_advice, NoOverviewWarning, stacklevel=6)
 
 
 def is_reduction(size: Size, whole: Size) -> bool:
@@ -268,21 +275,6 @@ def is_reduction(size: Size, whole: Size) -> bool:
 def _enough(has: float, asked: float) -> bool:
     """Whether `has` pixels along an axis serve `asked`; writers round level sizes down or up."""
     return has > asked - 1 - 1e-6 and has >= asked * (1 - SLACK)
-
-
-def _reduced_sizes(size: Size) -> list[Size]:
-    """Sizes after 1, 2, ... halvings, for a level too large for one window; else none."""
-    sizes: list[Size] = []
-    if size.area > WINDOW_PIXELS:
-        while size.area > WINDOW_PIXELS or max(size) > LEAST_SIDE:
-            size = half(size)
-            sizes.append(size)
-    return sizes
-
-
-def _kept(sizes: Sequence[Size]) -> int:
-    """How many of the reduced levels are small enough to stay in memory."""
-    return sum(size.area <= WINDOW_PIXELS for size in sizes)
 
 
 def _sampled(level: StoredLevel, rows: Span, cols: Span) -> Array:

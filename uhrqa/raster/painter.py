@@ -64,6 +64,17 @@ class Painter:
         """Say where samples for the contrast come from: the full-resolution image."""
         self._size, self._read, self._expect = size, read, expect
 
+    def stored(self, window: Window) -> tuple[Values, Mask | None]:
+        """Samples of the full-resolution image as they are stored, and where a mask shows image.
+
+        Returns:
+            `[h, w, S]`, those of `samples.indices`, and `[h, w]` or None.
+        """
+        got = None if self._read is None else self._read(window)
+        if got is None:
+            raise ValueError("no samples are at hand")
+        return got
+
     def paint(self, values: Values, valid: Mask | None = None) -> Array:
         """`[h, w, channels]` of samples.
 
@@ -80,6 +91,11 @@ class Painter:
             rows = slice(top, top + step)
             out[rows] = self._painted(values[rows], None if valid is None else valid[rows])
         return out
+
+    @property
+    def nodata(self) -> Any:  # noqa: ANN401 - a scalar of the samples' own type
+        """The no-data value as a sample; None where no sample can have it, or NaN is one anyway."""
+        return self._nodata
 
     def blank(self, size: Size) -> Array:
         """Pixels of which nothing is known, `[h, w, 4]`."""

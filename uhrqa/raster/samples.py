@@ -72,6 +72,10 @@ def choose(path: str, found: Samples, reading: Reading) -> Samples:
             f"{path}: {found.dtype.name} samples; 8 to 32-bit integers and floats are read; "
             f"convert it: gdal_translate -ot Float32 {path} floats.tif"
         )
+    if reading.all_bands:
+        return replace(
+            found, shown=tuple(band for band in range(found.count) if band != found.alpha)
+        )
     if found.dtype.kind == "f" and reading.stretch == "none":
         raise RasterError(
             f"{path}: {found.dtype.name} samples have no range of their own, so they must be "

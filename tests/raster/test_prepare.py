@@ -1,0 +1,312 @@
+"""`prepare`: the same values at full resolution, antialiased levels, whole files or none."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from uhrqa.errors import ConfigError, OutputError, RasterError
+from uhrqa.geometry import Box, Size
+from uhrqa.raster import open_raster, shown
+from uhrqa.raster.copies import level_sizes
+from uhrqa.raster.ground import Ground, ground_of
+from uhrqa.raster.prepare import prepare
+from uhrqa.raster.reduce import shrink
+from uhrqa.reading import Reading
+
+rasterio = pytest.importorskip("rasterio")
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::uhrqa.raster.ExtraBandsWarning",
+    "ignore::uhrqa.raster.StretchWarning",
+    "ignore:Dataset has no geotransform",
+)
+H, W = 523, 1031  # 3 levels, odd sides, several tiles and shards' edges
+TARGETS = ("b.tif", "b.zarr")
+
+
+def values(dtype: str, bands: int = 1) -> np.ndarray:
+    """Smooth, with noise, over the type's range."""
+    rng = np.random.default_rng(bands)
+    slope = np.add.outer(np.linspace(0, 1, H), np.linspace(0, 2, W))[..., None] / 3.5
+    part = slope + rng.uniform(0, 0.1, (H, W, bands))
+    if dtype.startswith("float"):
+        return (part * 100 - 20).astype(dtype)
+    info = np.iinfo(dtype)
+    return (info.min + part * 0.99 * (float(info.max) - float(info.min))).astype(dtype)
+
+
+def save(path: Path, array: np.ndarray, **how: Any) -> Path:
+    look = {"tile": (128, 128), "metadata": None, "compression": "zlib"} | how
+    if array.shape[2] > 1:
+        look["planarconfig"] = "contig"
+    tifffile.imwrite(path, array if array.shape[2] > 1 else array[..., 0], **look)
+    return path
+
+
+def assert_alike(one: Path, other: Path, reading: Reading | None = None) -> None:
+    """Pixels, masks and what `info` says are the same at full resolution."""
+    with open_raster(one, reading) as first, open_raster(other, reading) as second:
+        assert first.size == second.size
+        box = Box.whole(first.size)
+        a, b = first.read(box, first.size), second.read(box, first.size)
+        assert np.array_equal(a.array, b.array)
+        assert np.array_equal(a.mask, b.mask)
+        assert shown(first) == shown(second)
+        assert second.levels == level_sizes(first.size)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("dtype", "bands"),
+    [
+        ("uint8", 1), ("uint8", 3), ("uint16", 5), ("int16", 1), ("uint32", 1), ("int32", 1),
+        ("float16", 1), ("float32", 3), ("float64", 1),
+    ],
+)  # fmt: skip
+def test_values_of_every_type_and_band_stay(
+    tmp_path: Path, dtype: str, bands: int, target: str
+) -> None:
+    array = values(dtype, bands)
+    source = save(tmp_path / "a.tif", array, photometric="rgb" if bands == 3 else "minisblack")
+    done = prepare(source, tmp_path / target)
+    assert (done.bands, done.dtype, done.sizes[0], done.notes) == (bands, dtype, (H, W), ())
+    assert np.array_equal(stored(tmp_path / target, 0), array)
+    assert_alike(source, tmp_path / target)
+    if bands == 5:
+        assert_alike(source, tmp_path / target, Reading(bands=(5, 1, 4)))
+
+
+def stored(path: Path, level: int) -> np.ndarray:
+    """`[h, w, bands]` as another reader sees them."""
+    if path.suffix == ".zarr":
+        array = np.asarray(zarr.open_group(path, mode="r")[str(level)])
+        return np.moveaxis(array, 0, 2) if array.ndim == 3 else array[..., None]
+    with tifffile.TiffFile(path) as tif:
+        found = tif.pages[level].asarray()  # masks come last
+    return found if found.ndim == 3 else found[..., None]
+
+
+def even(array: np.ndarray) -> np.ndarray:
+    h, w = array.shape[:2]
+    return np.pad(array, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_levels_of_bytes_are_halvings_of_all(tmp_path: Path, target: str) -> None:
+    array = values("uint8", 3)
+    prepare(save(tmp_path / "a.tif", array, photometric="rgb"), tmp_path / target)
+    for level in range(1, 3):
+        array = shrink(even(array))
+        assert np.array_equal(stored(tmp_path / target, level), array)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
+def test_levels_of_other_types_are_pillows_bicubic(tmp_path: Path, dtype: str, target: str) -> None:
+    array = values(dtype)
+    prepare(save(tmp_path / "a.tif", array), tmp_path / target)
+    plane = Image.fromarray(even(array)[..., 0].astype(np.float32))
+    expected = np.asarray(plane.resize((plane.width // 2, plane.height // 2), 3))
+    made = stored(tmp_path / target, 1)[..., 0].astype(np.float64)
+    assert np.abs(made - expected).max() <= (1 if dtype != "float32" else 1e-3)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("int16", -9999), ("float32", np.nan)])
+def test_no_data_stays_and_bleeds_into_no_level(
+    tmp_path: Path, dtype: str, nodata: float, target: str
+) -> None:
+    array = np.full((H, W, 1), 100, dtype)
+    array[:, 301:] = nodata
+    tags = [] if np.isnan(nodata) else [(42113, "s", 0, str(nodata), True)]
+    source = save(tmp_path / "a.tif", array, extratags=tags)
+    prepare(source, tmp_path / target)
+    assert_alike(source, tmp_path / target, Reading(stretch=(0, 100)))
+    for level, edge in ((1, 150), (2, 75)):
+        made = stored(tmp_path / target, level)[..., 0]
+        assert np.allclose(made[:, :edge], 100)
+        beyond = made[:, edge + 1 :]
+        assert np.isnan(beyond).all() if np.isnan(nodata) else (beyond == nodata).all()
+
+
+def test_no_mean_of_image_becomes_no_data(tmp_path: Path) -> None:
+    array = np.zeros((H, W, 1), "uint8")
+    array[::2, ::2] = 1
+    array[:, 900:] = 7
+    tags = [(42113, "s", 0, "2", True)]
+    array[array == 1] = 4  # a mean of 0 and 4 in the middle of the image is about 1 to 2
+    prepare(save(tmp_path / "a.tif", array, extratags=tags), tmp_path / "b.tif")
+    assert (stored(tmp_path / "b.tif", 1) != 2).all()
+
+
+def test_alpha_stays_and_hidden_colours_do_not_bleed(tmp_path: Path) -> None:
+    array = np.full((H, W, 4), 200, np.uint8)
+    array[:, 300:] = 0
+    source = save(tmp_path / "a.tif", array, photometric="rgb", extrasamples=[2])
+    prepare(source, tmp_path / "b.tif")
+    assert np.array_equal(stored(tmp_path / "b.tif", 0), array)
+    assert_alike(source, tmp_path / "b.tif")
+    made = stored(tmp_path / "b.tif", 1)
+    assert (made[:, :150] == 200).all()
+    assert (made[:, 150:] == 0).all()
+    with pytest.raises(RasterError, match=r"transparency.*write a \.tif"):
+        prepare(source, tmp_path / "b.zarr")
+
+
+def test_a_mask_stays_and_another_program_sees_it(tmp_path: Path) -> None:
+    array, mask = values("uint16", 3), np.ones((H, W), bool)
+    mask[100:300, 200:900] = False
+    source = tmp_path / "a.tif"
+    with tifffile.TiffWriter(source) as tif:
+        tif.write(array, tile=(128, 128), photometric="rgb", metadata=None)
+        tif.write(mask, tile=(128, 128), photometric="mask", subfiletype=4, metadata=None)
+    prepare(source, tmp_path / "b.tif")
+    assert_alike(source, tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as other:
+        assert np.array_equal(other.dataset_mask() > 0, mask)
+        assert np.array_equal(np.moveaxis(other.read(), 0, 2), array)
+        assert other.overviews(1) == [2, 4]
+    with pytest.raises(RasterError, match=r"a mask.*write a \.tif"):
+        prepare(source, tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("compression", ["zstd", "deflate", "none"])
+def test_other_programs_read_every_compression(tmp_path: Path, compression: str) -> None:
+    array = values("uint8", 3)
+    source = save(tmp_path / "a.tif", array, photometric="rgb")
+    prepare(source, tmp_path / "b.tif", compression=compression)
+    with rasterio.open(tmp_path / "b.tif") as other:
+        assert np.array_equal(np.moveaxis(other.read(), 0, 2), array)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("affine", [(0.5, 0, 4e5, 0, -0.5, 5e6), (0.4, 0.1, 4e5, 0.1, -0.4, 5e6)])
+def test_the_place_on_the_ground_stays(
+    tmp_path: Path, affine: tuple[float, ...], target: str
+) -> None:
+    source = tmp_path / "a.tif"
+    profile = {"width": W, "height": H, "count": 1, "dtype": "uint8"}
+    where = {"crs": "EPSG:32633", "transform": rasterio.Affine(*affine)}
+    with rasterio.open(source, "w", driver="GTiff", **profile, **where) as file:
+        file.write(values("uint8")[..., 0], 1)
+    prepare(source, tmp_path / target)
+    with open_raster(tmp_path / target) as raster:
+        ground = ground_of(raster)
+        assert isinstance(ground, Ground)
+        assert ground.crs == "EPSG:32633"
+        assert ground.affine == pytest.approx(affine)
+    if target == "b.tif":
+        with rasterio.open(tmp_path / target) as other:
+            assert other.crs.to_epsg() == 32633
+            assert tuple(other.transform)[:6] == pytest.approx(affine)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "kind", ["palette.png", "grey.png", "rgb16.png", "photo.jpg", "cmyk.tif", "bits.tif"]
+)
+def test_other_kinds_are_copied_as_they_are_shown(tmp_path: Path, kind: str, target: str) -> None:
+    rgb, source = values("uint8", 3), tmp_path / kind
+    if kind == "palette.png":
+        Image.fromarray(rgb).quantize(16).save(source)
+    elif kind == "rgb16.png":
+        from imagecodecs import png_encode
+
+        source.write_bytes(png_encode(values("uint16", 3)))
+    elif kind == "bits.tif":
+        tifffile.imwrite(source, rgb[..., 0] > 100, tile=(128, 128), metadata=None)
+    else:
+        mode = {"grey.png": "L", "photo.jpg": "RGB", "cmyk.tif": "CMYK"}[kind]
+        Image.fromarray(rgb).convert(mode).save(source)
+    prepare(source, tmp_path / target)
+    with open_raster(source) as first, open_raster(tmp_path / target) as second:
+        box = Box.whole(first.size)
+        assert np.array_equal(first.read(box, first.size).array, second.read(box, first.size).array)
+
+
+def test_a_zarr_becomes_a_tiff(tmp_path: Path) -> None:
+    array = values("uint16", 3)
+    prepare(save(tmp_path / "a.tif", array, photometric="rgb"), tmp_path / "b.zarr")
+    prepare(tmp_path / "b.zarr", tmp_path / "c.tif")
+    assert np.array_equal(stored(tmp_path / "c.tif", 0), array)
+
+
+def test_colours_in_another_order_stay(tmp_path: Path) -> None:
+    items = "".join(
+        f'<Item name="COLORINTERP" sample="{2 - index}" role="colorinterp">{name}</Item>'
+        for index, name in enumerate(("Red", "Green", "Blue"))
+    )
+    tags = [(42112, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
+    source = save(tmp_path / "a.tif", values("uint8", 4), photometric="minisblack", extratags=tags)
+    prepare(source, tmp_path / "b.tif")
+    assert_alike(source, tmp_path / "b.tif")
+    assert prepare(source, tmp_path / "b.zarr").notes == (
+        "which bands are its colours was left out: --bands 3,2,1",
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_damage_leaves_nothing_behind(tmp_path: Path, target: str) -> None:
+    source = save(tmp_path / "a.tif", values("uint8", 3), photometric="rgb")
+    data = source.read_bytes()
+    with tifffile.TiffFile(source) as tif:
+        at = tif.pages[0].dataoffsets[-1]
+    source.write_bytes(data[: at + 2] + b"\xff" * 40 + data[at + 42 :])
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(RasterError, match="cannot be decoded"):
+        prepare(source, tmp_path / "kept" / target)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_there_is_replaced_only_where_that_was_asked_for(
+    tmp_path: Path, target: str
+) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"))
+    prepare(source, tmp_path / target)
+    other = save(tmp_path / "c.tif", values("uint8", 3), photometric="rgb")
+    with pytest.raises(OutputError, match="--overwrite"):
+        prepare(other, tmp_path / target)
+    assert stored(tmp_path / target, 0).shape[2] == 1
+    prepare(other, tmp_path / target, overwrite=True)
+    assert stored(tmp_path / target, 0).shape[2] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.tif", "c.tif", target])
+
+
+def test_nothing_else_is_replaced_and_bad_names_are_one_line(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"))
+    (tmp_path / "mine.zarr").mkdir()
+    (tmp_path / "mine.zarr" / "diary.txt").write_text("x")
+    (tmp_path / "folder.tif").mkdir()
+    cases: list[tuple[str, type[Exception], str]] = [
+        ("mine.zarr", OutputError, "is no Zarr store"),
+        ("folder.tif", OutputError, "is a directory"),
+        ("a.tif", OutputError, "is the image itself"),
+        ("b.png", ConfigError, "name a .tif"),
+        ("no/b.tif", OutputError, "there is no directory"),
+    ]
+    for name, kind, text in cases:
+        with pytest.raises(kind, match=text):
+            prepare(source, tmp_path / name, overwrite=True)
+    with pytest.raises(ConfigError, match="give zstd, none"):
+        prepare(source, tmp_path / "b.zarr", compression="deflate")
+    with pytest.raises(RasterError, match="no such file"):
+        prepare(tmp_path / "none.tif", tmp_path / "b.tif")
+    assert (tmp_path / "mine.zarr" / "diary.txt").read_text() == "x"
+
+
+def test_a_thumbnail_of_the_copy_reads_a_small_part(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", values("uint8", 3), photometric="rgb")
+    prepare(source, tmp_path / "b.tif")
+    with warnings.catch_warnings(), open_raster(tmp_path / "b.tif") as raster:
+        warnings.simplefilter("error")
+        raster.read(Box.whole(raster.size), Size(100, 168))
+        assert raster.bytes_read < (tmp_path / "b.tif").stat().st_size / 8

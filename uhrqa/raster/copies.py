@@ -1,0 +1,131 @@
+"""What a copy of an image holds: its samples as they are stored, with their meaning.
+
+Palettes, CMYK, uncompressed YCbCr and samples of less than 8 bits have no mean that could be
+stored, so they are copied as the colours they show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uhrqa.geometry import Size
+from uhrqa.raster.blocks import Window
+from uhrqa.raster.ground import Ground, ground_of, usable
+from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.reduce import half
+from uhrqa.raster.sample_halving import SampleHalving
+from uhrqa.raster.samples import CONVERTED, FLOATS, GREY, RGB, Samples
+
+Values = NDArray[Any]
+TILE = 512  # px
+BAND_SAMPLES = 2**23  # read at once
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An image that will be written.
+
+    Attributes:
+        sizes: of its levels, finest first, down to one tile.
+        dtype: of a sample.
+        count: samples of a pixel, without the mask.
+        colour: see `samples`.
+        shown: indices of the samples that make the colour.
+        alpha: index of the one that is 0 where there is no image.
+        nodata: value that says so.
+        masked: whether a mask comes as a last plane, 0 or 1.
+        ground: where it lies.
+        band: rows that are cheap to read together.
+        read: `[h, w, count (+ 1)]` of a window.
+        halving: what halves that.
+    """
+
+    sizes: tuple[Size, ...]
+    dtype: np.dtype[Any]
+    count: int
+    colour: str
+    shown: tuple[int, ...]
+    alpha: int | None
+    nodata: float | None
+    masked: bool
+    ground: Ground | None
+    band: int
+    read: Callable[[Window], Values]
+    halving: SampleHalving
+
+    def bands(self, told: Callable[[int], None]) -> Iterator[Values]:
+        """All rows from top to bottom; `told` how many they were after each band."""
+        h, w = self.sizes[0]
+        rows = self.band * max(1, BAND_SAMPLES // (w * self.count * self.band))
+        for top in range(0, h, rows):
+            bottom = min(h, top + rows)
+            yield self.read(Window(top, bottom, 0, w))
+            told(bottom - top)
+
+
+def is_painted(samples: Samples) -> bool:
+    """Whether colours are copied in the place of samples."""
+    return samples.colour in CONVERTED or samples.bits < 8
+
+
+def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
+    """What a copy of a raster holds.
+
+    Args:
+        raster: read with `all_bands`, or of colours alone.
+        shown: the samples that the file says are its colour.
+    """
+    painter, ground = raster.painter, usable(ground_of(raster), raster.size)
+    place = ground if isinstance(ground, Ground) else None
+    band, size = raster.finest.band, raster.size
+    if painter is None or is_painted(painter.samples):
+        count = raster.finest.channels
+        rgb = count >= 3
+        return Copy(
+            sizes=level_sizes(size), dtype=np.dtype(np.uint8), count=count,
+            colour=RGB if rgb else GREY, shown=(0, 1, 2) if rgb else (0,),
+            alpha=3 if count == 4 else None, nodata=None, masked=False, ground=place, band=band,
+            read=raster.finest.window,
+            halving=SampleHalving(None, (), False, np.zeros(count, np.uint8)),
+        )  # fmt: skip
+    samples = painter.samples
+    order = tuple(int(place) for place in np.argsort(np.argsort(samples.indices)))
+    back = [int(place) for place in np.argsort(samples.indices)]
+
+    def read(window: Window) -> Values:
+        values, valid = painter.stored(window)
+        values = values[..., back]
+        if not samples.masked:
+            return values
+        mask = np.ones(window.size, bool) if valid is None else valid
+        return np.concatenate([values, mask[..., None].astype(values.dtype)], axis=2)
+
+    return Copy(
+        sizes=level_sizes(size), dtype=samples.dtype, count=samples.count, colour=samples.colour,
+        shown=shown, alpha=samples.alpha, nodata=samples.nodata, masked=samples.masked,
+        ground=place, band=band, read=read,
+        halving=SampleHalving(painter, order, samples.masked, _fill(samples, painter.nodata)),
+    )  # fmt: skip
+
+
+def level_sizes(size: Size) -> tuple[Size, ...]:
+    """Of an image and its halvings, down to one tile."""
+    sizes = [size]
+    while max(sizes[-1]) > TILE:
+        sizes.append(half(sizes[-1]))
+    return tuple(sizes)
+
+
+def _fill(samples: Samples, nodata: Any) -> Values:  # noqa: ANN401 - a sample
+    empty: Any = 0 if nodata is None else nodata
+    if nodata is None and samples.dtype.name in FLOATS:
+        empty = np.nan
+    fill = np.full(samples.count, empty, samples.dtype)
+    if samples.alpha is not None:
+        fill[samples.alpha] = 0
+    return fill

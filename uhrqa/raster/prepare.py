@@ -1,0 +1,169 @@
+"""An image converted once to a raster that reads fast: tiles or shards, with all its levels."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from uhrqa.errors import ConfigError, OutputError, RasterError
+from uhrqa.geometry import Size
+from uhrqa.raster import open_raster
+from uhrqa.raster.copies import Copy, copy_of, is_painted
+from uhrqa.raster.formats import ZARR_FILES
+from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.tiff_copy import COMPRESSIONS, write_tiff
+from uhrqa.raster.zarr_copy import MAX_BANDS, write_zarr
+from uhrqa.reading import Reading
+
+TIFFS, ZARR = (".tif", ".tiff"), ".zarr"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was written.
+
+    Attributes:
+        path: the file or directory.
+        sizes: of its levels, finest first.
+        bands: samples of a pixel.
+        dtype: of a sample.
+        notes: what could not be kept.
+    """
+
+    path: Path
+    sizes: tuple[Size, ...]
+    bands: int
+    dtype: str
+    notes: tuple[str, ...]
+
+
+def prepare(
+    source: str | Path,
+    target: str | Path,
+    *,
+    compression: str = COMPRESSIONS[0],
+    overwrite: bool = False,
+    max_pixels: int | None = None,
+    started: Callable[[int], Callable[[int], None]] = lambda rows: lambda count: None,
+) -> Prepared:
+    """Convert an image; its full resolution is copied value by value.
+
+    The image is read once, from top to bottom. Memory follows its width.
+
+    Args:
+        source: what `open_raster` takes.
+        target: `.tif` or `.tiff`, or `.zarr`; it appears when it is whole.
+        compression: `zstd`, `deflate` (TIFF alone) or `none`.
+        overwrite: replace what is there.
+        max_pixels: the largest image that is converted.
+        started: given the number of rows, gives what is told of rows done.
+
+    Raises:
+        ConfigError: the target's name or the compression is none of these.
+        OutputError: the target is there already, or cannot be written.
+        RasterError: the image cannot be read, or the target's format cannot hold it.
+    """
+    path = Path(target)
+    _check_target(path, Path(source), compression, overwrite=overwrite)
+    with _opened(source, max_pixels) as copy:
+        if path.suffix == ZARR:
+            _check_zarr(str(source), copy)
+        told = started(copy.sizes[0].h)
+        with _whole(path) as draft:
+            write = write_zarr if path.suffix == ZARR else write_tiff
+            write(copy, draft, compression, told)
+        notes = tuple(_notes(path, copy))
+    return Prepared(path, copy.sizes, copy.count, copy.dtype.name, notes)
+
+
+@contextmanager
+def _opened(source: str | Path, max_pixels: int | None) -> Iterator[Copy]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about bands and contrast: all are copied as they are
+        raster = open_raster(source, Reading(max_pixels=max_pixels))
+    if not isinstance(raster, LevelRaster):
+        raster.close()
+        raise RasterError(f"{source}: its pixels cannot be copied; convert it: gdal_translate")
+    try:
+        shown: tuple[int, ...] = ()
+        painter = raster.painter
+        if painter is not None and not is_painted(painter.samples):
+            shown = painter.samples.shown
+            raster.close()
+            again = open_raster(source, Reading(max_pixels=max_pixels, all_bands=True))
+            if not isinstance(again, LevelRaster):
+                raise RasterError(f"{source}: was replaced while it was opened; try again")
+            raster = again
+        yield copy_of(raster, shown)
+    finally:
+        raster.close()
+
+
+def _check_target(path: Path, source: Path, compression: str, *, overwrite: bool) -> None:
+    if path.suffix not in (*TIFFS, ZARR):
+        raise ConfigError(f"{path}: name a .tif, .tiff or .zarr to write")
+    if compression not in COMPRESSIONS or (compression == "deflate" and path.suffix == ZARR):
+        possible = COMPRESSIONS if path.suffix != ZARR else ("zstd", "none")
+        raise ConfigError(f"compression '{compression}': give {', '.join(possible)}")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no directory {path.parent}; make it first")
+    if not (path.exists() or path.is_symlink()):
+        return
+    if source.exists() and path.exists() and path.samefile(source):
+        raise OutputError(f"{path}: is the image itself; name another file")
+    if not overwrite:
+        raise OutputError(f"{path}: is there already; name another, or --overwrite")
+    if path.is_dir() != (path.suffix == ZARR) or (
+        path.is_dir() and not any((path / name).is_file() for name in ZARR_FILES)
+    ):
+        kind = "no Zarr store" if path.suffix == ZARR else "a directory"
+        raise OutputError(f"{path}: is {kind} and is not replaced; name another")
+
+
+def _check_zarr(source: str, copy: Copy) -> None:
+    """Refuse what this Zarr layout has no place for.
+
+    Raises:
+        RasterError: a mask or alpha, which no value can stand for, or too many bands.
+    """
+    if copy.count > MAX_BANDS:
+        raise RasterError(
+            f"{source}: {copy.count} bands, a .zarr is read with up to {MAX_BANDS}; write a .tif"
+        )
+    if copy.masked or copy.alpha is not None:
+        kind = "a mask" if copy.masked else "transparency"
+        raise RasterError(f"{source}: has {kind}, for which a .zarr has no place; write a .tif")
+
+
+def _notes(path: Path, copy: Copy) -> Iterator[str]:
+    if copy.ground is not None and copy.ground.epsg is None and path.suffix != ZARR:
+        yield f"its reference system ({copy.ground.name}) has no EPSG code and was left out"
+    if path.suffix == ZARR and copy.shown not in ((), (0,), (0, 1, 2)):
+        bands = ",".join(str(index + 1) for index in copy.shown)
+        yield f"which bands are its colours was left out: --bands {bands}"
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write under; it becomes `path` when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            draft = folder / path.name
+            yield draft
+            if path.is_dir() and not path.is_symlink():
+                path.rename(folder / "old")
+            draft.replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
