@@ -29,7 +29,7 @@ def rows_of(path: str) -> list[dict]:
 def test_questions_are_asked_scored_and_kept(lrs, uhrqa) -> None:
     outcome = lrs("-o", "r.jsonl", "--json", "-")
     assert outcome.code == 1  # an image is missing
-    assert "images missing: 1 (LRS_VQA/image/3.png), of 1 questions" in outcome.err
+    assert "images missing: 1 (LRS_VQA/image/3.png), needed by 1 question" in outcome.err
     found = json.loads(outcome.out)
     (way,) = found["ways"]
     assert (way["way"], way["questions"], way["answered"]) == ("uniform", 4, 3)

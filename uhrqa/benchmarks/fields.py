@@ -53,13 +53,18 @@ class Fields:
 
     def get(self, *names: str) -> Any:  # noqa: ANN401 - whatever stands there
         """The first of these that is there and not null; None for none."""
-        for index, name in enumerate(names):
-            value = self._values.get(name)
+        values = self._values
+        for name in names:
+            value = values.get(name)
             if value is not None:
-                if index and name not in self._usual:
+                if name is not names[0] and name not in self._usual:
                     self.note(f"'{name}' is taken for '{names[0]}'")
                 return value
         return None
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these are there, null or not, in any letter case."""
+        return all(plain(name) in self._values for name in names)
 
     def text(self, *names: str) -> str:
         """The same as a text that is not empty; numbers are written out.
@@ -197,7 +202,11 @@ def require_some(items: Sequence[Item], broken: Sequence[Broken]) -> None:
 
 def _note_oddities(items: Sequence[Item], notes: dict[str, None]) -> None:
     """Say which questions are asked although something is odd about them."""
-    escaped = [item.number for item in items if ENTITY.search(f"{item.truth}\n{item.question}")]
+    escaped = [
+        item.number
+        for item in items
+        if any("&" in text and ENTITY.search(text) for text in (item.truth, item.question))
+    ]
     if escaped:
         notes[
             f"records with HTML entities, asked and scored as they are written: {len(escaped)} "

@@ -97,8 +97,9 @@ class Places:
         if missing:
             roots = ", ".join(map(str, self.roots))
             names = some_of(list(missing))
+            count = "1 question" if questions == 1 else f"{questions} questions"
             notes.append(
-                f"images missing: {len(missing)} ({names}), of {questions} questions; not "
+                f"images missing: {len(missing)} ({names}), needed by {count}; not "
                 f"below {roots}; name their directory with --images"
             )
         return notes
