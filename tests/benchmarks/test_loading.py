@@ -75,7 +75,7 @@ def test_records_without_truth_or_category_do_not_count_in_lrs_vqa(tmp_path: Pat
     found = load("lrs-vqa", write_lines(tmp_path / "q.jsonl", rows))
     assert [item.number for item in found.items] == [1]
     assert found.notes == (
-        "2 records without truth or category do not count, as in the official scorer: 2, 3",
+        "records without truth or category, left out as in the official scorer: 2 (2, 3)",
     )
 
 

@@ -108,6 +108,26 @@ def test_shards_make_the_whole(lrs, uhrqa) -> None:
     assert uhrqa("eval", "diff", "merged.jsonl", "whole.jsonl").code == 0
 
 
+def test_a_part_without_questions_is_no_fault(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "whole.jsonl")
+    for part in range(1, 5):  # of three images
+        outcome = lrs("-o", f"{part}.jsonl", "--shard", f"{part}/4")
+    assert outcome.code == 0
+    assert "nothing to ask: part 4/4 holds no question" in outcome.err
+    parts = [f"{part}.jsonl" for part in (3, 2, 1, 4)]
+    assert uhrqa("eval", "merge", *parts, "-o", "merged.jsonl").code == 0
+    assert rows_of("merged.jsonl") == rows_of("whole.jsonl")
+
+
+def test_a_file_of_something_else_is_one_line(uhrqa, checkpoint) -> None:
+    write_lines(Path("other.jsonl"), [{"name": "x"}] * 3)
+    outcome = uhrqa("eval", "lrs-vqa", "other.jsonl", "-m", checkpoint, *ASK, "-q")
+    assert outcome.code == 3
+    assert outcome.err == (
+        "uhrqa: error: other.jsonl: none of 3 records is a question of LRS-VQA\n"
+    )
+
+
 def test_what_failed_is_asked_again_where_it_is_wanted(lrs, tmp_path: Path) -> None:
     lrs("-q", "-o", "r.jsonl")
     image = tmp_path / "LRS_VQA" / "image"

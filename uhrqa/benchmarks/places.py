@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from uhrqa.batch.entries import is_there
-from uhrqa.benchmarks.fields import some_of
 from uhrqa.benchmarks.items import Item
+from uhrqa.benchmarks.reading import some_of
 from uhrqa.benchmarks.records import Embedded, read_picture
 from uhrqa.raster import Raster, open_raster
 from uhrqa.raster.side_by_side import SideBySide
