@@ -238,6 +238,31 @@ def test_what_is_exported_can_be_scored_again(
     ]
 
 
+def test_answers_as_the_authors_inference_scripts_leave_them_are_scored(tmp_path: Path) -> None:
+    """MME-RealWorld's writes `output` where its scorer wants `Output`; LRS-VQA's has no `id`."""
+    (record,) = json.loads(exported(outcome("mme-realworld-rs", row(1, "B")), "mme"))
+    record["output"] = record.pop("Output")
+    (tmp_path / "a.json").write_text(json.dumps([record]))
+    (back,) = read_any(tmp_path / "a.json").rows
+    assert (back.prediction, back.truth) == ("B", "B")
+    line = {"question_id": "FAIR_1", "prompt": "?", "category": "count", "text": "two"}
+    path = write_lines(tmp_path / "a.jsonl", [line | {"ground_truth": "2"}])
+    (back,) = read_any(path).rows
+    assert (back.id, back.subset, back.prediction) == ("FAIR_1", "FAIR", "two")
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"), [(("x", None), "x"), (("x", "y"), "y"), ((None, None), None)]
+)
+def test_the_second_answer_of_lrs_gro_counts_where_there_is_one(
+    tmp_path: Path, answers: tuple, said: str | None
+) -> None:
+    line = {"question_id": "1", "ground_truth": "x", "type": "global"}
+    line |= dict(zip(("answer1", "answer2"), answers, strict=True))
+    (back,) = read_any(write_lines(tmp_path / "a.jsonl", [line])).rows
+    assert back.prediction == said
+
+
 def test_a_file_of_no_known_form_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is no result of ours, nor one of"):
         read_any(write_lines(tmp_path / "x.jsonl", [{"a": 1}]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.benchmarks.makers import (
@@ -22,7 +23,10 @@ from uhrqa.benchmarks import TASKS
 from uhrqa.benchmarks.items import DataSet, Item, shard_of
 from uhrqa.benchmarks.places import Places, opened
 from uhrqa.benchmarks.records import read_picture
+from uhrqa.benchmarks.run import _boxes
 from uhrqa.errors import QuestionError
+from uhrqa.geometry import Box
+from uhrqa.raster import open_raster
 
 MME = {
     "Question_id": "perception/remote_sensing/color/1", "Question type": "Multiple Choice",
@@ -55,7 +59,7 @@ def test_lrs_vqa_knows_its_subsets_and_finds_moved_images(tmp_path: Path) -> Non
     assert str(places.find("LRS_VQA/image/1.tif")).endswith("image/1.png")
     assert places.how == {"by stem": 1}
     said = " ".join(places.notes(places.missing(found.items), 1))
-    assert "images missing: 1 (LRS_VQA/image/3.png), of 1 questions" in said
+    assert "images missing: 1 (LRS_VQA/image/3.png), needed by 1 question" in said
 
 
 def test_flattened_images_are_found_by_name(tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ def test_records_without_truth_or_category_do_not_count_in_lrs_vqa(tmp_path: Pat
     found = load("lrs-vqa", write_lines(tmp_path / "q.jsonl", rows))
     assert [item.number for item in found.items] == [1]
     assert found.notes == (
-        "2 records without truth or category do not count, as in the official scorer: 2, 3",
+        "records without truth or category, left out as in the official scorer: 2 (2, 3)",
     )
 
 
@@ -189,6 +193,33 @@ def test_several_images_are_shown_side_by_side(tmp_path: Path) -> None:
     item = Item(1, "q", "?", "A", "c", images=("a.png", "b.png"))
     with opened(item, Places([tmp_path])) as raster:
         assert tuple(raster.size) == (90, 80 + 16 + 50)
+
+
+def test_boxes_are_cut_at_the_edges_and_scaled_from_their_frame() -> None:
+    image = np.zeros((1024, 2048, 3), np.uint8)
+    boxes = ((-23.0, 20, 60, 1089), (100, 900, 120, 880), (3000, 0, 3010, 9))
+    with open_raster(image) as raster:
+        ours = _boxes(Item(1, "q", "?", "A", "c", boxes=boxes), raster)
+        assert ours == (Box(0, 20, 60, 1024),)
+        framed = Item(1, "q", "?", "A", "c", boxes=((10, 20, 30, 40),), frame=1024)
+        assert _boxes(framed, raster) == (Box(20, 40, 60, 80),)
+
+
+def test_lmms_evals_parquet_of_mme_has_its_pictures_as_text(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    rows = [
+        {"index": "3", "bytes": code(seed), "question": "?", "multi-choice options": CHOICES,
+         "answer": "B", "category": "Perception/Remote Sensing", "l2-category": "color"}
+        for seed in (1, 2)
+    ]  # fmt: skip
+    parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "m.parquet")
+    found = load("mme-realworld-rs", tmp_path / "m.parquet")
+    assert pictures(found.items) == [[picture(1)], [picture(2)]]
+    assert [(item.category, item.choices) for item in found.items] == [
+        ("color", tuple(CHOICES))
+    ] * 2
 
 
 def test_shards_keep_questions_about_one_image_together(tmp_path: Path) -> None:

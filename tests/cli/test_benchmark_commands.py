@@ -29,7 +29,7 @@ def rows_of(path: str) -> list[dict]:
 def test_questions_are_asked_scored_and_kept(lrs, uhrqa) -> None:
     outcome = lrs("-o", "r.jsonl", "--json", "-")
     assert outcome.code == 1  # an image is missing
-    assert "images missing: 1 (LRS_VQA/image/3.png), of 1 questions" in outcome.err
+    assert "images missing: 1 (LRS_VQA/image/3.png), needed by 1 question" in outcome.err
     found = json.loads(outcome.out)
     (way,) = found["ways"]
     assert (way["way"], way["questions"], way["answered"]) == ("uniform", 4, 3)
@@ -113,6 +113,26 @@ def test_shards_make_the_whole(lrs, uhrqa) -> None:
     assert uhrqa("eval", "merge", "2.jsonl", "1.jsonl", "-o", "merged.jsonl").code == 0
     assert rows_of("merged.jsonl") == rows_of("whole.jsonl")
     assert uhrqa("eval", "diff", "merged.jsonl", "whole.jsonl").code == 0
+
+
+def test_a_part_without_questions_is_no_fault(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "whole.jsonl")
+    for part in range(1, 5):  # of three images
+        outcome = lrs("-o", f"{part}.jsonl", "--shard", f"{part}/4")
+    assert outcome.code == 0
+    assert "nothing to ask: part 4/4 holds no question" in outcome.err
+    parts = [f"{part}.jsonl" for part in (3, 2, 1, 4)]
+    assert uhrqa("eval", "merge", *parts, "-o", "merged.jsonl").code == 0
+    assert rows_of("merged.jsonl") == rows_of("whole.jsonl")
+
+
+def test_a_file_of_something_else_is_one_line(uhrqa, checkpoint) -> None:
+    write_lines(Path("other.jsonl"), [{"name": "x"}] * 3)
+    outcome = uhrqa("eval", "lrs-vqa", "other.jsonl", "-m", checkpoint, *ASK, "-q")
+    assert outcome.code == 3
+    assert outcome.err == (
+        "uhrqa: error: other.jsonl: none of 3 records is a question of LRS-VQA\n"
+    )
 
 
 def test_what_failed_is_asked_again_where_it_is_wanted(lrs, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _read_others(path: Path) -> Outcome:
 
 def _form(path: Path, every: list[Fields]) -> tuple[str, str, Reader]:
     for form, (task, needed, reader) in FORMS.items():
-        if every and all(name in every[0].raw for name in needed):
+        if every and every[0].has(*needed):
             return form, task, reader
     known = ", ".join(FORMS)
     raise OutputError(f"{path}: is no result of ours, nor one of {known}")

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_items
+from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import TAGGED
 from uhrqa.benchmarks.lrs_vqa import score_strict
+from uhrqa.benchmarks.reading import find_files, read_items
 from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import (
     Average,

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_items, some_of
+from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
+from uhrqa.benchmarks.reading import find_files, read_items, some_of
 from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import Average, Mark, Score, Scoring, Task, as_it_stands, plain_scorer
 
@@ -51,8 +52,8 @@ def load(place: Path, split: str = "") -> DataSet:
     items, broken, count = read_items(files, notes, make)
     if dropped:
         notes[
-            f"{len(dropped)} records without truth or category do not count, as in the official "
-            f"scorer: {some_of(dropped)}"
+            f"records without truth or category, left out as in the official scorer: "
+            f"{len(dropped)} ({some_of(dropped)})"
         ] = None
     return DataSet(items, files, tuple(notes), broken, count)
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_items
+from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import (
     mme_authors,
@@ -23,6 +23,7 @@ from uhrqa.benchmarks.letters import (
     strict_letters,
     unoffered,
 )
+from uhrqa.benchmarks.reading import find_files, read_items
 from uhrqa.benchmarks.task import Average, Task, letter_scorer
 from uhrqa.errors import QuestionError
 

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from uhrqa.batch.entries import is_there
-from uhrqa.benchmarks.fields import some_of
 from uhrqa.benchmarks.items import Item
+from uhrqa.benchmarks.reading import some_of
 from uhrqa.benchmarks.records import Embedded, read_picture
 from uhrqa.raster import Raster, open_raster
 from uhrqa.raster.side_by_side import SideBySide
@@ -97,8 +97,9 @@ class Places:
         if missing:
             roots = ", ".join(map(str, self.roots))
             names = some_of(list(missing))
+            count = "1 question" if questions == 1 else f"{questions} questions"
             notes.append(
-                f"images missing: {len(missing)} ({names}), of {questions} questions; not "
+                f"images missing: {len(missing)} ({names}), needed by {count}; not "
                 f"below {roots}; name their directory with --images"
             )
         return notes

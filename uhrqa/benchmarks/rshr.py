@@ -13,9 +13,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_items
+from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import rshr_letters, split_choice, strict_letters, unoffered
+from uhrqa.benchmarks.reading import find_files, read_items
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, plain_scorer
 from uhrqa.errors import QuestionError
 

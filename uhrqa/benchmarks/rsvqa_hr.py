@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from uhrqa.benchmarks.fields import require_some
 from uhrqa.benchmarks.items import Broken, DataSet, Item
+from uhrqa.benchmarks.reading import require_some
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, as_it_stands, in_short, plain_scorer
 from uhrqa.errors import QuestionError
 

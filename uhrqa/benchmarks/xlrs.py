@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from uhrqa.benchmarks.fields import Fields, find_files, read_items
+from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import LETTERS, strict_letters, unoffered, xlrs_letters
 from uhrqa.benchmarks.mme_realworld import read_choices
+from uhrqa.benchmarks.reading import find_files, read_items
 from uhrqa.benchmarks.task import Average, Mark, Score, Task, plain_scorer
 
 FILES = (

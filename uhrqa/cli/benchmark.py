@@ -75,7 +75,10 @@ def make_command(task: Task) -> Callable[..., None]:
         chosen, places, found = run.questions(data, split, images, limit, part)
         manifest = run.manifest(found, limit, part)
         failed = run.go(chosen, places, manifest, output, retry_failed)
-        report_outcome(run.outcome, task, scoring, json_file, given)
+        if chosen:
+            report_outcome(run.outcome, task, scoring, json_file, given)
+        elif not given.quiet:
+            print_note(f"uhrqa: note: nothing to ask: part {shard} holds no question")
         raise typer.Exit(1 if failed or found.broken else 0)
 
     prompts, scorers = ", ".join(task.prompts), ", ".join(task.scorers)
@@ -128,6 +131,9 @@ class BenchmarkRun:
         if images is not None and not images.is_dir():
             raise QuestionError(f"{images}: no such directory of images")
         found = self.task.load(data, split)
+        if not found.items:
+            title = self.task.title
+            raise QuestionError(f"{data}: none of {found.records} records is a question of {title}")
         places = Places.around(found.files, images)
         chosen = list(found.items if limit is None else found.items[:limit])
         if part is not None:
@@ -235,7 +241,7 @@ class BenchmarkRun:
                 raise
             self.outcome = log.outcome
         failed = [row for row in self.outcome.rows if row.prediction is None]
-        if len(failed) == len(self.outcome.rows):
+        if failed and len(failed) == len(self.outcome.rows):
             kind = BudgetError if failed[0].error.startswith("budget:") else QuestionError
             raise kind(f"no question was answered; the first: {failed[0].error}")
         return len(failed)
