@@ -22,6 +22,7 @@ GROUND = (
     "drops",
     "reading",
     "choices",
+    "points",
 )  # each may import those before it
 FLOORS = (
     GROUND,
