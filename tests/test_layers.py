@@ -23,6 +23,7 @@ GROUND = (
     "reading",
     "choices",
     "kept_files",
+    "points",
 )  # each may import those before it
 FLOORS = (
     GROUND,

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from uhrqa import regions
+from uhrqa import points, regions
+from uhrqa.points import means
 from uhrqa.regions import grid_regions, kmeans_regions
 
 
@@ -96,7 +97,7 @@ def test_an_empty_region_can_win_tokens_back() -> None:
     sums = torch.tensor([[1.0], [0.0], [10.0]])
     middles = torch.tensor([[0.5], [4.0], [10.0]])
     labels = torch.tensor([0, 0, 2])
-    assert regions._means(sums, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
+    assert means(sums, labels, middles).tolist() == [[0.5], [4.0], [10.0]]
 
 
 def test_same_seed_same_labels_whatever_the_global_state() -> None:
@@ -113,7 +114,7 @@ def test_same_seed_same_labels_whatever_the_global_state() -> None:
 def test_distances_in_parts_are_the_distances_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     features, place = noise(400, 8), raster_grid(20)
     whole = kmeans_regions(features, place, 12, seed=0)
-    monkeypatch.setattr(regions, "_CELLS", 12 * 37)
+    monkeypatch.setattr(points, "CELLS", 12 * 37)
     assert torch.equal(kmeans_regions(features, place, 12, seed=0), whole)
 
 
@@ -130,7 +131,7 @@ def test_no_more_than_a_part_of_the_distances_is_held() -> None:
     n, k = 30_000, 1_000  # 30 M distances
     with Watch():
         kmeans_regions(noise(n, 2), torch.rand(n, 2), k, seed=0, iterations=1)
-    assert largest <= regions._CELLS
+    assert largest <= points.CELLS
 
 
 def test_inputs_are_left_alone() -> None:
@@ -187,12 +188,52 @@ def test_labels_are_dense_in_order_of_appearance(n: int, k: int, width: int, see
         assert len(fresh) <= k
 
 
-def test_along_as_many_directions_as_there_are_kmeans_is_the_same() -> None:
-    low = noise(200, 6) @ noise(6, 40, 1)  # 40 wide, of rank 6
-    place = raster_grid(15)[:200]
-    whole = kmeans_regions(low, place, 9, seed=2)
-    assert same_partition(kmeans_regions(low, place, 9, seed=2, width=8), whole)
-    assert not same_partition(kmeans_regions(low, place, 9, seed=2, width=1), whole)
+@pytest.fixture
+def wide_scene(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
+    """`[900, 600]` features that change smoothly over the image, with noise, and their places."""
+    monkeypatch.setattr(regions, "FOLLOWED", 20)
+    place = raster_grid(30)
+    fields = (place @ noise(2, 20) * 6).cos() @ noise(20, 600, 1)
+    return fields + 0.3 * noise(900, 600, 2), place
+
+
+def agreement(a: Tensor, b: Tensor) -> float:
+    """Share of the pairs that are in one region in either partition and are so in both."""
+    together, too = a[:, None] == a, b[:, None] == b
+    return float((together & too).sum() / (together | too).sum())
+
+
+def test_following_moves_of_middles_finds_the_regions_of_plain_lloyd(wide_scene) -> None:
+    features, place = wide_scene
+    for seed in range(3):
+        plain = kmeans_regions(features, place, 30, seed=seed, plain=True)
+        begun = kmeans_regions(features, place, 30, seed=seed, iterations=1, plain=True)
+        assert agreement(kmeans_regions(features, place, 30, seed=seed), plain) > 0.95
+        assert agreement(begun, plain) < 0.6  # there were moves to follow
+
+
+def test_wide_features_are_looked_at_whole_now_and_then(wide_scene, monkeypatch) -> None:
+    features, place = wide_scene
+    seen, part = 0, points.Points.part
+
+    def count(self: points.Points, which: slice | Tensor) -> Tensor:
+        nonlocal seen
+        found = part(self, which)
+        seen += len(found)
+        return found
+
+    monkeypatch.setattr(points.Points, "part", count)
+    kmeans_regions(features, place, 30, seed=0, plain=True)
+    plain, seen = seen, 0
+    kmeans_regions(features, place, 30, seed=0)
+    assert seen < 6 * len(features) < plain  # their mean, the start, two looks; and moves
+
+
+def test_more_products_than_may_be_held_are_not(wide_scene, monkeypatch) -> None:
+    features, place = wide_scene
+    monkeypatch.setattr(regions, "HELD", 900 * 30 - 1)
+    monkeypatch.setattr(regions, "_Followed", None)  # would fail
+    kmeans_regions(features, place, 30, seed=0)
 
 
 def test_birch_finds_kinds_of_tokens_and_no_more_regions_than_asked() -> None:

@@ -93,8 +93,8 @@ def test_other_ways_to_cut_and_to_see_keep_the_same_tokens_too(vlm, options, tmp
     assert part.ledger.encoded.total() < all_of_it.ledger.encoded.total()
 
 
-def test_a_projection_clusters_the_anchors_features_too(vlm) -> None:
-    selection, _ = run(vlm, "needed", projection=4)
+def test_plain_lloyd_clusters_the_anchors_features_too(vlm) -> None:
+    selection, _ = run(vlm, "needed", partition="lloyd")
     assert len(selection.tokens) == 100
 
 

@@ -26,12 +26,11 @@ class Partition:
     """A way to cut views into regions.
 
     Attributes:
-        kind: kmeans, birch, slic, grid or labels.
+        kind: kmeans, lloyd, birch, slic, grid or labels.
         labels: file of `labels`.
         regions: wanted in a view; a quarter of its budget, at most `REGIONS`, when None.
-        iterations: of k-means.
+        iterations: of k-means, plain or not.
         coord_weight: of places beside features.
-        projection: directions of features k-means sees; all when None.
     """
 
     kind: str
@@ -39,7 +38,6 @@ class Partition:
     regions: int | None
     iterations: int
     coord_weight: float
-    projection: int | None = None
 
     @property
     def by_place(self) -> bool:
@@ -117,5 +115,5 @@ class Partition:
             count,
             iterations=self.iterations,
             coord_weight=self.coord_weight,
-            width=self.projection,
+            plain=self.kind == "lloyd",
         )

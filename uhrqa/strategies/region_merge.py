@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from uhrqa.selection import Selection
     from uhrqa.tokens import VisualTokens
 
-ITERATIONS, RELEASED_ITERATIONS = 4, 10  # what is kept after 4 and 100: docs/cost.md
-WAYS = ("auto", "kmeans", "birch", "slic", "grid", "labels")
+ITERATIONS, RELEASED_ITERATIONS = 100, 10
+WAYS = ("auto", "kmeans", "lloyd", "birch", "slic", "grid", "labels")
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ class RegionMerge:
         None, f"regions a view; a quarter of its budget, at most {REGIONS}, by default"
     )
     partition: str = option(
-        "auto", "how a view is cut into regions: kmeans, birch, slic, grid, or labels, which is "
-        "the default where a file is given"
+        "auto", "how a view is cut into regions: kmeans, lloyd (the same, plain: whole features in "
+        "every iteration, slower), birch, slic, grid, or labels; by default labels where a file is "
+        "given, lloyd with compat=released, else kmeans"
     )  # fmt: skip
     labels: str | None = option(
         None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent",
@@ -65,12 +66,8 @@ class RegionMerge:
     )  # fmt: skip
     coord_weight: float = option(0.05, "weight of coordinates beside features in kmeans and birch")
     iterations: int | None = option(
-        None, f"k-means iterations; {ITERATIONS} by default, {RELEASED_ITERATIONS} with "
+        None, f"k-means iterations at most; {ITERATIONS} by default, {RELEASED_ITERATIONS} with "
         "compat=released"
-    )  # fmt: skip
-    projection: int | None = option(
-        None, "k-means sees so many directions of the features, those of greatest spread, which is "
-        "quicker and cuts differently; all by default"
     )  # fmt: skip
     coverage: str = option(
         "paper", "'paper' cuts the ordered list (Algorithm 1), so that regions at its end may "
@@ -106,7 +103,6 @@ class RegionMerge:
         check_choice("compat", self.compat, ("paper", "released"))
         check_count("regions", self.regions)
         check_count("iterations", self.iterations)
-        check_count("projection", self.projection)
         check_scales(self.scales, self.shares)
         if not math.isfinite(self.coord_weight):
             raise ValueError(f"coord_weight={self.coord_weight}: give a finite number")
@@ -184,7 +180,9 @@ class RegionMerge:
     @property
     def _kind(self) -> str:
         if self.partition == "auto":
-            return "kmeans" if self.labels is None else "labels"
+            if self.labels is not None:
+                return "labels"
+            return "lloyd" if self.compat == "released" else "kmeans"
         return self.partition
 
     @property
@@ -195,7 +193,6 @@ class RegionMerge:
             self.regions,
             self.iterations or (RELEASED_ITERATIONS if self.compat == "released" else ITERATIONS),
             self.coord_weight,
-            self.projection,
         )
 
     def _views(self, scene: Scene) -> tuple[Level, ...]:
