@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -87,16 +87,14 @@ class FeatureFiles:
         path = self._path(key)
         data = _pack(tile, self._name(key))
         try:
-            with tempfile.NamedTemporaryFile(
-                dir=self._own, suffix=UNFINISHED, delete=False
-            ) as file:
-                try:
+            draft = path.with_suffix(f".{uuid4().hex}{UNFINISHED}")  # with the umask's rights
+            try:
+                with draft.open("xb") as file:
                     file.write(data)
-                    file.close()
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+                draft.replace(path)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
             self._make_room(len(data))
         except OSError as error:
             self._is_full = True
