@@ -9,8 +9,12 @@ import pytest
 import torch
 
 from uhrqa.calibrate import device_name
-from uhrqa.cli.limits import read_bytes, read_seconds
+from uhrqa.cli.choice import choose
+from uhrqa.cli.forecasting import fit
+from uhrqa.cli.limits import Limits, read_bytes, read_seconds
+from uhrqa.config import load_settings
 from uhrqa.errors import ConfigError
+from uhrqa.geometry import Size
 from uhrqa.rates import Rates, save_rates
 
 SEVEN_B = "llava-v1.6-vicuna-7b"
@@ -100,6 +104,16 @@ def test_ask_takes_the_largest_budget_that_fits(measured, checkpoint, image) -> 
     asked, told = entered("--max-seconds", "60", "-b", "70")
     assert asked == 70
     assert "all that was asked for" in told
+
+
+def test_a_long_question_leaves_room_for_fewer_tokens() -> None:
+    settings = load_settings({"model": SEVEN_B, "strategy": "downsample", "device": "cpu"})
+    choice, limits = choose(settings, {}), Limits(memory=32 * 10**9)
+    short, long = (
+        fit(choice, Size(4096, 4096), settings, limits, question)[0].budget.tokens
+        for question in ("how many?", "how many ships? " * 200)
+    )
+    assert 600 < short - long < 1000  # 800 tokens of text
 
 
 def test_what_cannot_fit_names_the_least_that_would(measured, checkpoint, image) -> None:

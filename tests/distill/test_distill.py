@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from tests.distill.makers import write_questions
 from tests.families import TILE, make_family
 from uhrqa import ask, load_model
+from uhrqa.batch.lines import open_to_append
 from uhrqa.distill import run as running
-from uhrqa.distill import state
 from uhrqa.distill.examples import Course, Example, hold_out, read_examples
 from uhrqa.distill.reader import Reader
 from uhrqa.distill.recall import check
@@ -201,13 +201,13 @@ def test_a_file_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
 def test_a_run_that_another_one_has_just_finished_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files, real = Files(tmp_path / "rfm.safetensors"), state.open_to_append
+    files = Files(tmp_path / "rfm.safetensors")
 
     def after_another(path: Path) -> int:
         files.rfm.touch()
-        return real(path)
+        return open_to_append(path)
 
-    monkeypatch.setattr(state, "open_to_append", after_another)
+    monkeypatch.setattr("uhrqa.distill.state.open_to_append", after_another)
     with pytest.raises(OutputError, match="is there already"), files.held(overwrite=False):
         pass
 

@@ -31,7 +31,6 @@ FILES = (
     "*.parquet", "*.json", "*.jsonl",
 )  # fmt: skip
 SIZES = {"position": 1257, "color": 1255, "count": 1226}
-LITE = {"position": 50, "color": 50, "count": 50}
 REMOTE = "remote sensing"
 SELECT = (
     "Select the best answer to the above multiple-choice question based on the image. Respond with "

@@ -125,13 +125,11 @@ def _check_clip(card: Card) -> None:
         ConfigError: no checkpoint with a paired text tower is named.
         CheckpointError: what is named is none.
     """
+    from uhrqa.vlm.card import NO_CLIP
     from uhrqa.vlm.directory import read_config
 
     if card.clip is None:
-        raise ConfigError(
-            f"relevance=clip: {card.name} has no text tower that is paired with a vision tower; "
-            "name the directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
-        )
+        raise ConfigError(NO_CLIP.format(name=card.name))
     read_config(Path(card.clip))
 
 
