@@ -46,12 +46,12 @@ def run(name: str, recipe: Recipe, questions: Path, folder: Path, model: Family)
             return dict(held)
     examples = read_examples(questions)
     files = Files(folder / f"{slug}.safetensors")
-    files.prepare(overwrite=files.rfm.exists() and not files.checkpoint.exists())
-    outcome = distill(
-        model, examples, recipe, files,
-        about={"questions": digest_of(examples)},
-        note=lambda text: print(f"{name}: {text}", file=sys.stderr),
-    ).to_dict()  # fmt: skip
+    with files.held(overwrite=files.rfm.exists() and not files.checkpoint.exists()):
+        outcome = distill(
+            model, examples, recipe, files,
+            about={"questions": digest_of(examples)},
+            note=lambda text: print(f"{name}: {text}", file=sys.stderr),
+        ).to_dict()  # fmt: skip
     found.write_text(json.dumps(outcome))
     return outcome
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -95,26 +96,43 @@ def test_a_file_under_another_tiles_name_is_not_taken(tmp_path) -> None:
         assert files.load(key(1)) is None
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_what_is_written_has_the_rights_of_the_umask(tmp_path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        FeatureFiles(tmp_path, "owner").save(key(0), tile(0))
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(files_in(tmp_path)[0].stat().st_mode) == 0o666 & ~umask
+
+
 def test_what_was_used_longest_ago_goes_first(tmp_path) -> None:
     FeatureFiles(tmp_path, "a").save(key(0), tile(0))
     size = files_in(tmp_path)[0].stat().st_size
     limit = 4 * size + size // 2
     one, other = (FeatureFiles(tmp_path, name, limit=limit) for name in "ab")
     kept = [(one, 0), (one, 1), (other, 2), (other, 3)]
+    paths: list[Path] = []
+    for path in files_in(tmp_path):
+        path.unlink()
     for age, (files, row) in enumerate(kept):
         files.save(key(row), tile(row))
-        os.utime(files._path(key(row)), (1000 + age, 1000 + age))
+        (new,) = set(files_in(tmp_path)) - set(paths)
+        os.utime(new, (1000 + age, 1000 + age))
+        paths.append(new)
     assert one.load(key(0)) is not None  # the oldest is used again
     one.save(key(9), tile(9))
     left = set(files_in(tmp_path))
+    (new,) = left - set(paths)
     assert sum(path.stat().st_size for path in left) <= limit
-    assert {one._path(key(0)), one._path(key(9))} <= left
-    assert one._path(key(1)) not in left  # of both owners' files
+    assert {paths[0], new} <= left
+    assert paths[1] not in left  # of both owners' files
 
 
 def test_an_abandoned_file_goes_and_a_fresh_one_stays(tmp_path) -> None:
+    FeatureFiles(tmp_path, "owner").save(key(1), tile(1))
     files = FeatureFiles(tmp_path, "owner")
-    folder = files._path(key(0)).parent
+    folder = files_in(tmp_path)[0].parent
     (folder / "old.tmp").write_bytes(b"x")
     os.utime(folder / "old.tmp", (1, 1))
     (folder / "new.tmp").write_bytes(b"x")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
+from uuid import uuid4
 
 UNFINISHED = ".tmp"
 ROOM = 0.9  # of the limit that is left filled when old files go
@@ -65,10 +65,7 @@ class KeptFiles:
             OSError: it cannot be made.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        return cast(
-            "IO[bytes]",
-            tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False),
-        )
+        return path.with_suffix(f".{uuid4().hex}{UNFINISHED}").open("xb")  # with the umask's rights
 
     def finish(self, file: IO[bytes], path: Path) -> None:
         """Put a whole file in its place.

@@ -36,13 +36,13 @@ class RelevancePass:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """One k-means over the tokens of a view.
+    """A k-means over the tokens of a view, or its passes that look at points alike.
 
     Attributes:
         points: tokens.
         regions: wanted.
-        rounds: passes over all points, at most; it stops early when no token moves.
-        width: of a point.
+        rounds: passes over all points, as many as are usual.
+        width: of a point, or of what is looked at of it.
     """
 
     points: int

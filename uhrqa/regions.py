@@ -23,6 +23,7 @@ LOOKS = (
     4,
 )  # iterations that look at whole features, after the start; most tokens have moved then
 WIDE = 512  # features less wide than that are looked at whole every time
+USUAL = 31  # iterations after which a token in a thousand moves: of 36,864 tokens into 600 regions
 HELD = 1 << 26  # most products kept from one pass to the next: 256 MB in float32
 LEAST_RADIUS = 1e-3  # of a leaf of BIRCH's tree: below it tokens are the same
 
@@ -65,7 +66,7 @@ def kmeans_regions(  # noqa: PLR0913 - a clustering's own numbers
     if k >= len(features):
         return torch.arange(len(features))
     points = Points(features, centres_xy, coord_weight)
-    follow = not plain and features.shape[1] >= WIDE and k >= FOLLOWED and len(points) * k <= HELD
+    follow = not plain and _follows(len(points), features.shape[1], k)
     settled = 0 if plain else len(points) // 1000
     generator = torch.Generator().manual_seed(seed)
     middles = points.take(torch.randperm(len(points), generator=generator)[:k].sort().values)
@@ -83,6 +84,35 @@ def kmeans_regions(  # noqa: PLR0913 - a clustering's own numbers
         if int((labels != before).sum()) <= settled:
             break
     return dense(labels.cpu())
+
+
+def _follows(points: int, width: int, k: int) -> bool:
+    """Whether middles are followed, and features not looked at whole each time."""
+    return width >= WIDE and k >= FOLLOWED and points * k <= HELD
+
+
+def kmeans_rounds(
+    points: int, width: int, k: int, iterations: int, *, plain: bool
+) -> tuple[tuple[int, int], ...]:
+    """Passes over points that `kmeans_regions` usually takes, and the width each looks at.
+
+    Args:
+        points: N.
+        width: D of their features.
+        k: regions wanted.
+        iterations: at most.
+        plain: as `kmeans_regions` takes it.
+
+    Returns:
+        Pairs of passes and width; none where every point gets a region of its own.
+    """
+    if k >= points:
+        return ()
+    rounds, whole = (iterations if plain else min(iterations, USUAL)) + 1, width + 2  # its place
+    if plain or not _follows(points, width, k):
+        return ((rounds, whole),)
+    looks = 1 + sum(number <= iterations for number in LOOKS)
+    return ((looks, whole + FOLLOWED), (rounds - looks, FOLLOWED))
 
 
 class _Followed:

@@ -17,6 +17,7 @@ from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
 from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
+from uhrqa.vlm.card import NO_CLIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,6 @@ class Reading:
     sequence: Sequence
     columns: Tensor
     tokens: VisualTokens
-
-
-NO_CLIP = (
-    "relevance=clip: {name} has no text tower that is paired with a vision tower; name the "
-    "directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
-)
 
 
 class RelevanceReader:

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_IMODE
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -147,8 +148,11 @@ def save_rfm(
         if name.startswith("layers.")
     }
     draft = file.with_name(file.name + ".part")
+    draft.unlink(missing_ok=True)
+    draft.touch()
+    rights = S_IMODE(draft.stat().st_mode)  # the umask's
     save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
-    draft.chmod(0o644)  # safetensors makes it readable by the owner alone
+    draft.chmod(rights)  # safetensors makes it readable by the owner alone
     draft.replace(file)
 
 

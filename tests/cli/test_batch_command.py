@@ -444,3 +444,12 @@ def test_a_file_that_a_strategy_reads_decides_by_its_content(
     outcome = uhrqa(*args)
     assert outcome.code == 6
     assert "another run" in outcome.err
+
+
+def test_an_input_that_is_empty_is_not_appended_to(uhrqa, questions, checkpoint) -> None:
+    Path("labels.tif").touch()
+    how = ("-m", checkpoint, "-s", "region-merge", "--option", "labels=labels.tif")
+    outcome = uhrqa("batch", questions, "-o", "labels.tif", *how)
+    assert outcome.code == 6
+    assert "labels.tif: is a file the strategy reads; name another one with -o" in outcome.err
+    assert not Path("labels.tif").read_bytes()

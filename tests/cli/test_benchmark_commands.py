@@ -209,3 +209,21 @@ def test_what_cannot_be_is_one_line(lrs, args, code, fault) -> None:
     assert fault in outcome.err
     assert outcome.err.count("\n") == 1
     assert outcome.out == ""
+
+
+def test_nothing_that_is_read_is_written_over(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "r.jsonl")
+    held = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    data = next(Path("LRS_VQA").rglob("*.jsonl"))
+    for outcome, what in (
+        (lrs("--json", data), "a file of the data set"),
+        (lrs("-o", "r.jsonl", "--json", "r.jsonl"), "named by -o too"),
+        (uhrqa("score", "r.jsonl", "--json", "r.jsonl"), "the result itself"),
+        (uhrqa("eval", "export", "r.jsonl", "--to", "lrs-vqa", "-o", "r.jsonl"), "the result its"),
+        (uhrqa("eval", "merge", "r.jsonl", "-o", "r.jsonl"), "one of the results"),
+        (uhrqa("score", "r.jsonl", "--json", "none/a"), "no directory none"),
+        (uhrqa("eval", "export", "r.jsonl", "--to", "lrs-vqa", "-o", "."), "it is a directory"),
+    ):
+        assert outcome.code == 6
+        assert what in outcome.err.splitlines()[-1]
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == held

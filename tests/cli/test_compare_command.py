@@ -157,3 +157,29 @@ def test_a_report_on_a_file_speaks_of_images(compare, tmp_path: Path) -> None:
     assert "a percentile bootstrap over images, as questions about one image are not" in page
     assert "over scenes" not in page + outcome.out
     assert "of the scene" not in page
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--json", "q.jsonl"), "q.jsonl: is the file of questions; name another one with --json"),
+        (("--markdown", "b.tif"), "b.tif: is an image of a question; name another one with"),
+        (("-o", "r", "--json", "r"), "r: is named by -o too; name another one with --json"),
+        (("-o", "rows", "--json", "link"), "link: is named by -o too"),
+        (("--json", "./r", "--markdown", "r"), "r: is named by --json too"),
+        (("--json", "."), ".: cannot be written: it is a directory; name a file"),
+        (("--json", "none/r"), "none/r: there is no directory none; make it first"),
+    ],
+)
+def test_nothing_that_is_read_or_asked_for_is_written_over(compare, args, message) -> None:
+    Path("rows").write_text("")
+    Path("link").symlink_to("rows")
+    held = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    outcome = compare(*args)
+    assert (outcome.code, outcome.err.count("\n")) == (6, 1)
+    assert message in outcome.err
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == held
+
+
+def test_a_report_may_go_where_nothing_is_kept(compare) -> None:
+    assert compare("-q", "--json", "/dev/null", "--markdown", "/dev/null").code == 0

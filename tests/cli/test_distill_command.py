@@ -96,3 +96,22 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(distill, lines, messag
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not Path("own.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--json", "questions.jsonl"), "questions.jsonl: is the file of questions; name another"),
+        (("--json", "0.tif"), "0.tif: is an image of a question; name another one with --json"),
+        (("--json", "own.log"), "own.log: is named by -o too; name another one with --json"),
+        (("--json", "ck/config.json"), "config.json: is a file of the model; name another one"),
+        (("--json", "none/a.json"), "none/a.json: there is no directory none; make it first"),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(distill, checkpoint, args, message) -> None:
+    Path("ck").symlink_to(checkpoint)
+    held = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    outcome = distill(*QUICK, *args)
+    assert (outcome.code, outcome.err.count("\n")) == (6, 1)
+    assert message in outcome.err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == held

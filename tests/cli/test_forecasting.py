@@ -10,10 +10,13 @@ import torch
 
 from uhrqa.calibrate import device_name
 from uhrqa.cli import forecasting
-from uhrqa.cli.forecasting import Forecast
+from uhrqa.cli.choice import choose
+from uhrqa.cli.forecasting import Forecast, fit
 from uhrqa.cli.limits import Limits, read_bytes, read_seconds
+from uhrqa.config import load_settings
 from uhrqa.errors import ConfigError
 from uhrqa.forecast import Memory
+from uhrqa.geometry import Size
 from uhrqa.rates import Rates, save_rates
 
 SEVEN_B = "llava-v1.6-vicuna-7b"
@@ -123,6 +126,16 @@ def test_few_plans_find_the_largest_budget(monkeypatch) -> None:
         low, kept = forecasting._largest(forecast, 16_384, Limits(memory=limit), "any")
         assert len(tried) <= 9  # halving takes 10 to 13
         assert kept.memory.total <= limit < forecast(low + max(1, low // 32) + 1).memory.total
+
+
+def test_a_long_question_leaves_room_for_fewer_tokens() -> None:
+    settings = load_settings({"model": SEVEN_B, "strategy": "downsample", "device": "cpu"})
+    choice, limits = choose(settings, {}), Limits(memory=32 * 10**9)
+    short, long = (
+        fit(choice, Size(4096, 4096), settings, limits, question)[0].budget.tokens
+        for question in ("how many?", "how many ships? " * 200)
+    )
+    assert 500 < short - long < 1000  # 800 tokens of text, to a 32nd
 
 
 def test_what_cannot_fit_names_the_least_that_would(measured, checkpoint, image) -> None:

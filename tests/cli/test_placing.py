@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from tests.raster.test_ground import NORTH_UP, UTM, geotiff
 from tests.servers import serving
+from uhrqa.cli.files import refuse_same, require_writable
+from uhrqa.errors import OutputError
 
 
 @pytest.fixture
@@ -88,3 +91,48 @@ def test_requests_stand_in_the_account(uhrqa, checkpoint, image, tmp_path: Path)
         )  # fmt: skip
     assert done.code == 0, done.err
     assert " read in 1 request · " in done.err
+
+
+@pytest.mark.parametrize(
+    ("target", "args", "message"),
+    [
+        ("placed.tif", (), "placed.tif: is the image; name another one with --geojson"),
+        ("b.tif", (), "b.tif: is the image"),
+        ("roi.geojson", ("--roi", "roi.geojson"), "roi.geojson: is the file of the region"),
+        ("labels.png", ("-s", "region-merge", "-o", "labels=labels.png"), "a file the strategy"),
+        ("rfm.safetensors", ("--rfm", "rfm.safetensors"), "is the Region Focus Module"),
+        ("none/a.geojson", (), "none/a.geojson: there is no directory none; make it first"),
+        (".", (), ".: cannot be written: it is a directory; name a file"),
+    ],
+)
+def test_evidence_is_not_written_over_what_is_read(
+    uhrqa, checkpoint, placed: str, target: str, args, message: str
+) -> None:
+    Path("b.tif").hardlink_to(placed)
+    Path("labels.png").touch()
+    ring = [[9.0, 48.0], [9.1, 48.0], [9.1, 48.1], [9.0, 48.0]]
+    Path("roi.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    shutil.copy(checkpoint / "rfm.safetensors", "rfm.safetensors")
+    held = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    outcome = uhrqa("ask", "placed.tif", "?", "-m", checkpoint, "--geojson", target, *args)
+    assert (outcome.code, outcome.err.count("\n")) == (6, 1)
+    assert message in outcome.err
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == held
+
+
+def test_a_file_inside_an_image_is_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    inside = tmp_path / "a.zarr" / "zarr.json"
+    refuse_same({"--geojson": inside}, {"the image": [tmp_path / "a.zarr"]})  # not there yet
+    inside.touch()
+    with pytest.raises(OutputError, match="is the image"):
+        refuse_same({"--geojson": inside}, {"the image": [tmp_path / "a.zarr"]})
+
+
+def test_a_file_that_may_not_be_written_is_told_at_once(tmp_path: Path, monkeypatch) -> None:
+    require_writable(tmp_path / "a.json", "-", None)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(OutputError, match="cannot be written: Permission denied"):
+        require_writable(tmp_path / "a.json")
+    (tmp_path / "a.json").touch()
+    require_writable(tmp_path / "a.json")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tests.distill.makers import write_questions
 from tests.families import TILE, make_family
 from uhrqa import ask, load_model
+from uhrqa.batch.lines import open_to_append
 from uhrqa.distill import run as running
 from uhrqa.distill.examples import Course, Example, hold_out, read_examples
 from uhrqa.distill.reader import Reader
@@ -44,8 +45,8 @@ def files(examples: list[Example], vlm: Any, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def outcome(examples: list[Example], vlm: Any, files: Files) -> running.Outcome:
-    files.prepare(overwrite=False)
-    return distill(vlm, examples, RECIPE, files)
+    with files.held(overwrite=False):
+        return distill(vlm, examples, RECIPE, files)
 
 
 def by_hand(student: list[list[float]], teacher: list[list[float]], visual: list[int]) -> float:
@@ -122,7 +123,7 @@ def test_the_scores_are_those_a_relevance_pass_reads(examples: list[Example], vl
     reading = Reader(vlm, 2).read(examples[0])
     student = Student(vlm, Recipe((0, 2), (0, 1)))
     _, own, teacher = student.measure(reading)
-    with open_raster(examples[0].path) as raster:
+    with open_raster(examples[0].place) as raster:
         scene = Scene(raster, vlm, examples[0].text)
         thumbnail, tokens = (scene.tokens(scene.pyramid[level]) for level in (0, 1))
         expected = scene.relevance(tokens, thumbnail, source="llm", layer=2)
@@ -149,8 +150,8 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     with pytest.raises(KeyboardInterrupt):
         distill(vlm, examples, recipe, again)
     assert again.checkpoint.exists()
-    again.prepare(overwrite=False)
-    found = distill(vlm, examples, recipe, again)
+    with again.held(overwrite=False):
+        found = distill(vlm, examples, recipe, again)
     assert taken == [0, 1, 2, 3, 3, 4, 5]
     assert found.curve == outcome.curve
     assert found.before == outcome.before
@@ -179,13 +180,43 @@ def test_a_file_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     files = Files(tmp_path / "rfm.safetensors")
     files.rfm.touch()
     files.checkpoint.touch()
-    files.prepare(overwrite=False)  # a stopped run is to go on
-    files.prepare(overwrite=True)
-    assert not files.checkpoint.exists()
-    with pytest.raises(OutputError, match="is there already"):
-        files.prepare(overwrite=False)
+    files.log.write_text("of a run before\n")
+    with files.held(overwrite=False):  # a stopped run is to go on
+        assert files.log.read_text()
+        with (
+            pytest.raises(OutputError, match="another run is writing"),
+            files.held(overwrite=True),
+        ):
+            pass
+        assert files.checkpoint.exists()
+    with files.held(overwrite=True):
+        assert not files.checkpoint.exists()
+        assert not files.log.read_text()
+    with pytest.raises(OutputError, match="is there already"), files.held(overwrite=False):
+        pass
     with pytest.raises(ConfigError, match="ends with"):
-        Files(tmp_path / "rfm.pt").prepare(overwrite=False)
+        Files(tmp_path / "rfm.pt").held(overwrite=False).__enter__()
+
+
+def test_a_run_that_another_one_has_just_finished_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files(tmp_path / "rfm.safetensors")
+
+    def after_another(path: Path) -> int:
+        files.rfm.touch()
+        return open_to_append(path)
+
+    monkeypatch.setattr("uhrqa.distill.state.open_to_append", after_another)
+    with pytest.raises(OutputError, match="is there already"), files.held(overwrite=False):
+        pass
+
+
+def test_an_image_may_be_an_address(tmp_path: Path) -> None:
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"image": "https://example.com/a.tif", "question": "how many?"}\n')
+    (found,) = read_examples(file)
+    assert found.place == "https://example.com/a.tif"
 
 
 def test_recomputing_layers_changes_no_loss(examples: list[Example], vlm: Any) -> None:
@@ -225,7 +256,7 @@ def test_the_file_is_one_that_questions_are_asked_with(tmp_path: Path, family: s
     assert rfm_depth(files.rfm) == 2
     with_rfm = load_model(str(path), device="cpu", rfm=files.rfm)
     answer = ask(
-        examples[0].path, "how many ships?", model=with_rfm, strategy="rfm-dip", budget=400
+        examples[0].place, "how many ships?", model=with_rfm, strategy="rfm-dip", budget=400
     )
     assert {entry.source for entry in answer.relevance} == {"rfm"}
 
@@ -263,7 +294,7 @@ def test_an_epoch_takes_every_question_once_and_a_shelf_of_images_at_a_time() ->
     first, second = ([e for step in range(a, a + 20) for e in course.take(step)] for a in (0, 20))
     for epoch in (first, second):
         assert sorted(epoch, key=lines.index) == lines
-        assert len({example.path for example in epoch[:64]}) == 32
+        assert len({example.place for example in epoch[:64]}) == 32
     assert first != second
     assert Course(lines, 7, 3).take(11) == course.take(11)
     assert Course(lines, 7, 4).take(0) != course.take(0)
@@ -273,7 +304,7 @@ def test_images_are_held_out_with_all_their_questions() -> None:
     lines = [Example(f"line {k}", Path(f"{k // 2}.tif"), "?") for k in range(40)]
     trained, held = hold_out(lines, None, 0)
     assert len(held) == 4
-    assert not {e.path for e in trained} & {e.path for e in held}
+    assert not {e.place for e in trained} & {e.place for e in held}
     assert hold_out(lines[:2], None, 0)[1] == []
     assert len(hold_out(lines[:4], None, 0)[1]) == 2
     with pytest.raises(ConfigError, match="hold out 19 at most"):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from torch import Tensor
+from transformers import DynamicCache
 
 from tests.families import TILE, make_family, stock_inputs
 from tests.vlm.test_families import image_of, nothing_pruned
@@ -18,6 +22,7 @@ from uhrqa.drops import Drop
 from uhrqa.errors import ConfigError
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.prefix import Prefix, branch
+from uhrqa.vlm.sequence import Sequence
 
 QUESTIONS = ["How many ships are there?", "Is there a tank?", "What color?"]
 LETTERS = ("A", "B", "C", "D")
@@ -113,6 +118,24 @@ def test_another_image_or_a_drop_takes_nothing_of_a_prefix(family, pair) -> None
     assert dropping.ids == ours.generate(other, 2, (Drop(1, 2),)).ids
     fresh = ours.generate(other, 2, prefix=prefix)
     assert (fresh.held, fresh.ids) == (0, ours.generate(other, 2).ids)
+
+
+def plain_decoder(inputs_embeds: Tensor, past_key_values: DynamicCache, **_: object) -> Any:
+    """A layer whose keys are the embeddings themselves."""
+    keys = inputs_embeds[:, None]
+    past_key_values.update(keys, keys, 0)
+    return SimpleNamespace(last_hidden_state=inputs_embeds)
+
+
+@pytest.mark.parametrize("part", ["positions", "deep"])
+def test_a_beginning_that_differs_in_more_than_embeddings_is_run_anew(part: str) -> None:
+    def run(seed: int) -> int:
+        values = torch.rand(3, 1, 6, generator=torch.Generator().manual_seed(seed))
+        sequence = Sequence(torch.ones(1, 6, 4), torch.arange(1, 4), torch.tensor([5]))
+        return prefix.run(plain_decoder, replace(sequence, **{part: values}), DynamicCache())[2]
+
+    prefix = Prefix()
+    assert [run(seed) for seed in (1, 1, 2, 2, 1)] == [0, 4, 0, 4, 0]
 
 
 def test_a_branch_grows_alone(pair) -> None:

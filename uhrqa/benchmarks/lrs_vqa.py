@@ -18,7 +18,6 @@ from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import Average, Mark, Score, Scoring, Task, as_it_stands, plain_scorer
 
 FILES = ("LRS_VQA_merged.jsonl", "*/LRS_VQA_merged.jsonl", "*.jsonl", "*.json", "*.parquet")
-SUBSETS = ("FAIR", "GLH-Bridge", "STAR")
 _RURAL, _COUNT, _WHY = "rural or urban", "count", "reasoning"
 SIZES = {
     "FAIR": {

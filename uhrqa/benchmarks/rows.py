@@ -16,8 +16,6 @@ from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_li
 
 SCHEMA = "uhrqa.benchmark/1"
 Key = tuple[str, int]  # way, number
-CONTROL_WAYS = ("blind", "thumbnail", "downsample")
-"""The model without image; with level 0 alone; with the largest plain resize that fits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from uhrqa.benchmarks.places import Places, opened
 from uhrqa.benchmarks.rows import BenchLog, BenchRow, Key
 from uhrqa.errors import BudgetError, UhrqaError
 from uhrqa.evaluation.cases import Case
-from uhrqa.evaluation.controls import NO_CAP, Blind
+from uhrqa.evaluation.controls import BLIND, NO_CAP, Blind
 from uhrqa.evaluation.rows import Trial, answered_row
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box
@@ -23,7 +23,6 @@ from uhrqa.raster.side_by_side import SideBySide
 from uhrqa.vlm import VisionLanguageModel
 from uhrqa.vlm.turns import Turn
 
-BLIND = "blind"
 PLACES = ("left", "right")
 PASTED = "The two images are shown side by side: the first on the left, the second on the right.\n"
 SEVERAL = "The {count} images are shown side by side, in their order from left to right.\n"

@@ -18,6 +18,7 @@ from uhrqa.cli.console import (
     read_stdin,
 )
 from uhrqa.cli.conventions import EXACT, Convention, check_convention
+from uhrqa.cli.files import inputs_of, refuse_same, require_writable
 from uhrqa.cli.pyramids import kept_levels
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def ask(
     The answer goes to stdout; counts, cost and times go to stderr.
     """
     check_convention(convention)
-    answer, loading = _answer(image, _read_question(question), given, mapped=geojson is not None)
+    answer, loading = _answer(image, _read_question(question), given, geojson)
     if geojson is not None:
         from uhrqa.cli.geojson import write_geojson
 
@@ -90,23 +91,27 @@ def _counted(answer: Answer, convention: str, given: opt.Given) -> dict[str, obj
     return {"convention": convention, "unit": unit, **cost.to_dict()}
 
 
-def _answer(image: str, question: str, given: opt.Given, *, mapped: bool) -> tuple[Answer, float]:
+def _answer(
+    image: str, question: str, given: opt.Given, geojson: str | None
+) -> tuple[Answer, float]:
     """The answer, and the seconds it took to load the model.
 
     Args:
         image: its path.
         question: the user's words.
         given: the options.
-        mapped: the place of the evidence on the ground is needed.
+        geojson: file that the evidence is written to afterwards.
     """
     choice = choose(given.settings, given.options, rfm=given.rfm, clip=given.clip)
+    refuse_same({"--geojson": geojson}, {"the image": [image], **inputs_of(given, choice.made)})
+    require_writable(geojson)
     caches = TileCaches(given, choice)
     owner = caches.owner(image)
     kept = kept_levels(image, given)
     from uhrqa.raster import open_raster
 
     with open_raster(image, given.reading, roi=given.placing.roi, kept=kept) as raster:
-        if mapped or given.placing.gsd_in_prompt:  # told before the model is loaded
+        if geojson is not None or given.placing.gsd_in_prompt:  # told before the model is loaded
             from uhrqa.raster.ground import require_ground
 
             require_ground(raster)

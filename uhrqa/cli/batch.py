@@ -28,10 +28,10 @@ from uhrqa.cli.bar import progress_bar
 from uhrqa.cli.choice import choose, load
 from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
-from uhrqa.cli.files import is_same_file
+from uhrqa.cli.files import inputs_of, refuse_same
 from uhrqa.cli.identity import identity
 from uhrqa.cli.images import Images
-from uhrqa.errors import OutputError, QuestionError
+from uhrqa.errors import QuestionError
 
 app = typer.Typer(add_completion=False)
 
@@ -92,6 +92,7 @@ def batch(
     output = _read_output(outputs)
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
+    refuse_same({"-o": output}, inputs_of(given, choice.made))
     known = identity(given, choice, evidence=evidence)
     if given.limits:
         known |= {"limits": asdict(given.limits)}
@@ -193,8 +194,7 @@ def _read_questions(questions: str, output: str) -> list[Entry]:
     if questions == "-":
         return read_entries(read_stdin(), Path())
     path = Path(questions)
-    if output != "-" and is_same_file(path, Path(output)):
-        raise OutputError(f"{output}: is the file of questions; name another one with -o")
+    refuse_same({"-o": output}, {"the file of questions": [path]})
     try:
         with path.open("rb") as file:
             return read_entries(file, path.parent)

@@ -32,10 +32,10 @@ from uhrqa.cli.bench_report import broken_lines, report_outcome
 from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.evaluating import VERSIONS, JsonFile
-from uhrqa.cli.files import is_same_file
+from uhrqa.cli.files import inputs_of, is_file, refuse_same, require_writable
 from uhrqa.cli.identity import strategy_identity
 from uhrqa.cli.weights import model_manifest
-from uhrqa.errors import BudgetError, OutputError, QuestionError
+from uhrqa.errors import BudgetError, QuestionError
 
 if TYPE_CHECKING:
     from uhrqa.benchmarks.items import DataSet, Item
@@ -65,14 +65,17 @@ def make_command(task: Task) -> Callable[..., None]:
     ) -> None:
         check_names(task, prompt, scoring, split, several)
         part = read_shard(shard)
-        if output is not None and is_same_file(data, output):
-            raise OutputError(f"{output}: is the data set; name another file with -o")
-        check_model(given)
         choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
+        files = {"-o": output, "--json": json_file}
+        data_set = [data] if is_file(data) else []
+        refuse_same(files, {"the data set": data_set, **inputs_of(given, choice.made)})
+        require_writable(json_file)
+        check_model(given)
         run = BenchmarkRun(
             task, choice, given, prompt or next(iter(task.prompts)), several, controls
         )
         chosen, places, found = run.questions(data, split, images, limit, part)
+        refuse_same(files, {"a file of the data set": found.files})
         manifest = run.manifest(found, limit, part)
         failed = run.go(chosen, places, manifest, output, retry_failed)
         if chosen:

@@ -15,6 +15,7 @@ from uhrqa.errors import CardError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from uhrqa.cli.options import Given
+    from uhrqa.selection import Strategy
     from uhrqa.vlm import VisionLanguageModel
     from uhrqa.vlm.card import Card
 
@@ -39,6 +40,13 @@ class Choice:
     def all_options(self) -> dict[str, Any]:
         """The options given, and under them those of the card; the rest have defaults."""
         return {**self.card.options.get(self.strategy, {}), **self.options}
+
+    @property
+    def made(self) -> Strategy:
+        """The strategy with these options."""
+        from uhrqa.strategies import make_strategy
+
+        return make_strategy(self.strategy, self.all_options)
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
         """What `ask` is called with beside image, question and model."""
@@ -117,13 +125,11 @@ def _check_clip(card: Card) -> None:
         ConfigError: no checkpoint with a paired text tower is named.
         CheckpointError: what is named is none.
     """
+    from uhrqa.vlm.card import NO_CLIP
     from uhrqa.vlm.directory import read_config
 
     if card.clip is None:
-        raise ConfigError(
-            f"relevance=clip: {card.name} has no text tower that is paired with a vision tower; "
-            "name the directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
-        )
+        raise ConfigError(NO_CLIP.format(name=card.name))
     read_config(Path(card.clip))
 
 

@@ -20,8 +20,7 @@ from uhrqa.cli.evaluating import (
     Wanted,
     measure,
 )
-from uhrqa.cli.files import is_same_file
-from uhrqa.errors import OutputError
+from uhrqa.cli.files import refuse_same
 
 app = typer.Typer(add_completion=False)
 
@@ -61,12 +60,14 @@ def compare(
 
     def read() -> tuple[FileSource, dict[str, Any]]:
         source = FileSource.read(questions)
+        refuse_same(wanted.files, {"an image of a question": source.images})
         return source, {
             "benchmark": "file/1", "questions": questions.name, "digest": source.digest,
             "scenes": source.scenes, "images": source.stamps(),
         }  # fmt: skip
 
-    if output is not None and is_same_file(questions, output):
-        raise OutputError(f"{output}: is the file of questions; name another one with -o")
-    wanted = Wanted(strategy, budget, limit, output, report_only, at, json_file, plot, markdown)
-    measure(wanted, given, read, noun="image", paired=True)
+    wanted = Wanted(
+        strategies=strategy, budgets=budget, limit=limit, output=output, report_only=report_only,
+        at=at, json_file=json_file, plot=plot, markdown=markdown,
+    )  # fmt: skip
+    measure(wanted, given, read, noun="image", paired=True, questions=questions)

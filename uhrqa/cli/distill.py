@@ -10,13 +10,16 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose_card, load
 from uhrqa.cli.console import dump_json, print_note, print_result
-from uhrqa.cli.files import is_same_file, write_text
+from uhrqa.cli.files import inputs_of, refuse_same, require_writable, write_text
 from uhrqa.cli.identity import checkpoint_stamp
-from uhrqa.errors import ConfigError, OutputError
+from uhrqa.errors import ConfigError
 
 if TYPE_CHECKING:
+    from uhrqa.cli.files import Inputs
+    from uhrqa.distill.examples import Example
     from uhrqa.distill.recipe import Recipe
     from uhrqa.distill.run import Outcome
+    from uhrqa.distill.state import Files
     from uhrqa.vlm.card import Card
 
 app = typer.Typer(add_completion=False)
@@ -105,19 +108,40 @@ def distill(
     among its best tokens and its teacher's, are measured on images held out. Use the result with
     `uhrqa ask --rfm FILE`.
     """
+    from uhrqa.distill.examples import read_examples
     from uhrqa.distill.recipe import Recipe, choose_layers, choose_pairs
+    from uhrqa.distill.state import Files
 
     card = choose_card(given.settings)
     held = card.dims.decoder.layers
     teacher = held // 2 if card.relevance_layer is None else card.relevance_layer % held
     chosen = choose_layers(layers, rfm_layers, held, teacher)
     recipe = Recipe(
-        chosen, choose_pairs(pairs, len(chosen)), steps, batch, lr, given.settings.seed,
-        lambda_kl, lambda_hr, lambda_mse, levels, tiles, held_out,
-        _mixed(bf16, given.settings.device), recompute, save_every,
-    )  # fmt: skip
-    _check_outputs(questions, output, plot)
-    outcome = _run(questions, output, recipe, card, given, overwrite)
+        layers=chosen,
+        pairs=choose_pairs(pairs, len(chosen)),
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        seed=given.settings.seed,
+        lambda_kl=lambda_kl,
+        lambda_hr=lambda_hr,
+        lambda_mse=lambda_mse,
+        levels=levels,
+        tiles=tiles,
+        held_out=held_out,
+        mixed=_mixed(bf16, given.settings.device),
+        recompute=recompute,
+        save_every=save_every,
+    )
+    examples = read_examples(questions)
+    inputs: Inputs = {
+        "the file of questions": [questions],
+        "an image of a question": {example.place for example in examples},
+        **inputs_of(given),
+    }
+    files = Files(output)
+    _check_outputs(files, plot, json_file, inputs)
+    outcome = _run(examples, files, recipe, card, given, overwrite)
     _report(outcome, json_file, plot)
 
 
@@ -127,10 +151,11 @@ def _mixed(wanted: bool | None, device: str | None) -> bool:
     return choose_device(device).type == "cuda" if wanted is None else wanted
 
 
-def _check_outputs(questions: Path, output: Path, plot: Path | None) -> None:
-    """Refuse names that cannot be written to, before anything is read."""
-    if is_same_file(questions, output):
-        raise OutputError(f"{output}: is the file of questions; name another one with -o")
+def _check_outputs(files: Files, plot: Path | None, json_file: str | None, inputs: Inputs) -> None:
+    """Refuse names that cannot be written to, before anything is computed."""
+    for file in (files.rfm, files.checkpoint, files.log):
+        refuse_same({"-o": file, "--plot": plot, "--json": json_file}, inputs)
+    require_writable(files.rfm, plot, json_file)
     if plot is not None:
         from uhrqa.evaluation.plot import require_matplotlib
 
@@ -138,38 +163,36 @@ def _check_outputs(questions: Path, output: Path, plot: Path | None) -> None:
 
 
 def _run(
-    questions: Path,
-    output: Path,
+    examples: list[Example],
+    files: Files,
     recipe: Recipe,
     card: Card,
     given: opt.Given,
     overwrite: bool,
 ) -> Outcome:
     """Look at all that can be wrong, load the model, train."""
-    from uhrqa.distill.examples import hold_out, read_examples
+    from uhrqa.distill.examples import hold_out
     from uhrqa.distill.run import distill as train
-    from uhrqa.distill.state import Files, digest_of
+    from uhrqa.distill.state import digest_of
 
     if not recipe.lambda_kl and not recipe.lambda_mse:
         raise ConfigError("--lambda-kl and --lambda-mse are both 0: nothing would be learnt")
-    examples = read_examples(questions)
     hold_out(examples, recipe.held_out, recipe.seed)
     stamp = checkpoint_stamp(card)
-    files = Files(output)
-    files.prepare(overwrite=overwrite)
-    model: Any = load(given)
-    about = {
-        "model": stamp,
-        "questions": digest_of(examples),
-        "dtype": str(model.model.dtype).removeprefix("torch."),
-    }
     note = (lambda text: None) if given.quiet else (lambda text: print_note(f"uhrqa: {text}"))
-    try:
-        return train(model, examples, recipe, files, about=about, note=note)
-    except BaseException:
-        if not given.quiet and files.checkpoint.exists():
-            print_note(f"uhrqa: {files.checkpoint} holds the run; run it again to go on")
-        raise
+    with files.held(overwrite=overwrite):
+        model: Any = load(given)
+        about = {
+            "model": stamp,
+            "questions": digest_of(examples),
+            "dtype": str(model.model.dtype).removeprefix("torch."),
+        }
+        try:
+            return train(model, examples, recipe, files, about=about, note=note)
+        except BaseException:
+            if not given.quiet and files.checkpoint.exists():
+                print_note(f"uhrqa: {files.checkpoint} holds the run; run it again to go on")
+            raise
 
 
 def _report(outcome: Outcome, json_file: str | None, plot: Path | None) -> None:

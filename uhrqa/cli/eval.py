@@ -83,7 +83,10 @@ def synth(
         source = _source(scenes, split, sides)
         return source, {"benchmark": BENCHMARK, **asdict(source)}
 
-    wanted = Wanted(strategy, budget, limit, output, report_only, at, json_file, plot, markdown)
+    wanted = Wanted(
+        strategies=strategy, budgets=budget, limit=limit, output=output, report_only=report_only,
+        at=at, json_file=json_file, plot=plot, markdown=markdown,
+    )  # fmt: skip
     measure(wanted, given, read, noun="scene")
 
 

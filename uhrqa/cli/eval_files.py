@@ -11,7 +11,7 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.bench_report import BLANK
 from uhrqa.cli.console import dump_json, print_note, print_result
-from uhrqa.cli.files import is_same_file, write_text
+from uhrqa.cli.files import refuse_same, require_writable, write_text
 from uhrqa.cli.report import count_text, print_table
 from uhrqa.errors import OutputError
 
@@ -36,6 +36,7 @@ def merge(
     """Put the results of shards together, in the order of a run that was not split."""
     from uhrqa.benchmarks.rows import merged, read_outcome, write_outcome
 
+    refuse_same({"-o": output}, {"one of the results": results})
     whole = merged([(path, read_outcome(path)) for path in results])
     write_outcome(whole, output)
     if not given.quiet:
@@ -200,8 +201,8 @@ def export(
     from uhrqa.benchmarks.exports import exported
     from uhrqa.benchmarks.rows import read_outcome
 
-    if is_same_file(results, output):
-        raise OutputError(f"{output}: is the result itself; name another file with -o")
+    refuse_same({"-o": output}, {"the result itself": [results]})
+    require_writable(output)
     text = exported(read_outcome(results), form)
     write_text(output, text)
     if not given.quiet:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhrqa.cli.console import dump_json, print_note, print_result
-from uhrqa.cli.files import write_text
+from uhrqa.cli.files import require_writable, write_text
 from uhrqa.cli.report import print_table
 from uhrqa.errors import OutputError
 
@@ -21,16 +21,13 @@ def check_outputs(json_file: str | None, plot: Path | None, markdown: Path | Non
 
     Raises:
         ConfigError: the plot is neither SVG nor PNG, or matplotlib is not installed.
-        OutputError: a file's directory does not exist.
+        OutputError: a file's directory does not exist, or the file may not be written.
     """
     from uhrqa.evaluation.plot import require_matplotlib
 
     if plot is not None:
         require_matplotlib(plot)
-    written = Path(json_file) if json_file not in (None, "-") else None
-    for path in (written, plot, markdown):
-        if path is not None and not path.parent.is_dir():
-            raise OutputError(f"{path}: there is no directory {path.parent}; make it first")
+    require_writable(json_file, plot, markdown)
 
 
 def report(

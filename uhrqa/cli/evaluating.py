@@ -15,6 +15,7 @@ from uhrqa.cli import options as opt
 from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
+from uhrqa.cli.files import inputs_of, refuse_same
 from uhrqa.cli.identity import strategy_identity
 from uhrqa.cli.report import count_text
 from uhrqa.cli.weights import model_manifest
@@ -78,6 +79,14 @@ class Wanted:
     plot: Path | None
     markdown: Path | None
 
+    @property
+    def files(self) -> dict[str, Path | str | None]:
+        """What is written, by the option that names it."""
+        return {
+            "-o": self.output, "--json": self.json_file, "--plot": self.plot,
+            "--markdown": self.markdown,
+        }  # fmt: skip
+
 
 def measure(
     wanted: Wanted,
@@ -86,6 +95,7 @@ def measure(
     *,
     noun: str,
     paired: bool = False,
+    questions: Path | None = None,
 ) -> None:
     """Ask what has no row yet, or nothing, and report.
 
@@ -95,7 +105,9 @@ def measure(
         read: gives the source, and what tells it from others; called unless only to report.
         noun: what one of the source's subjects is called.
         paired: also tell differences between strategies.
+        questions: the file that `read` reads, if any.
     """
+    refuse_same(wanted.files, {"the file of questions": [questions], **inputs_of(given)})
     if not wanted.report_only:
         check_model(given)  # before torch is imported, and anything drawn
     from uhrqa.evaluation.tables import chosen_budget

@@ -49,16 +49,14 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
         CheckpointError: a hub id that is not in the local cache, or a file that cannot be read.
         ConfigError: a device that this machine does not have.
     """
-    from uhrqa.strategies import make_strategy
     from uhrqa.vlm.device import choose_device, precision_text
 
     settings = given.settings
-    strategy = make_strategy(choice.strategy, choice.all_options)
     return {
         "model": _model(choice.card),
         "rfm": _stamp(Path(given.rfm)) if given.rfm is not None else None,
         "strategy": choice.strategy,
-        "options": strategy_identity(strategy),
+        "options": strategy_identity(choice.made),
         "tokens": choice.budget.tokens,
         "tiles": choice.budget.tiles,
         **({"auto": True} if choice.budget.auto else {}),

@@ -11,8 +11,8 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.complete import among
 from uhrqa.cli.console import print_note, print_result
+from uhrqa.cli.files import is_file, refuse_same, require_writable
 from uhrqa.cli.report import count_text
-from uhrqa.errors import OutputError
 
 if TYPE_CHECKING:
     from uhrqa.labels.objects import Labels
@@ -72,8 +72,8 @@ def questions(
     from uhrqa.labels.reading import read_labels
     from uhrqa.labels.records import Wanted, make_records, write_records
 
-    if not output.resolve().parent.is_dir():
-        raise OutputError(f"{output}: there is no directory {output.parent}; make it first")
+    refuse_same({"-o": output}, {"the file of labels": [labels] if is_file(labels) else []})
+    require_writable(output)
     place = images or (labels if labels.is_dir() else labels.parent)
     read = read_labels(labels, format, Images(place))
     wanted = Wanted(name or labels.stem or "LABELS", given.settings.seed, per_category, min_side)

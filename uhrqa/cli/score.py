@@ -10,6 +10,7 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.bench_report import report_outcome
 from uhrqa.cli.evaluating import JsonFile
+from uhrqa.cli.files import refuse_same, require_writable
 
 app = typer.Typer(add_completion=False)
 
@@ -40,5 +41,7 @@ def score(
     from uhrqa.benchmarks.imports import read_any
     from uhrqa.benchmarks.scores import task_of
 
+    refuse_same({"--json": json_file}, {"the result itself": [results]})
+    require_writable(json_file)
     outcome = read_any(results)
     report_outcome(outcome, task_of(outcome.manifest), scoring, json_file, given)

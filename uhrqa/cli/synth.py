@@ -88,7 +88,16 @@ def synth(
         raise typer.BadParameter(f"--shards is of a Zarr, not of {format}; add --format zarr")
     pixels = read_sides(sides)
     recipe = Recipe(
-        scenes, split, pixels, per_category, format, compression, quality, noise, shards, first
+        scenes=scenes,
+        split=split,
+        sides=pixels,
+        per_category=per_category,
+        format=format,
+        compression=compression,
+        quality=quality,
+        noise=noise,
+        shards=shards,
+        first=first,
     )
     if dry_run:
         _say_plan(recipe)

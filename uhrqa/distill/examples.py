@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uhrqa.batch.entries import is_there, read_entries
+from uhrqa.batch.entries import Place, is_there, read_entries
 from uhrqa.errors import ConfigError, QuestionError
 from uhrqa.evaluation.file_source import read_boxes
 from uhrqa.geometry import Box
@@ -28,13 +28,13 @@ class Example:
 
     Attributes:
         where: file and line, for messages.
-        path: of the image.
+        place: of the image, a file or an address on a server.
         text: of the question.
         boxes: of the objects asked about, XYXY source pixels; none where the file gives none.
     """
 
     where: str
-    path: Path
+    place: Place
     text: str
     boxes: tuple[Box, ...] = ()
 
@@ -57,10 +57,10 @@ def read_examples(path: Path) -> list[Example]:
         where = f"{path}: line {entry.line}"
         if entry.error:
             raise QuestionError(f"{path}: {entry.error}")
-        if not is_there(entry.path):
-            raise QuestionError(f"{where}: there is no image {entry.path}")
+        if isinstance(entry.place, Path) and not is_there(entry.place):
+            raise QuestionError(f"{where}: there is no image {entry.place}")
         row = json.loads(lines[entry.line - 1].decode("utf-8-sig"))
-        examples.append(Example(where, entry.path, entry.text, read_boxes(path, entry, row)))
+        examples.append(Example(where, entry.place, entry.text, read_boxes(path, entry, row)))
     return examples
 
 
@@ -77,7 +77,7 @@ def hold_out(
     Raises:
         ConfigError: no image would be left to train on.
     """
-    images = list(dict.fromkeys(example.path for example in examples))
+    images = list(dict.fromkeys(example.place for example in examples))
     least = 1 if len(images) > 1 else 0
     count = max(least, round(HELD_SHARE * len(images))) if count is None else count
     if count >= len(images):
@@ -88,8 +88,8 @@ def hold_out(
     order = np.random.default_rng([seed, 0]).permutation(len(images))
     held = {images[index] for index in order[:count]}
     return (
-        [example for example in examples if example.path not in held],
-        [example for example in examples if example.path in held],
+        [example for example in examples if example.place not in held],
+        [example for example in examples if example.place in held],
     )
 
 
@@ -120,9 +120,9 @@ class Course:
 
     def _shuffle(self, epoch: int) -> list[int]:
         rng = np.random.default_rng([self.seed, 1, epoch])
-        images: dict[Path, list[int]] = {}
+        images: dict[Place, list[int]] = {}
         for index, example in enumerate(self.examples):
-            images.setdefault(example.path, []).append(index)
+            images.setdefault(example.place, []).append(index)
         groups = list(images.values())
         order = rng.permutation(len(groups))
         found: list[int] = []

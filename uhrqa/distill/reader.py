@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from uhrqa.batch.entries import Place
 from uhrqa.distill.examples import SHELF, Example
 from uhrqa.errors import QuestionError, UhrqaError
 from uhrqa.features import FeatureCache
@@ -40,7 +40,7 @@ class Reader:
     tiles: int = 8
 
     def __post_init__(self) -> None:
-        self._caches: OrderedDict[Path, FeatureCache] = OrderedDict()
+        self._caches: OrderedDict[Place, FeatureCache] = OrderedDict()
 
     def check(self, examples: list[Example]) -> None:
         """Refuse questions that cannot be asked, before anything is trained.
@@ -65,8 +65,8 @@ class Reader:
             UhrqaError: the image cannot be read, or the question leaves no room; with the line.
         """
         try:
-            with open_raster(example.path) as raster:
-                cache = self._cache(example.path)
+            with open_raster(example.place) as raster:
+                cache = self._cache(example.place)
                 scene = Scene(raster, self.model, example.text, features=cache)
                 deepest = min(self.levels, scene.pyramid.finest.index)
                 wanted = 1
@@ -90,7 +90,7 @@ class Reader:
             tokens = scene.tokens(level, hit[: self.tiles])
         return scene.reader.lay_out(tokens, thumbnail)
 
-    def _cache(self, path: Path) -> FeatureCache:
+    def _cache(self, path: Place) -> FeatureCache:
         """The image's encoded tiles; one that changed on disk is not noticed."""
         cache = self._caches.setdefault(path, FeatureCache(CACHE_BYTES // SHELF))
         self._caches.move_to_end(path)

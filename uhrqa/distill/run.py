@@ -79,7 +79,7 @@ def distill(
         model: the checkpoint whose attention is learnt; it stays as it is.
         examples: questions about images.
         recipe: how.
-        files: where to; `prepare` has been called.
+        files: where to; they are `held`.
         about: what else tells this run from others: the checkpoint, the questions.
         note: takes the log's lines too.
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from pickle import UnpicklingError
 from typing import Any
 
 from uhrqa.batch.entries import digest
+from uhrqa.batch.lines import open_to_append
 from uhrqa.distill.examples import Example
 from uhrqa.distill.recall import Check
 from uhrqa.distill.student import Losses
@@ -89,28 +92,39 @@ class Files:
         """For people."""
         return self.rfm.with_suffix(".log")
 
-    def prepare(self, *, overwrite: bool) -> None:
-        """Look whether a run may write here, and clear away what it is to overwrite.
+    @contextmanager
+    def held(self, *, overwrite: bool) -> Iterator[None]:
+        """Keep other runs from writing here, and clear away what this one is to overwrite.
 
         Raises:
             ConfigError: the module's name has another ending.
-            OutputError: it is there already, or nothing can be written.
+            OutputError: it is there already, another run writes to it, or nothing can be written.
         """
         if self.rfm.suffix != ".safetensors":
             raise ConfigError(f"-o {self.rfm}: write a name that ends with .safetensors")
+        self._refuse_finished(overwrite)
+        descriptor = open_to_append(self.log)
+        try:
+            self._refuse_finished(overwrite)  # by a run that held the log until now
+            if overwrite:
+                self._clear(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _refuse_finished(self, overwrite: bool) -> None:
         if self.rfm.exists() and not overwrite and not self.checkpoint.exists():
             raise OutputError(
                 f"{self.rfm}: is there already; train it anew with --overwrite, or name another "
                 "file with -o"
             )
+
+    def _clear(self, log: int) -> None:
         try:
-            if overwrite:
-                for file in (self.checkpoint, self.log):
-                    file.unlink(missing_ok=True)
-            with self.log.open("a"):
-                pass
+            self.checkpoint.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.log}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{self.checkpoint}: cannot be removed: {error.strerror}") from error
+        os.ftruncate(log, 0)
 
     def write_line(self, text: str) -> None:
         """Add a line to the log, with the time."""
@@ -123,7 +137,9 @@ class Files:
 
 def digest_of(examples: Sequence[Example]) -> str:
     """What tells these questions from others, in 16 letters, wherever their file lies."""
-    rows = [[example.path.name, example.text, list(example.boxes)] for example in examples]
+    rows = [
+        [PurePath(example.place).name, example.text, list(example.boxes)] for example in examples
+    ]
     return digest(json.dumps(rows))
 
 

@@ -33,6 +33,12 @@ def list_cards() -> list[str]:
     return sorted({file.stem for place in PLACES for file in place.glob("*.yaml")})
 
 
+NO_CLIP = (
+    "relevance=clip: {name} has no text tower that is paired with a vision tower; name the "
+    "directory of a whole CLIP or SigLIP checkpoint with --clip DIR"
+)
+
+
 def load_card(name: str, *, vision_tower: str | None = None) -> Card:
     """The card of a name, a file, a directory or a hub id; its `name` is the one given.
 
