@@ -178,10 +178,10 @@ class _PlannedScene(Scene):
         *,
         iterations: int,
         coord_weight: float,
-        width: int | None,
+        plain: bool,
     ) -> Tensor:
         """Noted, and a grid in its place: tokens of a plan have no features."""
-        self._note_kmeans(len(tokens), k, iterations, width)
+        self._note_kmeans(len(tokens), k, iterations, plain)
         return grid_regions(places, k)
 
 

@@ -65,7 +65,7 @@ def kmeans_regions(  # noqa: PLR0913 - a clustering's own numbers
     if k >= len(features):
         return torch.arange(len(features))
     points = Points(features, centres_xy, coord_weight)
-    follow = not plain and features.shape[1] >= WIDE and k >= FOLLOWED and len(points) * k <= HELD
+    follow = not plain and follows(len(points), k, features.shape[1])
     settled = 0 if plain else len(points) // 1000
     generator = torch.Generator().manual_seed(seed)
     middles = points.take(torch.randperm(len(points), generator=generator)[:k].sort().values)
@@ -83,6 +83,11 @@ def kmeans_regions(  # noqa: PLR0913 - a clustering's own numbers
         if int((labels != before).sum()) <= settled:
             break
     return dense(labels.cpu())
+
+
+def follows(count: int, k: int, width: int) -> bool:
+    """Whether k-means of so many tokens, middles and features follows moves."""
+    return width >= WIDE and k >= FOLLOWED and count * k <= HELD
 
 
 class _Followed:

@@ -21,7 +21,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Clustering, Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
-from uhrqa.regions import kmeans_regions
+from uhrqa.regions import FOLLOWED, LOOKS, follows, kmeans_regions
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
@@ -300,10 +300,10 @@ class Scene:
         *,
         iterations: int,
         coord_weight: float,
-        width: int | None,
+        plain: bool,
     ) -> Tensor:
         """`[N]` regions of tokens, at most `k`; see `kmeans_regions`. Noted in the ledger."""
-        self._note_kmeans(len(tokens), k, iterations, width)
+        self._note_kmeans(len(tokens), k, iterations, plain)
         return kmeans_regions(
             self.features_of(tokens),
             places,
@@ -311,14 +311,17 @@ class Scene:
             seed=self.seed,
             iterations=iterations,
             coord_weight=coord_weight,
-            width=width,
+            plain=plain,
         )
 
-    def _note_kmeans(self, points: int, k: int, iterations: int, width: int | None) -> None:
+    def _note_kmeans(self, points: int, k: int, iterations: int, plain: bool) -> None:
         if k < points:
-            whole = self.model.card.dims.decoder.width
-            seen = min(width or whole, whole) + 2  # and its place
-            self.ledger.clusterings.append(Clustering(points, k, iterations + 1, seen))
+            width = self.model.card.dims.decoder.width
+            whole = iterations
+            if not plain and follows(points, k, width):
+                whole = sum(number <= iterations for number in LOOKS)
+                self.ledger.clusterings.append(Clustering(points, k, iterations - whole, FOLLOWED))
+            self.ledger.clusterings.append(Clustering(points, k, whole + 1, width + 2))  # and place
 
     def shown(self, box: Tensor) -> Box:
         """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""
