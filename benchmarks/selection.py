@@ -33,6 +33,7 @@ from uhrqa.ledger import Ledger
 from uhrqa.outline import outline
 from uhrqa.plan import _PlannedModel, _PlannedRaster, _PlannedScene
 from uhrqa.pyramid import Level, Tile
+from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
 from uhrqa.strategies.views import views_of
@@ -49,6 +50,8 @@ TIMED = 3  # iterations of plain Lloyd
 
 class DrawnScene(_PlannedScene):
     """A scene of patches of land cover, each with a vector of its own."""
+
+    kmeans = Scene.kmeans  # there are features to cluster
 
     def __init__(self, budget: Budget) -> None:
         model = DrawnModel(load_card("uhr-bat"), QUESTION_TOKENS)
@@ -165,7 +168,6 @@ def embedded_share(budget: Budget) -> dict[str, Any]:
     """The same share on the embedded model's features of a held-out scene, as many tokens."""
     from uhrqa import regions
     from uhrqa.evaluation.source import Source
-    from uhrqa.scene import Scene
     from uhrqa.vlm import load_model
 
     regions.WIDE = 0

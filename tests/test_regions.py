@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uhrqa import points, regions
 from uhrqa.points import means
-from uhrqa.regions import grid_regions, kmeans_regions
+from uhrqa.regions import grid_regions, kmeans_regions, kmeans_rounds
 
 
 def raster_grid(side: int) -> Tensor:
@@ -244,3 +244,18 @@ def test_birch_finds_kinds_of_tokens_and_no_more_regions_than_asked() -> None:
     assert torch.equal(regions.birch_regions(features, place, 3, seed=0), kind)
     assert int(regions.birch_regions(noise(300, 5), place, 20, seed=0).max()) == 19
     assert regions.birch_regions(noise(4, 5), place[:4], 9, seed=0).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "rounds"),
+    [
+        ((1000, 600, 80, 10, False), ((3, 602 + 64), (8, 64))),  # the start and two looks
+        ((1000, 600, 80, 2, False), ((2, 602 + 64), (1, 64))),
+        ((1000, 600, 80, 100, True), ((101, 602),)),
+        ((1000, 60, 80, 100, False), ((32, 62),)),  # narrow features are looked at every time
+        ((80, 600, 80, 10, False), ()),
+    ],
+)
+def test_passes_are_foreseen_as_they_are_made(asked, rounds) -> None:
+    *numbers, plain = asked
+    assert kmeans_rounds(*numbers, plain=plain) == rounds

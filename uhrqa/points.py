@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 OVERSAMPLE, ROUNDS = 16, 3  # of finding directions
 SAMPLE = 8192  # tokens they, and BIRCH's tree, are found from
-CHUNK = 8192  # tokens that are in float32 at once
+CHUNK = 2048  # tokens that are in float32 at once
 CELLS = 1 << 23  # distances held at once: 32 MB in float32
 
 
