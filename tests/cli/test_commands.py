@@ -232,6 +232,15 @@ def test_models_and_strategies_list_what_there_is(uhrqa) -> None:
     )
 
 
+def test_a_strategy_that_is_refused_says_why_and_is_listed_so(uhrqa, image) -> None:
+    listing = json.loads(uhrqa("strategies", "--json").out)
+    assert list(listing["refused"]) == ["geollava-8k"]
+    assert "geollava-8k: refused: what is published" in uhrqa("strategies").out
+    outcome = uhrqa("ask", image, "what?", "-s", "geollava-8k")
+    assert outcome.code == 2
+    assert "strategy 'geollava-8k' is refused: what is published does not say" in outcome.err
+
+
 def test_every_default_shown_is_accepted(uhrqa) -> None:
     listing = json.loads(uhrqa("strategies", "--json").out)["strategies"]
     for entry in listing:

@@ -36,11 +36,14 @@ def strategies(given: opt.Given) -> None:
             }
             for name, summary, entries in rows
         ]
-        print_result(dump_json({"schema": SCHEMA, "strategies": listing}))
+        refused = STRATEGIES.refused
+        print_result(dump_json({"schema": SCHEMA, "strategies": listing, "refused": refused}))
     elif given.quiet:
         print_result("\n".join(name for name, *_ in rows))
     else:
         print_result("\n".join(_describe(*row) for row in rows))
+        for name, reason in STRATEGIES.refused.items():
+            print_result(fold(f"{name}: refused: {reason}", 2))
 
 
 def _describe(name: str, summary: str, entries: list[Entry]) -> str:

@@ -20,6 +20,14 @@ from uhrqa.registry import Registry, suggest
 if TYPE_CHECKING:
     from uhrqa.selection import Strategy
 
+REFUSED = {
+    "geollava-8k": "what is published does not say how its affinities become clusters, what stands "
+    "between its convolutions, or which layer ranks the clusters, and a guess would give its "
+    "weights tokens they were not trained on; its checkpoint takes every other strategy, -s "
+    "visionzip is nearest (it knows no question either)",
+}  # fmt: skip
+"""Strategies that are not there, and why."""
+
 STRATEGIES = Registry(
     "strategy",
     {
@@ -42,6 +50,7 @@ STRATEGIES = Registry(
         "uniform": "uhrqa.strategies.baselines:Uniform",
     },
     group="uhrqa.strategies",
+    refused=REFUSED,
 )
 
 
