@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ConfigError, what_lacks
 
 WIDTH = 64  # directions of features that BIRCH sees
 OVERSAMPLE, ROUNDS = 16, 3  # of finding directions
@@ -123,14 +123,14 @@ def load_clusters() -> Any:  # noqa: ANN401 - a module without types
     """scikit-learn's clusterings.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: it is not installed, or a package it needs.
     """
     try:
         return importlib.import_module("sklearn.cluster")
     except ImportError as error:
         raise ConfigError(
-            "partition=birch: scikit-learn is not installed; pip install 'uhrqa[regions]', "
-            "or use partition=kmeans"
+            f"partition=birch: {what_lacks(error, 'sklearn', 'scikit-learn')}; pip install "
+            "'uhrqa[regions]', or use partition=kmeans"
         ) from error
 
 

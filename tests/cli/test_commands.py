@@ -352,6 +352,18 @@ def test_a_bad_card_is_told_and_does_not_hide_the_others(uhrqa, bad_cards) -> No
     assert SEVEN_B in {card["name"] for card in found["models"]}
 
 
+def test_doctor_tells_what_partitions_need(monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    learn, image = doctor.check_regions()
+    assert (learn.state, learn.found) == ("note", "not installed")
+    assert learn.fix == (
+        "optional, for region-merge -o partition=birch: pip install 'uhrqa[regions]'"
+    )
+    assert "partition=slic" in image.fix
+    monkeypatch.setattr(doctor, "_version", lambda name: "1.5")
+    assert {check.state for check in doctor.check_regions()} == {"ok"}
+
+
 def test_doctor_finds_bad_cards(uhrqa, bad_cards) -> None:
     outcome = uhrqa("doctor", "-q")
     assert outcome.code == 1

@@ -57,7 +57,7 @@ class RegionMerge:
     )
     partition: str = option(
         "auto", "how a view is cut into regions: kmeans, birch, slic, grid, or labels, which is "
-        "the default where a file is given"
+        "the default where a file is given; birch and slic need uhrqa[regions]"
     )  # fmt: skip
     labels: str | None = option(
         None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent",
