@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from uhrqa import registry
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ConfigError, UnknownNameError
 from uhrqa.registry import Registry
 
 
@@ -41,3 +41,13 @@ def test_a_package_that_cannot_be_imported_is_one_line(
 def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModuleNotFoundError):
         registry_with(monkeypatch).load("gone")
+
+
+def test_a_refused_name_gives_its_reason_until_a_package_brings_it(monkeypatch) -> None:
+    things = Registry("thing", {}, refused={"odd": "nobody knows how"})
+    with pytest.raises(UnknownNameError, match="thing 'odd' is refused: nobody knows how"):
+        things["odd"]
+    assert "odd" not in things
+    point = EntryPoint("odd", "uhrqa.geometry:Size", "group")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    assert Registry("thing", {}, "group", {"odd": "why"}).load("odd").__name__ == "Size"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uhrqa import segments
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ConfigError, what_lacks
 from uhrqa.geometry import Box, Size
 from uhrqa.segments import OUTSIDE, as_regions, superpixels, vote
 
@@ -78,3 +78,14 @@ def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(ConfigError, match=r"scikit-image is not installed; pip install 'uhrqa"):
         superpixels(np.zeros((4, 4, 3), np.uint8), 2)
+
+
+def test_what_a_package_needs_is_named_where_that_is_missing() -> None:
+    lacks = ModuleNotFoundError("No module named 'joblib'", name="joblib")
+    assert what_lacks(lacks, "sklearn", "scikit-learn") == (
+        "joblib is not installed, which scikit-learn needs"
+    )
+    broken = ImportError("libgomp.so.1: cannot open shared object file")
+    assert what_lacks(broken, "sklearn", "scikit-learn") == (
+        "scikit-learn cannot be imported (libgomp.so.1: cannot open shared object file)"
+    )

@@ -124,3 +124,19 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         text = str(error).lower()
         return type(error).__name__ == "OutOfMemoryError" or any(part in text for part in NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+def what_lacks(error: ImportError, module: str, package: str) -> str:
+    """Why an optional package cannot be imported: it is not there, or what it needs is not.
+
+    Args:
+        error: of its import.
+        module: its name in Python.
+        package: its name for pip.
+    """
+    if not isinstance(error, ModuleNotFoundError):
+        return f"{package} cannot be imported ({error})"
+    lacks = (error.name or module).partition(".")[0]
+    if lacks == module:
+        return f"{package} is not installed"
+    return f"{lacks} is not installed, which {package} needs"

@@ -13,15 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ConfigError, what_lacks
 from uhrqa.points import CELLS, CHUNK, SAMPLE, Points, assigned, means, move
 
 WIDTH = 64  # directions of features that BIRCH sees
 FOLLOWED = 64  # directions in which k-means' middles are seen to move
-LOOKS = (
-    1,
-    4,
-)  # iterations that look at whole features, after the start; most tokens have moved then
+LOOKS = (1, 4)  # iterations that look at whole features, as the start does
 WIDE = 512  # features less wide than that are looked at whole every time
 USUAL = 31  # iterations after which a token in a thousand moves: of 36,864 tokens into 600 regions
 HELD = 1 << 26  # most products kept from one pass to the next: 256 MB in float32
@@ -201,14 +198,14 @@ def load_clusters() -> Any:  # noqa: ANN401 - a module without types
     """scikit-learn's clusterings.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: it is not installed, or a package it needs.
     """
     try:
         return importlib.import_module("sklearn.cluster")
     except ImportError as error:
         raise ConfigError(
-            "partition=birch: scikit-learn is not installed; pip install 'uhrqa[regions]', "
-            "or use partition=kmeans"
+            f"partition=birch: {what_lacks(error, 'sklearn', 'scikit-learn')}; pip install "
+            "'uhrqa[regions]', or use partition=kmeans"
         ) from error
 
 

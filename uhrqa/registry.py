@@ -34,13 +34,21 @@ class Registry(Mapping[str, str]):
         kind: what the names stand for, as error messages call it.
         table: name to `module:attribute`.
         group: entry point group that third parties add to, if any.
+        refused: names that are known and stand for nothing, each with the reason.
 
     Raises:
         ConfigError: an installed package claims a name that is already taken.
     """
 
-    def __init__(self, kind: str, table: Mapping[str, str], group: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        table: Mapping[str, str],
+        group: str | None = None,
+        refused: Mapping[str, str] | None = None,
+    ) -> None:
         self.kind = kind
+        self.refused = dict(refused or {})
         self._builtin = dict(table)
         self._group = group
         self._merged: dict[str, str] | None = None
@@ -61,6 +69,8 @@ class Registry(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         if name not in self._table:
+            if name in self.refused:
+                raise UnknownNameError(f"{self.kind} '{name}' is refused: {self.refused[name]}")
             raise UnknownNameError(f"unknown {self.kind} '{name}'{suggest(name, self._table)}")
         return self._table[name]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ConfigError, what_lacks
 from uhrqa.geometry import Box, Size
 from uhrqa.regions import dense
 
@@ -95,14 +95,14 @@ def superpixels(pixels: NDArray[np.uint8], count: int) -> NDArray[np.integer]:
         `[h, w]` labels from 0.
 
     Raises:
-        ConfigError: scikit-image is not installed.
+        ConfigError: scikit-image is not installed, or a package it needs.
     """
     try:
         from skimage.segmentation import slic
     except ImportError as error:
         raise ConfigError(
-            "partition=slic: scikit-image is not installed; pip install 'uhrqa[regions]', "
-            "or use partition=kmeans"
+            f"partition=slic: {what_lacks(error, 'skimage', 'scikit-image')}; pip install "
+            "'uhrqa[regions]', or use partition=kmeans"
         ) from error
     found: NDArray[np.integer] = slic(
         pixels, n_segments=count, compactness=COMPACTNESS, start_label=0, channel_axis=2

@@ -232,6 +232,47 @@ def test_models_and_strategies_list_what_there_is(uhrqa) -> None:
     )
 
 
+def test_a_strategy_that_is_refused_says_why_and_is_listed_so(uhrqa, image) -> None:
+    listing = json.loads(uhrqa("strategies", "--json").out)
+    assert list(listing["refused"]) == ["geollava-8k"]
+    assert "geollava-8k: refused: what is published" in uhrqa("strategies").out
+    outcome = uhrqa("ask", image, "what?", "-s", "geollava-8k")
+    assert outcome.code == 2
+    assert "strategy 'geollava-8k' is refused: what is published does not say" in outcome.err
+
+
+def test_a_models_card_changes_the_defaults_shown_and_is_named(uhrqa) -> None:
+    lines = uhrqa("strategies", "rfm-dip", "-m", "tiny").out.splitlines()
+    assert lines[0].startswith("rfm-dip: ")
+    assert not any(line.startswith(("region-merge", "geollava-8k")) for line in lines)
+    assert any(line.startswith("  zoom_ratio=0.02 (card)") for line in lines)
+    assert sum("(card)" in line for line in lines) == 2
+    assert "(card)" not in uhrqa("strategies", "rfm-dip").out
+    (row,) = json.loads(uhrqa("strategies", "region-merge", "-m", "tiny", "--json").out)[
+        "strategies"
+    ]
+    found = {option["name"]: (option["default"], option["from_card"]) for option in row["options"]}
+    assert found["scales"] == ("672,1344,2688", True)
+    assert found["encode"] == ("all", False)
+    assert uhrqa("strategies", "rfm-dib").code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "fault", "cards"),
+    [
+        ("encode=needed", "encode=needed: coverage=all needs every region", "coverage=all"),
+        ("shares=1,2", "3 views but 2 shares; give a share for each", "scales=672,1344,2688"),
+    ],
+)
+def test_an_option_that_does_not_go_with_the_cards_is_the_users(
+    uhrqa, image, option, fault, cards
+) -> None:
+    outcome = uhrqa("ask", image, "what?", "-s", "region-merge", "-o", option, "-m", "tiny")
+    assert outcome.code == 2
+    assert fault in outcome.err
+    assert f"(you gave {option}; {cards} is of the model card 'tiny')" in outcome.err
+
+
 def test_every_default_shown_is_accepted(uhrqa) -> None:
     listing = json.loads(uhrqa("strategies", "--json").out)["strategies"]
     for entry in listing:
@@ -309,6 +350,18 @@ def test_a_bad_card_is_told_and_does_not_hide_the_others(uhrqa, bad_cards) -> No
     found = json.loads(uhrqa("models", "--json", "-q").out)
     assert sorted(found["faults"]) == bad_cards
     assert SEVEN_B in {card["name"] for card in found["models"]}
+
+
+def test_doctor_tells_what_partitions_need(monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    learn, image = doctor.check_regions()
+    assert (learn.state, learn.found) == ("note", "not installed")
+    assert learn.fix == (
+        "optional, for region-merge -o partition=birch: pip install 'uhrqa[regions]'"
+    )
+    assert "partition=slic" in image.fix
+    monkeypatch.setattr(doctor, "_version", lambda name: "1.5")
+    assert {check.state for check in doctor.check_regions()} == {"ok"}
 
 
 def test_doctor_finds_bad_cards(uhrqa, bad_cards) -> None:

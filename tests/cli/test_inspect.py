@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.originals import make_original
+from uhrqa.vlm.headers import read_headers
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_a_checkpoint_is_told_part_by_part(uhrqa, checkpoint: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
     assert lines[0].endswith("llava_next, LlavaNextForConditionalGeneration, stock layout")
-    assert lines[-1] == "loads"
+    assert lines[-1] == "loads, by its headers: no weight was looked at"
     assert "qwen2: 4 layers of 48, 4 heads, 2 of keys, MLP 96, 320 words, context 4,096" in lines[4]
     assert "3 layers of 32, tiles of 56 px in patches of 14" in lines[3]
     told = {line.split()[0] for line in lines[1:-1]}
@@ -46,8 +47,34 @@ def test_names_that_do_not_match_are_listed(uhrqa, copy: Path) -> None:
     outcome = uhrqa("models", "inspect", copy)
     (line,) = [line for line in outcome.out.splitlines() if line.startswith("  missing")]
     assert line.split()[1:3] == ["12:", "model.language_model.layers.4.input_layernorm.weight,"]
-    assert line.endswith(" and 9 more")
-    assert "12 missing weights" in outcome.out.splitlines()[-1]
+    assert line.count("layers.4.") == 12
+    last = outcome.out.splitlines()[-1]
+    assert "12 missing weights, first model.language_model.layers.4.input_layernorm" in last
+    assert last.count("layers.4.") == 3
+    assert " and 9 more; the files do not match" in last
+
+
+def test_a_long_list_is_cut_in_text_and_whole_in_json(uhrqa, copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 6
+    config["text_config"]["layer_types"] = ["full_attention"] * 6
+    (copy / "config.json").write_text(json.dumps(config))
+    (line,) = [
+        line for line in uhrqa("models", "inspect", copy).out.splitlines() if "missing  " in line
+    ]
+    assert line.endswith(" and 4 more (--json lists all)")
+    assert len(json.loads(uhrqa("models", "inspect", copy, "--json").out)["missing"]) == 24
+
+
+def test_what_is_renamed_and_what_is_dropped_is_told(uhrqa, tmp_path: Path) -> None:
+    make_original(tmp_path / "model", "llava-1.5")
+    lines = uhrqa("models", "inspect", tmp_path / "model").out.splitlines()
+    told = {line.split()[0]: line for line in lines}
+    found = json.loads(uhrqa("models", "inspect", tmp_path / "model", "--json").out)
+    assert f"  renamed    {found['renamed']} tensors" in told["renamed"]
+    kept = len(read_headers(tmp_path / "model")) - found["renamed"]
+    assert kept == 1 + len(found["dropped"])  # lm_head has the same name in both
+    assert "layers.0.self_attn.rotary_emb.inv_freq" in told["dropped"]
 
 
 def test_json_says_the_same(uhrqa, copy: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
+from uhrqa.raster.ground import Ground
 from uhrqa.raster.labels import read_labels
 
 SIZE = Size(200, 300)
@@ -95,3 +96,47 @@ def test_a_file_that_is_not_there_or_damaged_is_one_line(tmp_path: Path) -> None
 def test_a_side_may_be_rounded(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", LABELS[:, :29])
     assert read_labels(path, SIZE).shape == (20, 29)
+
+
+GROUND = Ground("EPSG:32633", (2, 0, 500_000, 0, -2, 5_500_000))  # 300 x 200 px of 2 m
+
+
+def placed(path: Path, affine: list[float], code: int = 32633) -> str:
+    """Labels of 30 x 20 with a transform, as GeoZarr writes it."""
+    array = zarr.create_array(path, data=LABELS)
+    array.attrs.update({"proj:code": f"EPSG:{code}", "spatial:transform": affine})
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("affine", "code"),
+    [
+        ([20, 0, 500_000, 0, -20, 5_500_000], 32633),  # the same
+        ([20, 0, 500_015, 0, -20, 5_500_000], 32633),  # less than a label off
+        ([2, 0, 700_000, 0, -2, 5_500_000], 5_000_000),  # a code nobody knows is no place
+    ],
+)
+def test_labels_of_the_images_place_are_taken(tmp_path: Path, affine, code) -> None:
+    path = placed(tmp_path / "a.zarr", affine, code)
+    assert read_labels(path, SIZE, GROUND).shape == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("affine", "code", "corners"),
+    [
+        ([20, 0, 600_000, 0, -20, 5_500_000], 32633, r"\(50000, 0\) and \(50300, 200\)"),
+        (
+            [10, 0, 500_000, 0, -10, 5_500_000],
+            32633,
+            r"\(0, 0\) and \(150, 100\)",
+        ),  # a quarter of it
+        ([20, 0, 500_000, 0, 20, 5_499_600], 32633, r"\(0, 200\) and \(300, 0\)"),
+        ([0.001, 0, 8.5, 0, -0.001, 53.5], 4326, "lie elsewhere"),  # another system
+    ],
+)
+def test_labels_of_another_place_are_refused(tmp_path: Path, affine, code, corners) -> None:
+    path = placed(tmp_path / "a.zarr", affine, code)
+    with pytest.raises(RasterError, match=corners) as caught:
+        read_labels(path, SIZE, GROUND)
+    assert "\n" not in str(caught.value)
+    assert read_labels(path, SIZE).shape == (20, 30)  # an image that says nothing takes them

@@ -17,6 +17,7 @@ from uhrqa.raster import Raster, open_raster
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
 from uhrqa.strategies import STRATEGIES, make_strategy
+from uhrqa.vlm.placement import Placement
 
 NAMES = sorted(STRATEGIES)
 # (h, w): one pixel, thin, below a tile (56 px), one tile, ragged, wide, tall
@@ -184,8 +185,11 @@ def test_no_kept_token_lies_in_masked_area_and_the_budget_is_filled_from_the_res
     assert scene.ledger.blank.total() > 0 or name in ("thumbnail", "downsample")
 
 
+@pytest.mark.parametrize("placed", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_image_of_no_data_alone_is_refused(vlm, name) -> None:
+def test_an_image_of_no_data_alone_is_refused(vlm, monkeypatch, name, placed) -> None:
+    if placed:  # a model with tables of place, like the embedded one
+        monkeypatch.setattr(vlm, "placement", Placement(vlm.card.dims.token_width))
     scene = Scene(HalfMasked((300, 300), left=0), vlm, "how many?")
     with pytest.raises(RasterError, match="nothing to look at"):
         select(make_strategy(name), scene, Budget(2000))

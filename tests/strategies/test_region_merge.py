@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,6 +20,8 @@ from uhrqa.errors import ConfigError, RasterError
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Level, Pyramid
 from uhrqa.raster import open_raster
+from uhrqa.raster.clip import clip
+from uhrqa.raster.ground import Ground
 from uhrqa.regions import dense
 from uhrqa.scene import Scene
 from uhrqa.selection import select
@@ -282,6 +285,22 @@ def test_labels_of_the_whole_image_lie_right_under_a_window(vlm, image, tmp_path
     assert torch.equal(found[0].tokens.box, found[1].tokens.box)
     with pytest.raises(RasterError, match="for an image of 400 x 500 px"):
         RegionMerge(labels=str(tmp_path / "part.png")).select(Scene(window, vlm, "a?"), Budget(100))
+
+
+def test_labels_must_lie_where_the_image_lies_under_a_window_too(
+    vlm, image, tmp_path, monkeypatch
+) -> None:
+    store = zarr.create_array(tmp_path / "labels.zarr", data=np.ones((50, 40), np.uint8))
+    store.attrs.update({"proj:code": "EPSG:32633", "spatial:transform": [10, 0, 0, 0, -10, 0]})
+    merge = RegionMerge(labels=str(tmp_path / "labels.zarr"))
+    raster = open_raster(image)
+    monkeypatch.setattr(raster, "ground", Ground("EPSG:32633", (1, 0, 0, 0, -1, 0)))
+    for shown in (raster, clip(raster, "100,100,300,300")):
+        assert merge.select(Scene(shown, vlm, "a?"), Budget(100)).tokens
+    monkeypatch.setattr(raster, "ground", Ground("EPSG:32633", (1, 0, 100_000, 0, -1, 0)))
+    for shown in (raster, clip(raster, "100,100,300,300")):
+        with pytest.raises(RasterError, match="labels that lie elsewhere"):
+            merge.select(Scene(shown, vlm, "a?"), Budget(100))
 
 
 def test_a_missing_file_is_told_before_anything_is_encoded(vlm, image) -> None:

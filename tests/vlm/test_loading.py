@@ -57,11 +57,23 @@ def test_a_weight_of_another_shape_is_named_with_both_shapes(copy: Path) -> None
     refused(copy, r"linear_1.weight is \[47, 32\] in the file, \[48, 32\] by the config; the files")
 
 
-def test_of_many_weights_that_do_not_fit_the_first_is_named_and_the_others_counted(copy) -> None:
+def test_of_each_kind_of_fault_the_number_and_the_first_names_are_told(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     config["text_config"]["intermediate_size"] = 92
     (copy / "config.json").write_text(json.dumps(config))
-    refused(copy, r"layers.0.mlp.down_proj.weight is \[48, 96\] .*\[48, 92\].* and 11 more")
+
+    def spoil(state: dict[str, torch.Tensor]) -> None:
+        state.update(stray=torch.zeros(2))
+        state.pop(next(key for key in state if key.endswith("linear_1.weight")))
+
+    edit_weights(copy, spoil)
+    refused(
+        copy,
+        r"12 misshapen weights, first \S*layers.0.mlp.down_proj.weight is \[48, 96\] in the file, "
+        r"\[48, 92\] by the config, .* and 9 more; 1 missing weights, first \S*linear_1.weight; "
+        r"1 unexpected weights, first \S*stray; the files do not match config.json \(\S*\); uhrqa "
+        r"models inspect \S* lists all",
+    )
 
 
 def test_a_weight_too_many_is_an_error(copy: Path) -> None:

@@ -11,7 +11,7 @@ from uhrqa.budget import Budget
 from uhrqa.cli.console import print_note
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
-from uhrqa.errors import CardError, ConfigError, UnknownNameError
+from uhrqa.errors import CardError, ConfigError, UhrqaError, UnknownNameError
 
 if TYPE_CHECKING:
     from uhrqa.cli.options import Given
@@ -84,7 +84,8 @@ def choose(
 
     Raises:
         UnknownNameError: no such model, strategy or option.
-        ConfigError: the same, where a file or variable gave the name; or a bad option value.
+        ConfigError: the same, where a file or variable gave the name; or a bad option value, or one
+            that does not go with the card's.
         CardError: the card is not valid, or names a strategy or option that there is not.
         CheckpointError: the model's directory or the file of the RFM is none.
     """
@@ -112,10 +113,28 @@ def choose(
     try:
         chosen = make_strategy(name, choice.all_options)
     except (UnknownNameError, ConfigError) as error:
-        raise CardError(f"model card '{card.name}': {error}") from error
+        raise _refused(error, choice) from error
     if getattr(chosen, "relevance", None) == "clip":
         _check_clip(card)
     return choice
+
+
+def _refused(error: UhrqaError, choice: Choice) -> UhrqaError:
+    """Why the user's options, good by themselves, do not go with those of the card."""
+    from uhrqa.strategies import as_text, make_strategy
+
+    card, name = choice.card, choice.strategy
+    said = card.options.get(name, {})
+    try:
+        make_strategy(name, said)
+    except (UnknownNameError, ConfigError) as own:
+        return CardError(f"model card '{card.name}': {own}")
+    left = {key: as_text(value) for key, value in said.items() if key not in choice.options}
+    yours, cards = (
+        ", ".join(f"{key}={value}" for key, value in pairs.items() if key in str(error))
+        for pairs in (choice.options, left)
+    )
+    return ConfigError(f"{error} (you gave {yours}; {cards} is of the model card '{card.name}')")
 
 
 def _check_clip(card: Card) -> None:

@@ -147,6 +147,18 @@ def check_attention() -> list[Check]:
     return checks
 
 
+def check_regions() -> list[Check]:
+    """Whether region-merge can cut views in every way it knows."""
+    checks = []
+    for name, way in (("scikit-learn", "birch"), ("scikit-image", "slic")):
+        if found := _version(name):
+            checks.append(Check(name, "ok", found))
+        else:
+            fix = f"optional, for region-merge -o partition={way}: pip install 'uhrqa[regions]'"
+            checks.append(Check(name, "note", "not installed", fix))
+    return checks
+
+
 def check_torchvision() -> list[Check]:
     """A torchvision built for another torch stops transformers; none at all does not."""
     if importlib.util.find_spec("torchvision") is None:
@@ -192,6 +204,7 @@ LOOKS: tuple[Callable[[], list[Check]], ...] = (
     check_versions,
     check_device,
     check_attention,
+    check_regions,
     check_torchvision,
     check_hub,
     check_models,

@@ -21,7 +21,8 @@ EPILOG = opt.examples(
     "uhrqa models inspect org/name@main --json",
     "uhrqa models inspect ./llava-v1.5-7b --allow-pickle",
 )
-SHOWN = 3  # names of a long list
+SHOWN = 20  # names of a long list; --json has all
+LOADS = "loads, by its headers: no weight was looked at"
 
 
 @opt.share("allow_pickle", *opt.PRINTING)
@@ -38,6 +39,7 @@ def inspect(
 
     Reads headers and configuration, never a weight, so that a checkpoint of any size takes seconds;
     of pickles, which `--allow-pickle` lets it look into, names and shapes.
+    Whether weights are numbers is told when they are loaded.
     Ends with 4 when it would not load; the last line says why and what to do.
     """
     from uhrqa.vlm.inspecting import inspect_named
@@ -56,7 +58,7 @@ def inspect(
     elif not given.quiet:
         print_result("\n".join(fold(line, 13) for line in _lines(report)))
     if given.settings.format != "json":
-        print_result(f"does not load: {report.fault}" if report.fault else "loads")
+        print_result(f"does not load: {report.fault}" if report.fault else LOADS)
     raise typer.Exit(CheckpointError.exit_code if report.fault else 0)
 
 
@@ -76,7 +78,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  {name:10} {file or 'none of its own'}"
     for note in report.assumed:
         yield f"  note       {note}"
-    for name in ("missing", "unexpected", "mismatched"):
+    if report.renamed:
+        yield f"  renamed    {count_text(report.renamed, 'tensor')}, to the names transformers has"
+    for name in ("dropped", "missing", "unexpected", "mismatched"):
         if names := getattr(report, name):
             yield f"  {name:10} {_few(names)}"
 
@@ -116,4 +120,4 @@ def _few(names: Iterable[str]) -> str:
     all_names = list(names)
     rest = len(all_names) - SHOWN
     shown = ", ".join(all_names[:SHOWN])
-    return f"{len(all_names)}: {shown}{f' and {rest} more' if rest > 0 else ''}"
+    return f"{len(all_names)}: {shown}{f' and {rest} more (--json lists all)' if rest > 0 else ''}"

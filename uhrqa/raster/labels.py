@@ -13,26 +13,33 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
+from uhrqa.raster import open_raster
 from uhrqa.raster.formats import format_of
+from uhrqa.raster.ground import Ground, NoGround, ground_of, usable
 from uhrqa.raster.guard import guarded
+from uhrqa.reading import Reading
 
 Labels = NDArray[np.integer]
 MOST_LABELS = 2**29  # 2 GiB as 32-bit integers
 ONE_BAND = "give one band of integers"
+NO_GROUND = NoGround()
 
 
-def read_labels(path: str, size: Size) -> Labels:
+def read_labels(path: str, size: Size, ground: Ground | NoGround = NO_GROUND) -> Labels:
     """A raster of integers with the extent of an image.
 
     Args:
         path: a TIFF, PNG or Zarr file of one band.
         size: of the image; the raster may have another resolution but no other shape.
+        ground: where the image lies. Where the labels say so, too (that of 64-bit integers is not
+            looked at), it must be the same.
 
     Returns:
         `[h, w]`.
 
     Raises:
-        RasterError: nothing is there, it is no raster of integers, or it has another shape.
+        RasterError: nothing is there, it is no raster of integers, it has another shape, or it lies
+            elsewhere.
     """
     kind = format_of(path)
     readers: dict[str, Callable[[str], Labels]] = {
@@ -42,7 +49,32 @@ def read_labels(path: str, size: Size) -> Labels:
         raise RasterError(f"{path}: labels are read from PNG, TIFF or Zarr, not {kind}; convert it")
     with guarded(f"{path}: not a readable raster of labels"):
         labels = readers[kind](path)
+    image = usable(ground, size)
+    if isinstance(image, Ground) and kind != "png":
+        _check_place(path, Size(*labels.shape), image, size)
     return _of_extent(path, labels, size)
+
+
+def _check_place(path: str, own: Size, image: Ground, size: Size) -> None:
+    """Refuse labels whose corners lie more than one of them, and a pixel, from the image's."""
+    try:
+        with open_raster(path, Reading(stretch="none")) as raster:
+            ground = usable(ground_of(raster), own)
+    except RasterError:  # integers of 64 bits are labels, but no picture
+        return
+    if isinstance(ground, NoGround):
+        return
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+    found = image.to_pixels(ground.to_lonlat(corners * (own.w, own.h)))
+    whole = np.array([size.w, size.h])
+    off = np.abs(found - corners * whole)
+    if not (off <= whole / (own.w, own.h) + 1).all():  # infinite where they lie on no map
+        (x0, y0), *_, (x1, y1) = found.round() + 0.0  # no "-0"
+        raise RasterError(
+            f"{path}: labels that lie elsewhere: their corners are at ({x0:.0f}, {y0:.0f}) and "
+            f"({x1:.0f}, {y1:.0f}) of an image of {size}; bring them to its extent (gdalwarp -r "
+            "near -te), or take away a georeference that is wrong (gdal_edit.py -unsetgt)"
+        )
 
 
 def _of_extent(path: str, labels: Labels, size: Size) -> Labels:

@@ -20,6 +20,14 @@ from uhrqa.registry import Registry, suggest
 if TYPE_CHECKING:
     from uhrqa.selection import Strategy
 
+REFUSED = {
+    "geollava-8k": "what is published does not say how its affinities become clusters, what stands "
+    "between its convolutions, or which layer ranks the clusters, and a guess would give its "
+    "weights tokens they were not trained on; its checkpoint takes every other strategy, -s "
+    "visionzip is nearest (it knows no question either)",
+}  # fmt: skip
+"""Strategies that are not there, and why."""
+
 STRATEGIES = Registry(
     "strategy",
     {
@@ -42,6 +50,7 @@ STRATEGIES = Registry(
         "uniform": "uhrqa.strategies.baselines:Uniform",
     },
     group="uhrqa.strategies",
+    refused=REFUSED,
 )
 
 
@@ -91,14 +100,17 @@ def input_files(strategy: Any) -> dict[str, Path]:  # noqa: ANN401 - a dataclass
     return {name: Path(value) for name, value in values.items() if value is not None}
 
 
+def as_text(value: Any) -> str:  # noqa: ANN401 - of any option
+    """An option's value as it is written after `-o KEY=`."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "auto" if value is None else str(value)
+
+
 def _default(entry: Field[Any]) -> str:
-    if entry.default is MISSING:
-        return "required"
-    if isinstance(entry.default, tuple):
-        return ",".join(map(str, entry.default))
-    if isinstance(entry.default, bool):
-        return str(entry.default).lower()
-    return "auto" if entry.default is None else str(entry.default)
+    return "required" if entry.default is MISSING else as_text(entry.default)
 
 
 def _meaning(entry: Field[Any]) -> str:

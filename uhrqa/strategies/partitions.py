@@ -64,9 +64,11 @@ class Partition:
             Of each view `[N]` labels in raster order, dense from 0; or None.
 
         Raises:
-            RasterError: the file is missing, no raster of integers, or of another extent.
+            RasterError: the file is missing, no raster of integers, or of another extent or place.
             ConfigError: a package is not installed.
         """
+        from uhrqa.raster import whole_of
+        from uhrqa.raster.ground import ground_of
         from uhrqa.raster.labels import read_labels
         from uhrqa.regions import load_clusters
         from uhrqa.view_regions import label_regions, pixel_regions
@@ -81,7 +83,8 @@ class Partition:
         if self.labels is None:
             return None
         extent = scene.extent
-        raster = read_labels(self.labels, Size(round(extent.h), round(extent.w)))
+        ground = ground_of(whole_of(scene.raster))
+        raster = read_labels(self.labels, Size(round(extent.h), round(extent.w)), ground)
         return [label_regions(scene, view, raster, extent, singles=padding) for view in views]
 
     def of(self, scene: Scene, tokens: VisualTokens, places: Tensor, room: int) -> Tensor:

@@ -58,7 +58,7 @@ class RegionMerge:
     partition: str = option(
         "auto", "how a view is cut into regions: kmeans, lloyd (the same, plain: whole features in "
         "every iteration, slower), birch, slic, grid, or labels; by default labels where a file is "
-        "given, lloyd with compat=released, else kmeans"
+        "given, lloyd with compat=released, else kmeans; birch and slic need uhrqa[regions]"
     )  # fmt: skip
     labels: str | None = option(
         None, "a segmenter's result: GeoTIFF, PNG or Zarr of integers over the image's extent",

@@ -47,7 +47,8 @@ def check_scales(scales: Scales, shares: Shares) -> None:
         raise ValueError(f"scales={scales}: give pixels from 1 to {MOST_PIXELS}, at least one")
     if len(scales) > len(shares):
         raise ValueError(
-            f"scales={scales}: {len(scales)} views but {len(shares)} shares; give a share for each"
+            f"scales={_listed(scales)}: {len(scales)} views but {len(shares)} shares; "
+            "give a share for each"
         )
 
 

@@ -26,7 +26,7 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.families import find_class
 from uhrqa.vlm.headers import Entry
-from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
+from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER, kind_of
 from uhrqa.vlm.loading import describe_fault
 from uhrqa.vlm.source import Source
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
@@ -44,6 +44,7 @@ class Match:
         unexpected: names in the files that the class has no place for.
         mismatched: name to the shape in the file and the one by the configuration.
         renamed: tensors the files hold under other names than the class's.
+        dropped: names of tables in old files that are computed now.
     """
 
     model: PreTrainedModel
@@ -51,6 +52,7 @@ class Match:
     unexpected: tuple[str, ...]
     mismatched: Mapping[str, Shapes] = field(default_factory=dict)
     renamed: int = 0
+    dropped: tuple[str, ...] = ()
 
     @property
     def fault(self) -> str | None:
@@ -93,6 +95,7 @@ def match(
     info, _ = convert_and_load_state_dict_in_model(model, found, how)
     model.mark_tied_weights_as_initialized(info)
     model.tie_weights(missing_keys=info.missing_keys, recompute_mapping=False)
+    strange = set(info.unexpected_keys)
     model._adjust_missing_and_unexpected_keys(info)
     missing, unexpected = info.missing_keys, info.unexpected_keys
     if source is not None:
@@ -104,7 +107,8 @@ def match(
         tuple(sorted(missing)),
         tuple(sorted(unexpected)),
         {name: (tuple(there), tuple(wanted)) for name, there, wanted in info.mismatched_keys},
-        len(entries.keys() - names - info.unexpected_keys),
+        len(entries) - len(entries.keys() & names) - len(strange),
+        tuple(sorted(name for name in strange - set(unexpected) if kind_of(name) is None)),
     )
 
 

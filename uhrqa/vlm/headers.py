@@ -69,7 +69,7 @@ def read_headers(directory: Path) -> dict[str, Entry]:
     if single.is_file():
         return read_header(single)
     if index.is_file():
-        return _read_shards(index, read_index(index))
+        return _read_shards(index)
     if found := sorted(directory.glob("model*.safetensors")):
         raise CheckpointError(
             f"{directory}: {len(found)} shards ({found[0].name} ...) but no {INDEX}; {AGAIN}"
@@ -124,13 +124,24 @@ def read_index(file: Path) -> dict[str, str]:
     return table
 
 
-def _read_shards(index: Path, table: Mapping[str, str]) -> dict[str, Entry]:
+def check_shards(index: Path) -> tuple[dict[str, str], list[str]]:
+    """The table of an index, and the names of its shards, all of which are there.
+
+    Raises:
+        CheckpointError: no index, or it names files that are not there.
+    """
+    table = read_index(index)
     shards = sorted(set(table.values()))
     if missing := [name for name in shards if not (index.parent / name).is_file()]:
         raise CheckpointError(
             f"{index.parent}: {len(missing)} of {len(shards)} shards that the index names are "
             f"missing, first {missing[0]}; {AGAIN}"
         )
+    return table, shards
+
+
+def _read_shards(index: Path) -> dict[str, Entry]:
+    table, shards = check_shards(index)
     entries: dict[str, Entry] = {}
     for shard in shards:
         entries.update(read_header(index.parent / shard))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -32,6 +33,8 @@ from uhrqa.vlm.pickles import (
 )
 from uhrqa.vlm.size_check import check_size
 from uhrqa.vlm.source import Source
+
+SHOWN = 3  # names of each kind in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,8 @@ def _read(
 def _checked(model: Any, report: Mapping[str, Any], path: Path) -> Any:  # noqa: ANN401
     if fault := describe_fault(report):
         raise CheckpointError(
-            f"{path}: {fault}; the files do not match config.json ({type(model).__name__})"
+            f"{path}: {fault}; the files do not match config.json ({type(model).__name__}); "
+            f"uhrqa models inspect {quote(str(path))} lists all"
         )
     check_finite(path, model.named_parameters())
     return model.eval().requires_grad_(False)
@@ -220,15 +224,25 @@ def check_finite(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def describe_fault(report: Mapping[str, Any]) -> str | None:
-    """What a loading report of transformers has to complain of first, in words."""
-    if mismatched := sorted(report["mismatched_keys"]):
-        name, there, wanted = mismatched[0]
-        others = f", and {len(mismatched) - 1} more do not fit" if len(mismatched) > 1 else ""
-        return f"{name} is {_shape(there)} in the file, {_shape(wanted)} by the config{others}"
-    for kind in ("missing", "unexpected"):
-        if found := sorted(report[f"{kind}_keys"]):
-            return f"{len(found)} {kind} weights, first {found[0]}"
-    return str(report["error_msgs"][0]) if report.get("error_msgs") else None
+    """All that a loading report of transformers has to complain of, in words, a few names each."""
+    shapes = {
+        name: f"{name} is {_shape(there)} in the file, {_shape(wanted)} by the config"
+        for name, there, wanted in report["mismatched_keys"]
+    }
+    kinds = {
+        "misshapen": [shapes[name] for name in sorted(shapes)],
+        "missing": sorted(report["missing_keys"]),
+        "unexpected": sorted(report["unexpected_keys"]),
+    }
+    told = [f"{len(names)} {kind} weights, {_few(names)}" for kind, names in kinds.items() if names]
+    if not told:
+        return str(report["error_msgs"][0]) if report.get("error_msgs") else None
+    return "; ".join(told)
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - SHOWN
+    return f"first {', '.join(names[:SHOWN])}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def _shape(sides: Iterable[int]) -> str:

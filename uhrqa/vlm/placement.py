@@ -59,7 +59,9 @@ class Placement(nn.Module):
 
     @torch.inference_mode()
     def place(self, tokens: VisualTokens, size: Size) -> VisualTokens:
-        """The tokens with p + q added to their embeddings."""
+        """The tokens with p + q added to their embeddings; none where there are none."""
+        if not len(tokens):  # torch cannot tell the width of an empty table
+            return tokens
         centre, depth = place_in(size, tokens)
         device = self.position.device
         embed = tokens.embed.clone()

@@ -50,6 +50,7 @@ class Report:
         mismatched: names whose shape is another than the configuration's.
         assumed: lines about what no file says, or says otherwise than the card.
         renamed: tensors whose names in the files are others than the class's, and known.
+        dropped: names of tables in old files that are computed now.
         fault: what is wrong first, with its fix; None when it loads.
     """
 
@@ -72,6 +73,7 @@ class Report:
     mismatched: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     renamed: int = 0
+    dropped: tuple[str, ...] = ()
     fault: str | None = None
 
     @property
@@ -124,6 +126,7 @@ def inspect_checkpoint(card: Card) -> Report:
         mismatched=tuple(sorted(matched.mismatched)) if matched else (),
         assumed=assumptions(card, directory),
         renamed=matched.renamed if matched else 0,
+        dropped=matched.dropped if matched else (),
         fault=fault,
     )
 

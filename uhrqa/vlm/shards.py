@@ -11,7 +11,7 @@ from stat import S_IMODE
 from typing import TYPE_CHECKING
 
 from uhrqa.errors import CheckpointError
-from uhrqa.vlm.headers import read_header
+from uhrqa.vlm.headers import INDEX, SINGLE, check_shards, read_header
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,10 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         path: directory of one file or of several.
 
     Raises:
-        CheckpointError: a file is damaged.
+        CheckpointError: a file is damaged, or one that the index names is missing.
     """
+    if (path / INDEX).is_file() and not (path / SINGLE).is_file():
+        check_shards(path / INDEX)  # what is missing must not read as another kind of checkpoint
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(path.glob(PATTERN)):
         shapes.update({name: entry.shape for name, entry in read_header(file).items()})
