@@ -168,6 +168,7 @@ def test_a_report_on_a_file_speaks_of_images(compare, tmp_path: Path) -> None:
         (("-o", "rows", "--json", "link"), "link: is named by -o too"),
         (("--json", "./r", "--markdown", "r"), "r: is named by --json too"),
         (("--json", "."), ".: cannot be written: it is a directory; name a file"),
+        (("--json", "x" * 300), "x: cannot be written: File name too long"),
         (("--json", "none/r"), "none/r: there is no directory none; make it first"),
     ],
 )

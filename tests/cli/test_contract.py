@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -146,6 +147,7 @@ def test_a_directory_without_a_checkpoint_ends_with_code_4(uhrqa, tmp_path, imag
         (RuntimeError("CUDA error: out of memory"), 5),
         (torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB."), 5),
         (OSError(28, "No space left on device"), 6),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xxx"), 2),
         (KeyboardInterrupt(), 130),
     ],
 )

@@ -63,9 +63,10 @@ def test_a_module_is_trained_told_of_drawn_and_asked_with(
         (("--held-out", "3"), 2, "hold out 2 at most"),
         (("--lambda-kl", "0", "--lambda-mse", "0"), 2, "nothing would be learnt"),
         (("--plot", "a.pdf"), 2, ".svg"),
-        (("-o", "questions.jsonl"), 6, "is the file of questions"),
+        (("-o", "questions.jsonl"), 2, "write a name that ends with .safetensors"),
         (("-o", "own.bin"), 2, "write a name that ends with .safetensors"),
-        (("-o", "no/own.safetensors"), 6, "no/own.log: cannot be written"),
+        (("-o", "no/own.safetensors"), 6, "no/own.safetensors: there is no directory no"),
+        (("-o", "."), 2, "-o .: write a name that ends with .safetensors"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_loaded(
@@ -105,6 +106,10 @@ def test_a_file_that_cannot_be_used_is_told_with_its_line(distill, lines, messag
         (("--json", "0.tif"), "0.tif: is an image of a question; name another one with --json"),
         (("--json", "own.log"), "own.log: is named by -o too; name another one with --json"),
         (("--json", "ck/config.json"), "config.json: is a file of the model; name another one"),
+        (
+            ("-o", "x" * 300 + ".safetensors"),
+            "x.safetensors: cannot be written: File name too long",
+        ),
         (("--json", "none/a.json"), "none/a.json: there is no directory none; make it first"),
     ],
 )

@@ -195,7 +195,7 @@ def test_a_file_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is there already"), files.held(overwrite=False):
         pass
     with pytest.raises(ConfigError, match="ends with"):
-        Files(tmp_path / "rfm.pt").held(overwrite=False).__enter__()
+        Files(tmp_path / "rfm.pt")
 
 
 def test_a_run_that_another_one_has_just_finished_is_refused(

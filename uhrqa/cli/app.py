@@ -141,6 +141,13 @@ def run(args: list[str]) -> int:
     return guard(command)
 
 
+OF_SYSTEM = {
+    errno.ENOSPC: ("the result cannot be written: no space left on device", 6),
+    errno.ENAMETOOLONG: ("{name}: this name is longer than the system takes", 2),
+}
+"""What the system refuses whoever asks: the message and the exit code."""
+
+
 def guard(command: Callable[[], int]) -> int:
     """Call a command; what a user can mend becomes one line and an exit code."""
     try:
@@ -156,9 +163,10 @@ def guard(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in OF_SYSTEM:
             raise
-        return _fail("the result cannot be written: no space left on device", 6)
+        told, code = OF_SYSTEM[error.errno]
+        return _fail(told.format(name=error.filename), code)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

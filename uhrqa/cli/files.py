@@ -74,7 +74,11 @@ def require_writable(*outputs: Name) -> None:
             raise OutputError(f"{path}: there is no directory {path.parent}; make it first")
         if _is_directory(path):
             raise OutputError(f"{path}: cannot be written: it is a directory; name a file")
-        if not os.access(path if _state(path) else path.parent, os.W_OK):
+        try:
+            there = path if path.exists() else path.parent
+        except OSError as error:  # a name that no system takes
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        if not os.access(there, os.W_OK):
             raise OutputError(f"{path}: cannot be written: Permission denied")
 
 

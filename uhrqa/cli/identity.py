@@ -14,6 +14,7 @@ from uhrqa.batch import fingerprint
 from uhrqa.batch.entries import Place
 from uhrqa.batch.stamp import stamp_image
 from uhrqa.cli.choice import Choice
+from uhrqa.cli.files import is_file
 from uhrqa.cli.placing import Placing
 from uhrqa.errors import CheckpointError, RasterError
 from uhrqa.reading import Reading
@@ -81,7 +82,7 @@ def strategy_identity(strategy: Any) -> dict[str, object]:  # noqa: ANN401 - a d
     from uhrqa.strategies import input_files
 
     named = input_files(strategy).items()
-    files = {name: _stamp(path) if path.is_file() else stamp_image(path) for name, path in named}
+    files = {name: _stamp(path) if is_file(path) else stamp_image(path) for name, path in named}
     return asdict(strategy) | ({"files": files} if files else {})
 
 

@@ -78,9 +78,16 @@ class Files:
 
     Attributes:
         rfm: the module's file.
+
+    Raises:
+        ConfigError: its name has another ending.
     """
 
     rfm: Path
+
+    def __post_init__(self) -> None:
+        if self.rfm.suffix != ".safetensors":
+            raise ConfigError(f"-o {self.rfm}: write a name that ends with .safetensors")
 
     @property
     def checkpoint(self) -> Path:
@@ -97,11 +104,9 @@ class Files:
         """Keep other runs from writing here, and clear away what this one is to overwrite.
 
         Raises:
-            ConfigError: the module's name has another ending.
-            OutputError: it is there already, another run writes to it, or nothing can be written.
+            OutputError: the module is there already, another run writes here, or nothing can be
+                written.
         """
-        if self.rfm.suffix != ".safetensors":
-            raise ConfigError(f"-o {self.rfm}: write a name that ends with .safetensors")
         self._refuse_finished(overwrite)
         descriptor = open_to_append(self.log)
         try:
