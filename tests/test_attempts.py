@@ -63,6 +63,9 @@ def test_every_attempt_is_paid_for_and_no_tile_is_encoded_twice(vlm, image) -> N
         assert getattr(auto.cost, part) == sum(getattr(one.cost, part) for one in alone)
     for part in ("vision", "relevance"):  # the same for all of rfm-dip's budgets, and paid once
         assert {getattr(one.cost, part) for one in alone} == {getattr(auto.cost, part)}
+    assert [level.seen for level in auto.counts.levels] == [
+        level.seen for level in alone[-1].counts.levels
+    ]
     assert auto.counts.kept == alone[-1].counts.kept
     assert auto.to_dict()["attempts"][0] == {
         "budget": auto.attempts[0].budget, "kept": alone[0].counts.kept, "text": "a",

@@ -68,6 +68,15 @@ def test_tokens_come_in_the_raster_order_of_the_whole_level(vlm) -> None:
     assert some.row.tolist() == sorted(some.row.tolist())
 
 
+def test_a_token_is_seen_once_however_often_a_question_asks(vlm) -> None:
+    scene = Scene(open_raster(coordinates(300, 200)), vlm, "how many?")
+    level = scene.pyramid.finest
+    some = scene.tokens(level, [Tile(0, 0), Tile(level.grid[0] - 1, 0)])
+    assert scene.ledger.seen[level] == len(some)
+    for _ in range(2):
+        assert len(scene.tokens(level)) == scene.ledger.seen[level] > len(some)
+
+
 def test_padding_gives_no_tokens(vlm) -> None:
     scene = Scene(open_raster(coordinates(300, 200)), vlm, "how many?")
     for level in scene.pyramid.levels[1:]:

@@ -5,7 +5,7 @@ Knows nothing of questions, strategies or caps on tiles.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -264,6 +264,14 @@ class TileEncoder:
     def places(self, level: Level) -> VisualTokens:
         """All tokens of a level in raster order, without embedding and as if all showed image."""
         return outline(level, list(level.tiles()), self.cell(level), self.side(level))[0]
+
+    def count_in(self, level: Level, tokens: VisualTokens, tiles: Iterable[Tile]) -> int:
+        """How many of a level's tokens lie in some of its tiles."""
+        inside = torch.zeros(level.grid, dtype=torch.bool)
+        for tile in tiles:
+            inside[tile.row, tile.col] = True
+        side = self.side(level)
+        return int(inside[tokens.row // side, tokens.col // side].sum())
 
     def _nothing(self) -> VisualTokens:
         """No token, of the type and on the device of those that were laid out before."""

@@ -64,7 +64,7 @@ class Ledger:
         encoded: tiles encoded, by level.
         blank: tiles that were read and show no image, so that they were not encoded, by level.
         reused: tiles taken from the cache, by level.
-        seen: visual tokens asked for, by level.
+        seen: visual tokens that were looked at, by level; each once, as tiles are.
         watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         clusterings: k-means over tokens.

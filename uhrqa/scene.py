@@ -220,11 +220,12 @@ class Scene:
         """Tokens of tiles as encoded, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         self._cap.check(level, wanted)
+        fresh = self._cap.fresh(level, wanted)
         encoded = self._encode(level, wanted, masked=masked, watch=watch)
         tokens, traits = self._encoder.lay_out(level, encoded, masked)
         if tiles is None and level.index and not len(tokens):
             raise RasterError(f"{self.raster.path}: {NOTHING}")
-        self.ledger.seen[level] += len(tokens)
+        self.ledger.seen[level] += self._encoder.count_in(level, tokens, fresh)
         return tokens, traits
 
     def placed(self, tokens: VisualTokens, times: int = 1) -> VisualTokens:

@@ -24,9 +24,13 @@ class TileCap:
         """Tiles that may still be used; None when there is no cap."""
         return None if self.most is None else self.most - len(self._used)
 
+    def fresh(self, level: Level, tiles: Iterable[Tile]) -> set[Tile]:
+        """Those of some tiles that were not used before."""
+        return {tile for tile in tiles if (level, tile) not in self._used}
+
     def use(self, level: Level, tiles: Iterable[Tile]) -> set[Tile]:
         """Note tiles as used; those that were not before."""
-        fresh = {tile for tile in tiles if (level, tile) not in self._used}
+        fresh = self.fresh(level, tiles)
         self._used.update((level, tile) for tile in fresh)
         return fresh
 
@@ -50,7 +54,7 @@ class TileCap:
         Raises:
             BudgetError: names the least feasible cap.
         """
-        fresh = sum((level, tile) not in self._used for tile in tiles)
+        fresh = len(self.fresh(level, tiles))
         if self.left is not None and fresh > self.left:
             needed = len(self._used) + fresh
             raise BudgetError(
