@@ -21,17 +21,18 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from uhrqa.budget import Budget
-from uhrqa.features import EncodedTile, FeatureCache
+from uhrqa.features import EncodedTile
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
 from uhrqa.outline import outline
-from uhrqa.plan import _PlannedModel, _PlannedRaster, _PlannedScene
+from uhrqa.planned import PlannedEncoder, PlannedModel, PlannedRaster, PlannedScene
 from uhrqa.pyramid import Level, Tile
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, select
@@ -48,15 +49,11 @@ REGIONS = 600
 TIMED = 3  # iterations of plain Lloyd
 
 
-class DrawnScene(_PlannedScene):
-    """A scene of patches of land cover, each with a vector of its own."""
+class DrawnEncoder(PlannedEncoder):
+    """Draws the features of tiles: patches of land cover, each with a vector of its own."""
 
-    kmeans = Scene.kmeans  # there are features to cluster
-
-    def __init__(self, budget: Budget) -> None:
-        model = DrawnModel(load_card("uhr-bat"), QUESTION_TOKENS)
-        super().__init__(_PlannedRaster(Size(SIDE, SIDE)), model, "?", max_tiles=budget.tiles)
-        self.features = FeatureCache()
+    def __init__(self, *parts: Any) -> None:  # noqa: ANN401 - as `TileEncoder` takes them
+        super().__init__(*parts)
         self.drawing = 0.0  # CPU seconds
         source = torch.Generator().manual_seed(0)
         self._seeds = torch.rand(PATCHES, 2, generator=source) * SIDE
@@ -68,23 +65,23 @@ class DrawnScene(_PlannedScene):
         self._fields = SMOOTH * math.sqrt(2) * (falling / falling.norm())[:, None] * fields
         self._vectors = kinds[torch.randint(KINDS, (PATCHES,), generator=source)] + own
 
-    def _encode(
-        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
-    ) -> dict[Tile, EncodedTile]:
+    def encode(
+        self, level: Level, tiles: Collection[Tile], *, masked: bool = False, watch: bool = False
+    ) -> tuple[dict[Tile, EncodedTile], list[Tile]]:
+        """All of the tiles, drawn where they were not before."""
         with self.ledger.stage("encode"):
-            self._note_use(level, tiles, tiles)
-            return {tile: self._draw(level, tile, watch) for tile in tiles}
+            return {tile: self._draw(level, tile, watch) for tile in tiles}, list(tiles)
 
     def _light(self, places: Tensor) -> Tensor:
         """`[N, D]` what varies smoothly over the image."""
         return (places @ self._waves).cos() @ self._fields
 
     def _draw(self, level: Level, tile: Tile, watch: bool) -> EncodedTile:
-        key = self._encoder.key(level, tile)
+        key = self.key(level, tile)
         found = self.features.get(key)
         if found is None or (watch and found.traits is None):
             start = time.process_time()
-            side = self._encoder.side(level)
+            side = self.side(level)
             bare, order = outline(level, [tile], self.cell(level), side)
             source = torch.Generator().manual_seed(hash((level.size, tile.row, tile.col)))
             drawn = NOISE * torch.randn(side * side, WIDTH, generator=source)
@@ -97,7 +94,24 @@ class DrawnScene(_PlannedScene):
         return found
 
 
-class DrawnModel(_PlannedModel):
+class DrawnScene(PlannedScene):
+    """A scene of drawn features."""
+
+    encoder_type = DrawnEncoder
+    _encoder: DrawnEncoder
+    kmeans = Scene.kmeans  # there are features to cluster
+
+    def __init__(self, budget: Budget) -> None:
+        model = DrawnModel(load_card("uhr-bat"), QUESTION_TOKENS)
+        super().__init__(PlannedRaster(Size(SIDE, SIDE)), model, "?", max_tiles=budget.tiles)
+
+    @property
+    def drawing(self) -> float:
+        """CPU seconds that went into drawing."""
+        return self._encoder.drawing
+
+
+class DrawnModel(PlannedModel):
     """Attention with a few wide peaks and noise, the same for every pass of a length."""
 
     def attend(

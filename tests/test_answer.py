@@ -336,3 +336,12 @@ def test_a_plan_of_a_window_takes_labels_of_the_whole_image(vlm, image, tmp_path
     real = ask(window, "how many?", model=vlm, strategy="region-merge", budget=100, options=options)
     planned = plan(window, vlm.card, "region-merge", 100, options=options)
     assert planned.counts.tiles_encoded >= real.counts.tiles_encoded
+
+
+def test_a_plan_of_an_auto_budget_pays_for_every_attempt(vlm, image) -> None:
+    planned = plan(Size(420, 300), vlm.card, "downsample", Budget(400, auto=True))
+    alone = [plan(Size(420, 300), vlm.card, "downsample", 50 << n) for n in range(4)]
+    assert planned.cost.prefill == sum(one.cost.prefill for one in alone)
+    assert planned.cost.decode == sum(one.cost.decode for one in alone)
+    assert planned.counts.kept == alone[-1].counts.kept
+    assert (planned.bound, alone[-1].bound) == ("at most", "exact")

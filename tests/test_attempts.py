@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,10 @@ class Speaker:
     ],
 )
 def test_it_goes_on_only_while_the_answer_changes(vlm, image, words, rungs) -> None:
-    scene = Scene(open_raster(image), Speaker(vlm, words), "how many?")
+    speaker: Any = Speaker(vlm, words)
+    scene = Scene(open_raster(image), speaker, "how many?")
     tries = answer_until_stable(
-        make_strategy("downsample"), scene, Budget(400, auto=True), Writing(2)
+        make_strategy("downsample"), scene, speaker, Budget(400, auto=True), Writing(2)
     )
     assert [entry.held.tokens for entry in tries] == rungs
     assert all(len(entry.selection.tokens) <= entry.held.tokens for entry in tries)
@@ -94,10 +96,10 @@ def test_a_rung_below_the_strategys_least_is_left_out_but_not_the_last(vlm, imag
     scene = Scene(open_raster(image), vlm, "how many?")
     strategy = make_strategy("rfm-dip")
     least = scene.token_count(scene.pyramid.thumbnail) + 1 + (scene.newline is not None)
-    tries = answer_until_stable(strategy, scene, Budget(2 * least, auto=True), Writing(1))
+    tries = answer_until_stable(strategy, scene, vlm, Budget(2 * least, auto=True), Writing(1))
     assert tries[0].held.tokens == least
     with pytest.raises(BudgetError, match=f"use -b {least} or more"):
-        answer_until_stable(strategy, scene, Budget(least - 1, auto=True), Writing(1))
+        answer_until_stable(strategy, scene, vlm, Budget(least - 1, auto=True), Writing(1))
 
 
 def test_a_plain_budget_makes_one_attempt_and_tells_of_none(vlm, image) -> None:

@@ -53,7 +53,7 @@ FLOORS = (
     ("relevance_pass", "encoding", "feature_files"),
     ("clip_relevance",),
     ("scene",),
-    ("selection", "view_regions"),
+    ("selection", "view_regions", "planned"),
     ("strategies", "tally"),
     ("attempts", "forecast", "conventions"),
     ("account",),

@@ -100,7 +100,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
             history=history,
             preface=gsd_sentence(source) if gsd_in_prompt else "",
         )
-        tries = answer_until_stable(chosen, scene, cap, writing)
+        tries = answer_until_stable(chosen, scene, loaded, cap, writing)
         look = shown(source)
     return _account(
         scene,

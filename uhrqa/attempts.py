@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uhrqa.budget import Budget
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
-from uhrqa.vlm import Generation
+from uhrqa.vlm import Generation, VisionLanguageModel
 from uhrqa.vlm.prefix import Prefix
 
 
@@ -71,7 +71,11 @@ class Try:
 
 
 def answer_until_stable(
-    strategy: Strategy, scene: Scene, budget: Budget, writing: Writing
+    strategy: Strategy,
+    scene: Scene,
+    model: VisionLanguageModel,
+    budget: Budget,
+    writing: Writing,
 ) -> list[Try]:
     """Answers under the rungs of a budget in turn, until two in a row agree.
 
@@ -80,7 +84,8 @@ def answer_until_stable(
 
     Args:
         strategy: what selects.
-        scene: image and question; its ledger adds up what all of them cost.
+        scene: image and question, as the model sees them; its ledger adds up what all of them cost.
+        model: that answers.
         budget: one rung, or several where it is `auto`.
         writing: how answers are written. Its prefix is used where no relevance was read: then the
             question decided nothing, and the next one may see the same tokens.
@@ -95,7 +100,6 @@ def answer_until_stable(
     """
     tries: list[Try] = []
     rungs = budget.rungs()
-    model = scene.model
     choices = model.spell(writing.choices) if writing.choices else None
     longest = choices.longest if choices else writing.max_new_tokens
     for rung in rungs:

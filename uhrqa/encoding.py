@@ -22,7 +22,7 @@ from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels, Raster, has_mask, requests_made
 from uhrqa.tile_pixels import TilePixels, z_order
 from uhrqa.tokens import VisualTokens, pool_tiles
-from uhrqa.vlm import VisionLanguageModel
+from uhrqa.vlm import SceneModel
 from uhrqa.vlm.paired import Paired
 
 READ_BATCH = 64  # tiles whose pixels are in memory at once
@@ -39,7 +39,7 @@ class TileEncoder:
     """
 
     def __init__(
-        self, raster: Raster, model: VisionLanguageModel, features: FeatureCache, ledger: Ledger
+        self, raster: Raster, model: SceneModel, features: FeatureCache, ledger: Ledger
     ) -> None:
         self.raster = raster
         self.model = model

@@ -16,7 +16,7 @@ from torch import Tensor
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.ledger import Ledger, RelevancePass
 from uhrqa.tokens import VisualTokens, end_rows, pool, pooled_length
-from uhrqa.vlm import Prompt, Sequence, VisionLanguageModel
+from uhrqa.vlm import Prompt, SceneModel, Sequence
 from uhrqa.vlm.card import NO_CLIP
 
 
@@ -44,7 +44,7 @@ class RelevanceReader:
         ledger: where passes and their time are noted.
     """
 
-    def __init__(self, model: VisionLanguageModel, prompt: Prompt, ledger: Ledger) -> None:
+    def __init__(self, model: SceneModel, prompt: Prompt, ledger: Ledger) -> None:
         self._model = model
         self._prompt = prompt
         self._ledger = ledger

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from uhrqa.clip_relevance import clip_relevance
 from uhrqa.config import MOST_SEED
 from uhrqa.encoding import TileEncoder
 from uhrqa.errors import ConfigError, RasterError
-from uhrqa.features import EncodedTile, FeatureCache
+from uhrqa.features import FeatureCache
 from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Clustering, Ledger
 from uhrqa.pyramid import Level, Pyramid, Tile
@@ -25,7 +26,7 @@ from uhrqa.regions import kmeans_regions, kmeans_rounds
 from uhrqa.relevance_pass import RelevanceReader
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
-from uhrqa.vlm import Prompt, VisionLanguageModel
+from uhrqa.vlm import Prompt, SceneModel
 from uhrqa.vlm.turns import Turns
 
 NOTHING = "every pixel is transparent or no-data: there is nothing to look at"
@@ -53,10 +54,12 @@ class Scene:
         ValueError: the cache holds another image or model.
     """
 
+    encoder_type: ClassVar[type[TileEncoder]] = TileEncoder
+
     def __init__(  # noqa: PLR0913 - rare ones are keyword-only
         self,
         raster: Raster,
-        model: VisionLanguageModel,
+        model: SceneModel,
         question: str,
         *,
         features: FeatureCache | None = None,
@@ -79,7 +82,7 @@ class Scene:
         self.ledger = Ledger()
         self.reader = RelevanceReader(model, self.prompt, self.ledger)
         self._cap = TileCap(max_tiles)
-        self._encoder = TileEncoder(raster, model, self.features, self.ledger)
+        self._encoder = self.encoder_type(raster, model, self.features, self.ledger)
 
     @property
     def size(self) -> Size:
@@ -220,8 +223,10 @@ class Scene:
         """Tokens of tiles as encoded, and what the tower makes of them where that was watched."""
         wanted = sorted(set(level.tiles() if tiles is None else tiles), key=_raster_order)
         self._cap.check(level, wanted)
-        fresh = self._cap.fresh(level, wanted)
-        encoded = self._encode(level, wanted, masked=masked, watch=watch)
+        have, missing = self._encoder.encode(level, wanted, masked=masked, watch=watch)
+        fresh = self._cap.use(level, wanted)
+        self.ledger.reused[level] += len(fresh - set(missing))
+        encoded = {tile: have[tile] for tile in wanted}
         tokens, traits = self._encoder.lay_out(level, encoded, masked)
         if tiles is None and level.index and not len(tokens):
             raise RasterError(f"{self.raster.path}: {NOTHING}")
@@ -234,17 +239,6 @@ class Scene:
             for _ in range(times):
                 tokens = self.model.placement.place(tokens, self.size)
         return tokens
-
-    def _encode(
-        self, level: Level, tiles: list[Tile], *, masked: bool, watch: bool
-    ) -> dict[Tile, EncodedTile]:
-        have, missing = self._encoder.encode(level, tiles, masked=masked, watch=watch)
-        self._note_use(level, tiles, missing)
-        return {tile: have[tile] for tile in tiles}
-
-    def _note_use(self, level: Level, tiles: list[Tile], missing: list[Tile]) -> None:
-        fresh = self._cap.use(level, tiles)
-        self.ledger.reused[level] += len(fresh - set(missing))
 
     def features_of(self, tokens: VisualTokens) -> Tensor:
         """`[N, D]` what enters the decoder, without what its inner layers add."""

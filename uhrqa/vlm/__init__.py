@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from uhrqa.vlm.seam import VisionLanguageModel
+from uhrqa.vlm.seam import SceneModel, VisionLanguageModel
 from uhrqa.vlm.sequence import Generation, Prompt, ScoredChoice, Sequence
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Generation",
     "Prompt",
+    "SceneModel",
     "ScoredChoice",
     "Sequence",
     "VisionLanguageModel",

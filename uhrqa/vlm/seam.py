@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from uhrqa.vlm.sequence import Generation, Prompt, Sequence
 
 
-class VisionLanguageModel(Protocol):
-    """The seam between models and everything above them."""
+class SceneModel(Protocol):
+    """What a scene needs of a model: it sees tiles, and attends to them for a question."""
 
     @property
     def card(self) -> Card:
@@ -131,6 +131,10 @@ class VisionLanguageModel(Protocol):
             ValueError: no such layer, or no Region Focus Module.
         """
         ...
+
+
+class VisionLanguageModel(SceneModel, Protocol):
+    """The seam between models and everything above them: a model that also answers."""
 
     def generate(
         self,
