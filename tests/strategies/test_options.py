@@ -51,6 +51,8 @@ def test_mistyped_names_are_answered_with_a_suggestion() -> None:
         make_strategy("rfm-dpi")
     with pytest.raises(UnknownNameError, match="no option 'keep_raito'; did you mean 'keep_ratio'"):
         make_strategy("rfm-dip", {"keep_raito": "1"})
+    with pytest.raises(UnknownNameError, match="no option 'scales'; known: "):  # none is near
+        make_strategy("rfm-dip", {"scales": "native"})
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
