@@ -18,6 +18,9 @@ MOST_TOKENS = 10**9  # far past any context; keeps a slip of the finger from bec
 AUTO = "auto"
 RUNGS = 4  # budgets that `auto` tries, each twice the one before; together below twice the last
 
+PAPERS = {"default": 3000, "xlrs": 11_100, "mme": 6000, "rshr": 6000}
+"""Budgets by UHR-BAT's names for their shares among views (appendix A)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -111,6 +114,9 @@ def parse_tokens(text: str) -> int:
     form = "write a whole number such as 4096, 4k (= 4000) or 4Ki (= 4096)"
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
+        name = text.strip().lower()
+        if most := PAPERS.get(name):
+            form = f"it names how region-merge shares {most}: -b {most} -o shares={name}"
         raise ConfigError(f"budget '{text}' is not a number of tokens; {form}")
     tokens = Fraction(match["number"]) * _UNITS[(match["unit"] or "").lower()]
     if tokens == 0:

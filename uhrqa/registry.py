@@ -22,7 +22,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
         `; did you mean 'x'? Known: a, b, x` or, with no near miss, `; known: a, b, x`.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.55)
     listing = ", ".join(names) or "none"
     return f"; did you mean '{near[0]}'? Known: {listing}" if near else f"; known: {listing}"
 

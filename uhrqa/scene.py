@@ -31,6 +31,8 @@ from uhrqa.vlm.turns import Turns
 
 NOTHING = "every pixel is transparent or no-data: there is nothing to look at"
 
+ONE_TILE = "or use -s thumbnail (1 tile)"
+
 
 class Scene:
     """One image and one question, seen through a model.
@@ -135,13 +137,17 @@ class Scene:
         """
         return self._cap.left
 
-    def require_tiles(self, levels: Iterable[Level]) -> None:
+    def require_tiles(self, levels: Iterable[Level], instead: str = ONE_TILE) -> None:
         """Refuse before anything is read when whole levels are more than the cap on tiles.
+
+        Args:
+            levels: all of whose tiles are needed.
+            instead: what else than more tiles would do.
 
         Raises:
             BudgetError: names the least feasible cap.
         """
-        self._cap.require(levels)
+        self._cap.require(levels, instead)
 
     def generator(self) -> torch.Generator:
         """A fresh random source that depends on the seed alone."""

@@ -34,8 +34,12 @@ class TileCap:
         self._used.update((level, tile) for tile in fresh)
         return fresh
 
-    def require(self, levels: Iterable[Level]) -> None:
+    def require(self, levels: Iterable[Level], instead: str) -> None:
         """Refuse whole levels that are more than the cap.
+
+        Args:
+            levels: all of whose tiles are needed.
+            instead: what else could be done about it.
 
         Raises:
             BudgetError: names the least feasible cap.
@@ -44,7 +48,7 @@ class TileCap:
         if self.most is not None and needed > self.most:
             raise BudgetError(
                 f"--max-tiles {self.most}: this strategy needs at least {needed} tiles here; "
-                f"allow {needed}, or use -s thumbnail (1 tile)",
+                f"allow {needed}, {instead}",
                 least=needed,
             )
 

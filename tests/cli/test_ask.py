@@ -86,6 +86,8 @@ def test_an_option_that_leaves_much_of_the_budget_unused_is_named(ask) -> None:
     assert "and max_tiles=1 allow no more; raise them" in ask(*few, "-o", "max_tiles=1").err
     assert "no more" not in ask("-b", "4k", "-o", "keep_ratio=1").err  # the image has no more
     assert "no more" not in ask("-o", "keep_ratio=0.9").err  # the budget is used
+    err = ask(*few).err
+    assert err.index("uhrqa: note: kept ") < err.index("kept / budget")  # before the tables
     assert ask(*few, "-q").err == ""
 
 

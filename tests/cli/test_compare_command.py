@@ -58,6 +58,13 @@ def test_the_table_of_differences_names_the_best_strategy(compare) -> None:
     assert again.out == outcome.out
 
 
+def test_one_image_alone_has_no_interval_and_the_title_says_so(compare) -> None:
+    told = "intervals over images ([-]: they need two images)"
+    assert told not in compare().out
+    write(LINES[:1])
+    assert told in compare().out
+
+
 def test_rows_of_another_state_of_the_file_are_refused(compare) -> None:
     assert compare("-q", "-o", "rows.jsonl").code == 0
     write(LINES[:2])

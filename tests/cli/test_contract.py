@@ -80,7 +80,7 @@ def test_a_mistyped_strategy_or_option_gets_a_suggestion(uhrqa, checkpoint: Path
     outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-o", "kep_ratio=1")
     assert (outcome.code, "did you mean 'keep_ratio'" in outcome.err) == (2, True)
     outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-o", "keep_ratio")
-    assert (outcome.code, "write KEY=VALUE" in outcome.err) == (2, True)
+    assert (outcome.code, "write keep_ratio=VALUE" in outcome.err) == (2, True)
     outcome = uhrqa("ask", image, "?", "-m", checkpoint, "-o", "keep_ratio=lots")
     assert (outcome.code, is_one_line(outcome.err)) == (2, True)
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from uhrqa.budget import PAPERS
 from uhrqa.errors import ConfigError, UnknownNameError
 from uhrqa.strategies import STRATEGIES, describe, input_files, make_strategy
+from uhrqa.strategies.views import SHARES
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,8 @@ def test_mistyped_names_are_answered_with_a_suggestion() -> None:
         make_strategy("rfm-dpi")
     with pytest.raises(UnknownNameError, match="no option 'keep_raito'; did you mean 'keep_ratio'"):
         make_strategy("rfm-dip", {"keep_raito": "1"})
+    with pytest.raises(UnknownNameError, match="no option 'scales'; known: "):  # none is near
+        make_strategy("rfm-dip", {"scales": "native"})
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
@@ -105,3 +109,7 @@ def test_the_files_that_options_name_are_known() -> None:
         "labels": Path("a.tif")
     }
     assert input_files(make_strategy("region-merge")) == {}
+
+
+def test_budgets_by_a_papers_name_are_the_sums_of_their_shares() -> None:
+    assert {name: sum(shares) for name, shares in SHARES.items()} == PAPERS

@@ -16,7 +16,7 @@ from tests.originals import make_original
 from tests.strategies.test_contract import HalfMasked
 from uhrqa import load_model
 from uhrqa.budget import Budget
-from uhrqa.errors import ConfigError, RasterError
+from uhrqa.errors import BudgetError, ConfigError, RasterError
 from uhrqa.geometry import Size
 from uhrqa.pyramid import Level, Pyramid
 from uhrqa.raster import open_raster
@@ -301,6 +301,13 @@ def test_labels_must_lie_where_the_image_lies_under_a_window_too(
     for shown in (raster, clip(raster, "100,100,300,300")):
         with pytest.raises(RasterError, match="labels that lie elsewhere"):
             merge.select(Scene(shown, vlm, "a?"), Budget(100))
+
+
+@pytest.mark.parametrize("compat", ["paper", "released"])
+def test_a_cap_on_tiles_suggests_fewer_views(vlm, image, compat) -> None:
+    scene = Scene(open_raster(image), vlm, "how many?", max_tiles=3)
+    with pytest.raises(BudgetError, match=r"allow \d+, give fewer or smaller views \(-o scales="):
+        RegionMerge(compat=compat).select(scene, Budget(100))
 
 
 def test_a_missing_file_is_told_before_anything_is_encoded(vlm, image) -> None:

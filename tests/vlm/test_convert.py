@@ -22,7 +22,7 @@ from tests.originals import (
     stock_model,
 )
 from uhrqa import ask, load_model
-from uhrqa.errors import CheckpointError, OutputError
+from uhrqa.errors import CheckpointError, ConfigError, OutputError
 from uhrqa.vlm.card import load_card
 from uhrqa.vlm.convert import convert
 
@@ -91,7 +91,7 @@ def test_convert_writes_into_nothing_that_is_there(originals, tmp_path: Path) ->
     with pytest.raises(OutputError, match=r"new\.yaml: is there"):
         convert(str(path), tmp_path / "new")
     done = convert(str(path), tmp_path / "out")
-    with pytest.raises(CheckpointError, match="stock layout already"):
+    with pytest.raises(ConfigError, match="stock layout already"):
         convert(str(done.path), tmp_path / "again")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["full", "new.yaml", "out"]
 

@@ -181,7 +181,7 @@ def read_pairs(pairs: list[str] | None) -> dict[str, str]:
     for pair in pairs or ():
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not key:
-            raise typer.BadParameter(f"'{pair}': write KEY=VALUE, for example alpha=0.25")
+            raise typer.BadParameter(f"'{pair}': write {key or 'KEY'}=VALUE")
         if key in options:
             raise typer.BadParameter(f"'{key}' is given twice")
         options[key] = value

@@ -54,6 +54,8 @@ def print_report(answer: Answer, *, loading: float | None = None, verbose: bool 
     """
     for step in answer.steps if verbose else ():
         print_note(f"uhrqa: step: {step}")
+    for note in answer.notes:  # before the tables, as they tell what to make of them
+        print_note(f"uhrqa: note: {note}")
     print_note(caption(answer, loading))
     with stderr_optional():
         console = open_console(wide=True)
@@ -64,8 +66,6 @@ def print_report(answer: Answer, *, loading: float | None = None, verbose: bool 
         print_note(attempts_text(answer))
     if answer.choices:
         print_note(choices_text(answer))
-    for note in answer.notes:
-        print_note(f"uhrqa: note: {note}")
 
 
 def caption(answer: Answer, loading: float | None = None) -> str:

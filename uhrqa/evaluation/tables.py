@@ -110,17 +110,20 @@ def accuracy_table(results: Results, seed: int = 0) -> Table:
     budgets = sorted({budget for _, budget in known if budget})
     columns = [*budgets, *([0] if any(not budget for _, budget in known) else [])]
     most = max(len(rows) for rows in ways.values())
+    ends = {way: interval_over_scenes(rows, seed) for way, rows in ways.items()}
 
     def cell(way: Way) -> str:
         if way not in ways:
             return "refused" if way in refusals else BLANK
         share = Share.of(ways[way])
-        text = f"{share_text(share)} {interval_text(interval_over_scenes(ways[way], seed))}"
+        text = f"{share_text(share)} {interval_text(ends[way])}"
         return text if share.count == most else f"{text} n={share.count}"
 
     over = f"{subject_noun(results)}s"
+    none = f" ([{BLANK}]: they need two {over})" if None in ends.values() else ""
     return Table(
-        f"Right of {most} questions, with 95 % intervals over {over}; n where fewer were answered",
+        f"Right of {most} questions, with 95 % intervals over {over}{none}; "
+        "n where fewer were answered",
         ("strategy", *(str(budget) if budget else OUTSIDE for budget in columns)),
         [
             (name, *(cell((name, budget)) for budget in columns))

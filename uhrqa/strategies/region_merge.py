@@ -23,7 +23,7 @@ from uhrqa.strategies.options import (
 )
 from uhrqa.strategies.partitions import REGIONS, Partition
 from uhrqa.strategies.preserving import allot, compress, join_least, joined, transfer
-from uhrqa.strategies.views import check_scales, shares_of, sides_of, views_of
+from uhrqa.strategies.views import FEWER_VIEWS, check_scales, shares_of, sides_of, views_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,7 @@ class RegionMerge:
             return self._as_released(scene, budget)
         views = self._views(scene)
         require(len(views), budget, f"{len(views)} views, one token each,")
-        scene.require_tiles(views)
+        scene.require_tiles(views, FEWER_VIEWS)
         source = scene.reader.source(self.relevance)
         shown = self._shown(scene, views)
         counts = [int(cells.sum()) for cells in shown]

@@ -24,6 +24,7 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, require
 from uhrqa.strategies.partitions import Partition
 from uhrqa.strategies.preserving import allot, compress
+from uhrqa.strategies.views import FEWER_VIEWS
 from uhrqa.tokens import VisualTokens
 
 LAST_LAYER = -1
@@ -56,7 +57,7 @@ def select_as_released(scene: Scene, budget: Budget, told: Released) -> Selectio
     """
     views = Pyramid.squares(scene.size, scene.tile, told.sides).levels[1:]
     require(len(views), budget, f"{len(views)} views, one token each,")
-    scene.require_tiles(views)
+    scene.require_tiles(views, FEWER_VIEWS)
     # None gets what another cannot use.
     rooms = allot(budget.tokens, [budget.tokens] * len(views), told.shares)
     given = told.partition.given(scene, views, rooms, padding=True)

@@ -23,6 +23,7 @@ SHARES = {
     "mme": (80, 320, 1600, 4000),
     "rshr": (80, 320, 1600, 4000),
 }  # budgets of the paper's appendix A, of 3000, 11100, 6000 and 6000 tokens
+FEWER_VIEWS = "give fewer or smaller views (-o scales=...), or use -s thumbnail (1 tile)"
 MOST_PIXELS = 100_000  # of a view's longer side: all its tiles are encoded
 
 

@@ -84,7 +84,7 @@ def overruled(
         return None
     rest = f", and {len(odd) - 1} more numbers differ" if len(odd) > 1 else ""
     return (
-        f"card {name} says {odd[0]} as {file}{rest}; the files' numbers are used "
+        f"card {name} says {odd[0]} as config.json{rest}; the files' numbers are used "
         f"(-m {file.parent} does without the card)"
     )
 

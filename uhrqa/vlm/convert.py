@@ -22,7 +22,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-from uhrqa.errors import CheckpointError, OutputError
+from uhrqa.errors import ConfigError, OutputError
 from uhrqa.rfm import FORMAT
 from uhrqa.vlm.card import Card, card_of_directory, load_card
 from uhrqa.vlm.directory import LAYOUT_KEY, SCALE_TABLES, companions
@@ -71,7 +71,8 @@ def convert(
 
     Raises:
         UnknownNameError: no such model.
-        CheckpointError: it is damaged or incomplete, or stock already.
+        CheckpointError: it is damaged or incomplete.
+        ConfigError: it is in the stock layout already.
         OutputError: the target is not empty or cannot be written.
     """
     _check_target(target)
@@ -107,7 +108,7 @@ def _convert(card: Card, target: Path, *, pickled: bool = False) -> Converted:
     path = weights_of(card)
     source = source_of(card, path)
     if source is None and not pickled:
-        raise CheckpointError(
+        raise ConfigError(
             f"{card.name}: is in the stock layout already; use it with -m {quote(card.name)}"
         )
     try:
