@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.clip import KINDS, WORDS, make_clip
+from tests.tiles import pixels_of
 from uhrqa import ask, load_model
 from uhrqa.errors import CheckpointError, ConfigError, LongQuestionWarning
 from uhrqa.features import FeatureCache
@@ -67,7 +68,7 @@ def test_scores_are_the_stock_models_cosines(model, clip, image) -> None:
     tiles = list(level.tiles())
     tokens = scene.tokens(level)
     scores = scene.relevance(tokens, source="clip")
-    pixels, _ = scene._encoder.read(level, tiles)
+    pixels = pixels_of(scene, level, tiles)
     whole = cosines(clip, pixels, QUESTION)
     wide = level.grid[1]
     number = tokens.row // 4 * wide + tokens.col // 4

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.checkpoints import make_checkpoint
+from tests.tiles import pixels_of
 from uhrqa import load_model
 from uhrqa.errors import BudgetError, ConfigError
 from uhrqa.features import FeatureCache
@@ -91,7 +92,7 @@ def test_padding_gives_no_tokens(vlm) -> None:
 def test_padding_is_filled_with_the_models_neutral_colour(vlm) -> None:
     scene = Scene(open_raster(np.zeros((28, 56, 3), np.uint8)), vlm, "how many?")
     level = Level(1, Size(28, 56), Size(28, 56), 56)
-    pixels = scene._encoder.read(level, [Tile(0, 0)])[0][0]
+    pixels = pixels_of(scene, level, [Tile(0, 0)])[0]
     assert pixels[:, :28].unique().tolist() == [0]
     assert pixels[:, 30, 5].tolist() == list(vlm.fill)
 

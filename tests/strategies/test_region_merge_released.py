@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.originals import SIDES, make_original, own_tensors, stock_model
+from tests.tiles import pixels_of
 from uhrqa import load_model
 from uhrqa.budget import Budget
 from uhrqa.errors import BudgetError
@@ -222,7 +223,7 @@ def test_the_image_lies_in_the_middle_of_a_square_of_the_towers_mean_colour(uhr_
         wanted = np.asarray(canvas.resize((side, side), Image.Resampling.BICUBIC), np.int64)
         scene = Scene(open_raster(image), uhr_bat, QUESTION)
         tiles = [Tile(row, col) for row in range(side // TILE) for col in range(side // TILE)]
-        pixels = scene._encoder.read(level, tiles)[0].permute(0, 2, 3, 1).numpy()
+        pixels = pixels_of(scene, level, tiles).permute(0, 2, 3, 1).numpy()
         off = np.stack(
             [abs(wanted[t.row * TILE : (t.row + 1) * TILE, t.col * TILE : (t.col + 1) * TILE] - own)
              for t, own in zip(tiles, pixels, strict=True)]

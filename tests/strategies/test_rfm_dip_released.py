@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.checkpoints import add_rfm, make_checkpoint
+from tests.tiles import pixels_of
 from uhrqa import load_model
 from uhrqa.budget import Budget
 from uhrqa.errors import BudgetError, ConfigError
@@ -142,7 +143,7 @@ def test_pooled_cells_are_the_mean_of_four(lrs) -> None:
     assert len(thumbnail) == 16  # not pooled
     level = released_levels(scene.size, 56, 168)[0]
     tile = next(iter(level.tiles()))
-    whole = lrs.encode_tiles(scene._encoder.read(level, [tile])[0])[0]  # 4 x 4
+    whole = lrs.encode_tiles(pixels_of(scene, level, [tile]))[0]  # 4 x 4
     first = coarse.embed[(coarse.row == 0) & (coarse.col == 1)][0]
     torch.testing.assert_close(first, whole[:2, 2:].mean((0, 1)), atol=1e-5, rtol=1e-5)
 

@@ -15,6 +15,7 @@ import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.families import SIDE, TILE, left_padded, make_family, prompt_of, stock_inputs
+from tests.tiles import pixels_of
 from uhrqa import ask, load_model
 from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
 from uhrqa.errors import BudgetError
@@ -102,7 +103,7 @@ def test_tiles_and_thumbnail_stand_where_the_processor_puts_them(ours, stock, fa
         thumbnail = scene.tokens(scene.pyramid.thumbnail)
         level = Level(1, scene.size, scene.size, side)
         assert level.tile_count == 4
-        (whole,), _ = scene._encoder.read(scene.pyramid.thumbnail, [Tile(0, 0)])
+        (whole,) = pixels_of(scene, scene.pyramid.thumbnail, [Tile(0, 0)])
         read = whole.permute(1, 2, 0).numpy()
         cut = [image[y : y + side, x : x + side] for y in (0, side) for x in (0, side)]
         inputs = prompt_of(family, [*cut, read], QUESTIONS[0], [5 * SIDE[family] ** 2])
