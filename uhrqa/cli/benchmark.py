@@ -31,7 +31,8 @@ from uhrqa.cli.bench_flags import (
 from uhrqa.cli.bench_report import broken_lines, report_outcome
 from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
-from uhrqa.cli.evaluating import VERSIONS, JsonFile
+from uhrqa.cli.eval_flags import JsonFile
+from uhrqa.cli.evaluating import VERSIONS
 from uhrqa.cli.files import inputs_of, is_file, refuse_same, require_writable
 from uhrqa.cli.identity import strategy_identity
 from uhrqa.cli.weights import model_manifest

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.evaluating import (
+from uhrqa.cli.eval_flags import (
     At,
     Budgets,
     JsonFile,
@@ -17,9 +17,8 @@ from uhrqa.cli.evaluating import (
     Output,
     Plot,
     ReportOnly,
-    Wanted,
-    measure,
 )
+from uhrqa.cli.evaluating import Wanted, measure
 from uhrqa.cli.files import refuse_same
 
 app = typer.Typer(add_completion=False)

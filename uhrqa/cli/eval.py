@@ -12,7 +12,7 @@ from uhrqa.cli import eval_files
 from uhrqa.cli import options as opt
 from uhrqa.cli.benchmark import make_command
 from uhrqa.cli.complete import among
-from uhrqa.cli.evaluating import (
+from uhrqa.cli.eval_flags import (
     At,
     Budgets,
     JsonFile,
@@ -21,9 +21,8 @@ from uhrqa.cli.evaluating import (
     Output,
     Plot,
     ReportOnly,
-    Wanted,
-    measure,
 )
+from uhrqa.cli.evaluating import Wanted, measure
 from uhrqa.cli.sides import SIDES, Sides, read_sides
 from uhrqa.config import SPLITS
 

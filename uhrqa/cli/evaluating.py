@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import check_model, choose, load
 from uhrqa.cli.console import print_note
+from uhrqa.cli.eval_flags import BUDGETS
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.files import inputs_of, refuse_same
 from uhrqa.cli.identity import strategy_identity
@@ -26,43 +27,8 @@ if TYPE_CHECKING:
     from uhrqa.evaluation.row_log import Results
     from uhrqa.evaluation.run import Plan
 
-BUDGETS = ["64", "128", "256", "512", "1k"]
 WAYS = "strategies and budgets"
 VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
-
-Budgets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--budget",
-        "-b",
-        metavar="TOKENS",
-        help=f"Repeatable, or with commas ({','.join(BUDGETS)}).",
-    ),
-]
-Limit = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Questions in all, at most (no limit).")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Rows as JSON lines; goes on there."),
-]
-ReportOnly = Annotated[
-    bool, typer.Option("--report-only", help="Report the rows of -o; ask nothing.")
-]
-At = Annotated[
-    str | None,
-    typer.Option(metavar="TOKENS", help="Budget of the tables that show one (256)."),
-]
-JsonFile = Annotated[
-    str | None,
-    typer.Option("--json", metavar="FILE", help="All figures and rows; `-` is stdout."),
-]
-Plot = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
-]
-Markdown = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The tables as a Markdown page.")
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.bench_report import report_outcome
-from uhrqa.cli.evaluating import JsonFile
+from uhrqa.cli.eval_flags import JsonFile
 from uhrqa.cli.files import refuse_same, require_writable
 
 app = typer.Typer(add_completion=False)
