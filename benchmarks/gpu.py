@@ -39,13 +39,14 @@ def random_model(name: str, device: str, layers: int | None) -> Llava:
     raw: dict[str, Any] = {key: value for key, value in card.config.items() if key != "model_type"}
     if layers:
         raw["text_config"] = {**raw["text_config"], "num_hidden_layers": layers}
-    config = LlavaNextConfig(**raw)
+    config: Any = LlavaNextConfig(**raw)
     config.image_token_index = tokenizer.convert_tokens_to_ids("<image>")
     previous = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
         with torch.device(device):
-            model = LlavaNextForConditionalGeneration(config).eval().requires_grad_(False)
+            kind: Any = LlavaNextForConditionalGeneration
+            model = kind(config).eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(previous)
     model.get_decoder().set_attn_implementation(probed_name("sdpa"))

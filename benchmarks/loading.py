@@ -33,13 +33,13 @@ DECODER = {"hidden_size": 2048, "intermediate_size": 8192, "num_attention_heads"
 def write(path: Path, layers: int) -> None:
     """A checkpoint of random weights."""
     import torch
-    from transformers import LlavaNextForConditionalGeneration
+    from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
     from tests.checkpoints import make_checkpoint
 
     make_checkpoint(path)
     (path / "model.safetensors").unlink()
-    config: Any = LlavaNextForConditionalGeneration.config_class.from_pretrained(path)
+    config: Any = LlavaNextConfig.from_pretrained(path)
     config.vision_config.update(TOWER)
     kinds = ["full_attention"] * layers
     config.text_config.update({**DECODER, "num_hidden_layers": layers, "layer_types": kinds})
@@ -71,7 +71,7 @@ def load(path: Path, dtype: str) -> dict[str, Any]:
     model: Any
     model, seconds = timed(lambda: load_model(str(path), device="cpu", dtype=dtype))
     peak = memory("VmHWM")
-    _, check = timed(lambda: loading.check_finite(path, model.model))
+    _, check = timed(lambda: loading.check_finite(path, model.model.named_parameters()))
     report, inspecting = timed(lambda: inspect_checkpoint(load_card(str(path))))
     return {
         "bytes": report.bytes,

@@ -149,7 +149,7 @@ def _repeated(unit: np.ndarray, level: int, across: int) -> Iterator[bytes]:
     span = len(view) // TILE
     encoded = [
         [
-            jpeg_encode(view[y : y + TILE, x : x + TILE], level=90)
+            bytes(jpeg_encode(view[y : y + TILE, x : x + TILE], level=90))
             for x in range(0, span * TILE, TILE)
         ]
         for y in range(0, span * TILE, TILE)

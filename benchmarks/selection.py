@@ -74,7 +74,8 @@ class DrawnEncoder(PlannedEncoder):
 
     def _light(self, places: Tensor) -> Tensor:
         """`[N, D]` what varies smoothly over the image."""
-        return (places @ self._waves).cos() @ self._fields
+        light: Tensor = (places @ self._waves).cos() @ self._fields
+        return light
 
     def _draw(self, level: Level, tile: Tile, watch: bool) -> EncodedTile:
         key = self.key(level, tile)
@@ -88,7 +89,7 @@ class DrawnEncoder(PlannedEncoder):
             patch = torch.cdist(bare.centres(), self._seeds).argmin(1)
             drawn[order] += self._vectors[patch] + self._light(bare.centres() / SIDE)
             traits = torch.rand(side, side, 1 + KEYS, generator=source) if watch else None
-            found = EncodedTile(drawn.bfloat16().unflatten(0, (side, side)), None, traits)
+            found = EncodedTile(drawn.bfloat16().view(side, side, -1), None, traits)
             self.features.put(key, found)
             self.drawing += time.process_time() - start
         return found

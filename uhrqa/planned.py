@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Many
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -62,7 +62,7 @@ class PlannedEncoder(TileEncoder):
 class PlannedScene(Scene):
     """Sees tokens without embedding."""
 
-    encoder_type = PlannedEncoder
+    encoder_type: ClassVar[type[PlannedEncoder]] = PlannedEncoder
     raster: PlannedRaster
     _encoder: PlannedEncoder
 

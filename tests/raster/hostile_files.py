@@ -260,7 +260,7 @@ def _packed_tiffs() -> dict[str, Write]:
             34933, imagecodecs.png_encode(np.zeros((9000, 9000), np.uint8))
         )(path),
         "lerc-noise.tif": packed(34887, b"Lerc2 " + b"\xff" * 300),
-        "fax-noise.tif": tiff({PACK: 4, BITS: 1}, body=b"\x55" * 4096),
+        "odd-fax-noise.tif": tiff({PACK: 4, BITS: 1}, body=b"\x55" * 4096),
     }
 
 
