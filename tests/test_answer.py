@@ -330,7 +330,7 @@ def test_a_plan_of_an_image_with_a_mask_is_no_more_than_a_bound(vlm, tmp_path) -
 
 
 def test_a_plan_of_a_window_takes_labels_of_the_whole_image(vlm, image, tmp_path) -> None:
-    Image.fromarray(np.zeros((42, 30), np.uint8)).save(tmp_path / "labels.png")
+    Image.fromarray(np.ones((42, 30), np.uint8)).save(tmp_path / "labels.png")
     options = {"labels": str(tmp_path / "labels.png")}
     window = open_raster(image, roi="0,0,100,100")
     real = ask(window, "how many?", model=vlm, strategy="region-merge", budget=100, options=options)

@@ -110,6 +110,10 @@ class NoOverviewWarning(UserWarning):
     """Coarse views of this raster must be computed by reading all of it."""
 
 
+class LabelsWarning(UserWarning):
+    """A raster of labels has none."""
+
+
 class WholeImageWarning(UserWarning):
     """This format has no random access: the whole image is decoded into memory."""
 

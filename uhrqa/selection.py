@@ -32,6 +32,7 @@ class Selection:
         steps: one line for each decision, for people.
         limits: the strategy's options that, and not the budget, decided how many tokens are kept.
         drops: visual tokens that leave between two layers of the decoder, first layer first.
+        notes: what the user should know: of an option, for example, that could not be followed.
     """
 
     tokens: VisualTokens
@@ -39,6 +40,7 @@ class Selection:
     steps: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     drops: tuple[Drop, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def load(self, layers: int) -> int:
         """Visual tokens a decoder of that many layers sees, on average over them, rounded up.
@@ -150,7 +152,7 @@ def select_within_context(
         f"budget lowered from {budget.tokens} to {room} tokens: the model's context is {context}"
     )
     unused = _unused(strategy, selection, held, scene.decoder_layers)
-    notes = (lowered if held.tokens < budget.tokens else None, unused)
+    notes = (lowered if held.tokens < budget.tokens else None, unused, *selection.notes)
     return selection, held, tuple(note for note in notes if note)
 
 

@@ -158,7 +158,10 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     mine, theirs = load_file(again.rfm), load_file(files.rfm)
     assert all(torch.equal(value, theirs[name]) for name, value in mine.items())
     assert not again.checkpoint.exists()
-    assert "goes on at step 3 of 6" in again.log.read_text()
+    log = again.log.read_text()
+    assert "goes on at step 3 of 6" in log
+    assert log.count(" over taught layers\n") == 1  # of the steps; the checks are of one layer
+    assert log.count(" of the last layer on ") == 2
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(
@@ -171,6 +174,8 @@ def test_a_run_with_other_settings_is_not_gone_on_with(
             distill(vlm, examples, replace(RECIPE, steps=1), files)
     with pytest.raises(OutputError, match=r"its lr is 0\.001, now 0\.1"):
         distill(vlm, examples, replace(RECIPE, steps=1, lr=0.1), files)
+    with pytest.raises(OutputError, match=r"its steps is 1, now 2"):
+        distill(vlm, examples, replace(RECIPE, steps=2), files)
     files.checkpoint.write_bytes(b"torn")
     with pytest.raises(OutputError, match="--overwrite"):
         distill(vlm, examples, replace(RECIPE, steps=1), files)
@@ -192,7 +197,8 @@ def test_a_file_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     with files.held(overwrite=True):
         assert not files.checkpoint.exists()
         assert not files.log.read_text()
-    with pytest.raises(OutputError, match="is there already"), files.held(overwrite=False):
+    longer = "is there already; .*a finished run cannot be made longer"
+    with pytest.raises(OutputError, match=longer), files.held(overwrite=False):
         pass
     with pytest.raises(ConfigError, match="ends with"):
         Files(tmp_path / "rfm.pt")

@@ -11,7 +11,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from uhrqa.errors import RasterError
+from uhrqa.errors import LabelsWarning, RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.ground import Ground
 from uhrqa.raster.labels import read_labels
@@ -91,6 +91,13 @@ def test_a_file_that_is_not_there_or_damaged_is_one_line(tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(RasterError, match="not a readable raster of labels"):
         read_labels(str(path), SIZE)
+
+
+@pytest.mark.parametrize("value", [0, -3])
+def test_labels_of_nothing_are_taken_with_a_warning(tmp_path: Path, value: int) -> None:
+    path = write(tmp_path / "a.tif", np.full((20, 30), value, np.int32))
+    with pytest.warns(LabelsWarning, match=rf"a.tif: no label above 0 \({value} to {value}\)"):
+        assert read_labels(path, SIZE).shape == (20, 30)
 
 
 def test_a_side_may_be_rounded(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from uhrqa.raster.clip import clip
 from uhrqa.raster.ground import Ground
 from uhrqa.regions import dense
 from uhrqa.scene import Scene
-from uhrqa.selection import select
+from uhrqa.selection import select, select_within_context
 from uhrqa.strategies.preserving import (
     allot,
     compress,
@@ -301,6 +301,18 @@ def test_labels_must_lie_where_the_image_lies_under_a_window_too(
     for shown in (raster, clip(raster, "100,100,300,300")):
         with pytest.raises(RasterError, match="labels that lie elsewhere"):
             merge.select(Scene(shown, vlm, "a?"), Budget(100))
+
+
+def test_regions_that_have_no_room_are_noted(vlm, image) -> None:
+    def notes(**options) -> tuple[str, ...]:
+        scene = Scene(open_raster(image), vlm, "how many?")
+        return select_within_context(RegionMerge(**options), scene, Budget(64), 8)[2]
+
+    (note,) = notes(regions=5000, partition="grid")
+    assert "regions=5000: 4 of 4 views have room for fewer tokens (" in note
+    assert notes(regions=5000, partition="grid", compat="released") == (note,)
+    assert not notes(regions=1, partition="grid")
+    assert not notes()
 
 
 @pytest.mark.parametrize("compat", ["paper", "released"])

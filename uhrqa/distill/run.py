@@ -155,7 +155,7 @@ def _train(
             left = (stage.steps - stage.step) * pace
             tell(
                 f"step {stage.step:5d} of {stage.steps}  {stage.used:5.0f} s, about {left:.0f} s "
-                f"left  {described_losses(recent)}"
+                f"left  {described_losses(recent)} over taught layers"
             )
 
 
@@ -165,7 +165,8 @@ def _described(recipe: Recipe) -> str:
     )
     return (
         f"{len(recipe.layers)} layers that start as decoder layers "
-        f"{', '.join(map(str, recipe.layers))}; layers taught: {pairs}"
+        f"{', '.join(map(str, recipe.layers))}; layers taught: {pairs}; losses of steps are "
+        "means over the layers taught, those before and after are of the last layer, which is read"
     )
 
 
@@ -179,7 +180,7 @@ def described_losses(losses: Losses) -> str:
 
 def described_check(found: Check) -> list[str]:
     """Lines: the loss of the layer that is read, and what its best tokens show."""
-    lines = [f"{described_losses(found.losses)} on {found.questions} questions"]
+    lines = [f"{described_losses(found.losses)} of the last layer on {found.questions} questions"]
     return lines + [
         f"  {100 * recall.share:4.1f} % best tokens show of {found.boxes} boxes: "
         f"module {recall.module:.3f}, teacher {recall.teacher:.3f}, chance {recall.chance:.3f}"

@@ -121,7 +121,8 @@ class Files:
         if self.rfm.exists() and not overwrite and not self.checkpoint.exists():
             raise OutputError(
                 f"{self.rfm}: is there already; train it anew with --overwrite, or name another "
-                "file with -o"
+                "file with -o (a finished run cannot be made longer: its learning rate fell over "
+                "its --steps)"
             )
 
     def _clear(self, log: int) -> None:

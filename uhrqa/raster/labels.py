@@ -5,13 +5,14 @@ All of one is read at once, into the integers it is stored as.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uhrqa.errors import RasterError
+from uhrqa.errors import LabelsWarning, RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import open_raster
 from uhrqa.raster.formats import format_of
@@ -52,6 +53,9 @@ def read_labels(path: str, size: Size, ground: Ground | NoGround = NO_GROUND) ->
     image = usable(ground, size)
     if isinstance(image, Ground) and kind != "png":
         _check_place(path, Size(*labels.shape), image, size)
+    if (most := labels.max()) <= 0:
+        told = f"{path}: no label above 0 ({labels.min()} to {most}); is it the segmenter's result?"
+        warnings.warn(told, LabelsWarning, stacklevel=2)
     return _of_extent(path, labels, size)
 
 

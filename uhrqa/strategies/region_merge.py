@@ -165,7 +165,7 @@ class RegionMerge:
             part = tokens, align(tokens)
             parts.append(part if labels is None else compress(*part, labels, room, cover=cover))
             del tokens, part  # before the next view's are made
-        return joined(parts, views, self.order)
+        return replace(joined(parts, views, self.order), notes=self._notes(rooms))
 
     def _as_released(self, scene: Scene, budget: Budget) -> Selection:
         from uhrqa.strategies.region_merge_released import Released, select_as_released
@@ -175,7 +175,19 @@ class RegionMerge:
         sides = sides_of(scene, self.scales, self.shares)
         shares = shares_of(self.shares, len(sides))
         told = Released(sides, shares, cut, self.layer, self.scale_residual)
-        return select_as_released(scene, budget, told)
+        rooms = allot(budget.tokens, [budget.tokens] * len(sides), shares)
+        return replace(select_as_released(scene, budget, told), notes=self._notes(rooms))
+
+    def _notes(self, rooms: Sequence[int]) -> tuple[str, ...]:
+        """That views have fewer regions than asked for, where they do."""
+        few = [room for room in rooms if self.regions and room < self.regions]
+        if not few or self._kind == "labels":
+            return ()
+        told = ", ".join(map(str, few))
+        note = (
+            f"regions={self.regions}: {len(few)} of {len(rooms)} views have room for fewer tokens"
+        )
+        return (f"{note} ({told}), and so for fewer regions; raise the budget",)
 
     @property
     def _kind(self) -> str:
