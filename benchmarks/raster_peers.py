@@ -106,6 +106,8 @@ def windows(files: dict[str, Path], rounds: int) -> None:
     peers = [name for name in ("rasterio", "pyvips") if find_spec(name)]
     for kind, path in files.items():
         able = [name for name in peers if (name, kind) != ("pyvips", "zstd")]  # it shows black
+        if "rasterio" in able:
+            able.append("rasterio_64")
         names = ["windows", *(f"windows_{name}" for name in (*able, "imagecodecs"))]
         ours, *others = measure(rounds, *((name, path) for name in names))
         best = min(other[0] for other in others)

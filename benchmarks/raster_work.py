@@ -90,14 +90,22 @@ def windows(path: Path) -> None:
             raster.read(Box(x, y, x + VIEW, y + VIEW), Size(VIEW, VIEW))
 
 
-def windows_rasterio(path: Path) -> None:
-    """The same by rasterio."""
+def windows_rasterio(path: Path, cache: int | None = None) -> None:
+    """The same by rasterio, which keeps a twentieth of the memory's size of decoded tiles."""
     import rasterio
     from rasterio.windows import Window
 
-    with rasterio.open(path) as image:
+    kept = {} if cache is None else {"GDAL_CACHEMAX": cache}
+    with rasterio.Env(**kept), rasterio.open(path) as image:
         for x, y in places((image.height, image.width)):
             image.read(window=Window(x, y, VIEW, VIEW))
+
+
+def windows_rasterio_64(path: Path) -> None:
+    """The same by rasterio, with as many decoded tiles kept as we keep."""
+    from uhrqa.raster.block_cache import CACHE_BYTES
+
+    windows_rasterio(path, CACHE_BYTES)
 
 
 def windows_pyvips(path: Path) -> None:
@@ -174,6 +182,7 @@ WORK: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "vips_sequential": (vips_sequential, ("pyvips",)),
     "windows": (windows, ("uhrqa.raster.tiff",)),
     "windows_rasterio": (windows_rasterio, ("rasterio",)),
+    "windows_rasterio_64": (windows_rasterio_64, ("rasterio",)),
     "windows_pyvips": (windows_pyvips, ("pyvips",)),
     "windows_imagecodecs": (windows_imagecodecs, ("tifffile",)),
     "quality": (quality, ("torch",)),

@@ -164,16 +164,22 @@ class BlockLevel:
             for col in range(window.x0 // bw, -(-window.x1 // bw)):
                 yield row, col
 
-    def window(self, window: Window) -> NDArray[Any]:
-        """The pixels of a window, put together from its blocks."""
+    def window(self, window: Window, *, once: bool = False) -> NDArray[Any]:
+        """The pixels of a window, put together from its blocks.
+
+        Args:
+            window: inside the level.
+            once: none of it is read again soon, so blocks that lie wholly in it are not kept.
+        """
         self.expect([window])
         out = np.empty((*window.size, self.channels), self._dtype)
         bh, bw = self._block
         for row, col in self._under(window):
-            block = self._get(row, col)
             top, left = row * bh, col * bw
             y0, y1 = max(window.y0, top), min(window.y1, top + bh)
             x0, x1 = max(window.x0, left), min(window.x1, left + bw)
+            passing = once and Window(y0, y1, x0, x1) == self.part(row, col)
+            block = self._get(row, col, keep=not passing)
             out[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = block[
                 y0 - top : y1 - top, x0 - left : x1 - left
             ]
@@ -189,8 +195,16 @@ class BlockLevel:
             min(self.size.w, left + self._block.w),
         )
 
-    def _get(self, row: int, col: int) -> NDArray[Any]:
-        return self._cache.get((self._index, row, col), lambda: self._fetch(row, col))
+    def _get(self, row: int, col: int, *, keep: bool) -> NDArray[Any]:
+        key = self._index, row, col
+        return self._cache.get(key, lambda: self._fetch(row, col), keep=keep)
+
+
+def read_once(level: StoredLevel, window: Window) -> Array:
+    """The pixels of a window of which nothing is read again soon."""
+    if isinstance(level, BlockLevel):
+        return level.window(window, once=True)
+    return level.window(window)
 
 
 def with_alpha(rgb: Array, alpha: NDArray[Any]) -> Array:

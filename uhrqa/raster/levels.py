@@ -151,9 +151,11 @@ class LevelRaster:
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
+        samples = _sampled(level, rows, cols) if rows.count and cols.count else None
+        if samples is not None and samples.shape == (*out, 3) and samples.flags.owndata:
+            return Pixels(samples, np.ones(out, np.bool_), box)
         array, mask = np.zeros((*out, 3), np.uint8), np.zeros(out, np.bool_)
-        if rows.count and cols.count:
-            samples = _sampled(level, rows, cols)
+        if samples is not None:
             place = slice(*rows.out), slice(*cols.out)
             if samples.shape[2] == 4:
                 array[place], mask[place] = without_rim(samples)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import StoredLevel, Window
+from uhrqa.raster.blocks import StoredLevel, Window, read_once
 
 Array = NDArray[np.uint8]
 Values = NDArray[Any]
@@ -64,20 +64,31 @@ class Halving:
 
     def push(self, rows: Values) -> Values:
         """Take the next rows `[n, w, C]`; give the rows of the result that are now complete."""
-        held = rows if self._held is None else np.concatenate([self._held, rows])
-        end = self._top + len(held)
-        last = end == self._size.h
-        ready = half(self._size).h if last else max(self._done, (end - MARGIN) // 2)
-        out = np.empty((0, half(self._size).w, rows.shape[2]), rows.dtype)
-        if ready > self._done:
-            start = max(0, 2 * self._done - MARGIN)
-            block = held[start - self._top : 2 * ready + MARGIN - self._top]
-            out = self._shrink(_even(block))[self._done - start // 2 : ready - start // 2]
+        held = rows[:0] if self._held is None else self._held
+        new = self._top + len(held)  # row number of the first new one
+        end = new + len(rows)
+        ready = half(self._size).h if end == self._size.h else (end - MARGIN) // 2
+        ready = max(self._done, ready)
+        # What rests on new rows alone is made of them where they are: joining all would copy all.
+        alone = self._done if not len(held) else min(ready, max(self._done, new // 2 + MARGIN))
+        out = np.empty((ready - self._done, half(self._size).w, rows.shape[2]), rows.dtype)
+        if alone > self._done:
+            seam = np.concatenate([held, rows[: max(0, 2 * alone + MARGIN - new)]])
+            out[: alone - self._done] = self._made(seam, self._top, self._done, alone)
+        if ready > alone:
+            out[alone - self._done :] = self._made(rows, new, alone, ready)
         self._done = ready
         keep_from = max(0, 2 * ready - MARGIN)
-        self._held = held[keep_from - self._top :].copy()
+        kept = rows if keep_from >= new else np.concatenate([held, rows])
+        self._held = kept[keep_from - (end - len(kept)) :].copy()
         self._top = keep_from
         return out
+
+    def _made(self, rows: Values, top: int, first: int, last: int) -> Values:
+        """Rows `[first, last)` of the result, of rows from number `top` on."""
+        start = max(0, 2 * first - MARGIN)
+        made = self._shrink(_even(rows[start - top : 2 * last + MARGIN - top]))
+        return made[first - start // 2 : last - start // 2]
 
 
 def halved(read: Callable[[Window], Array], size: Size, window: Window) -> Array:
@@ -133,7 +144,7 @@ def bands(level: StoredLevel) -> Iterator[Array]:
     h, w = level.size
     rows = level.band * max(1, math.floor(BAND_PIXELS / (w * level.band)))
     for top in range(0, h, rows):
-        yield level.window(Window(top, min(h, top + rows), 0, w))
+        yield read_once(level, Window(top, min(h, top + rows), 0, w))
 
 
 def _even(values: Values) -> Values:
