@@ -109,6 +109,8 @@ class BlockLevel:
         dtype: of a sample.
         weigh: tells how many bytes block (row, col) takes in storage, without reading it; None
             where that is not known.
+        is_flat: whether block (row, col) was never stored, so that it is one colour, the same for
+            all such blocks; None where that is not known.
     """
 
     def __init__(  # noqa: PLR0913 - values that describe one grid, all but the first two by name
@@ -123,6 +125,7 @@ class BlockLevel:
         gather: Callable[[Sequence[tuple[int, int]]], None] | None = None,
         dtype: DTypeLike = np.uint8,
         weigh: Callable[[int, int], int] | None = None,
+        is_flat: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.size = size
         self.channels = channels
@@ -135,6 +138,7 @@ class BlockLevel:
         self._gather = gather
         self._dtype = dtype
         self._weigh = weigh
+        self._is_flat = is_flat
 
     @property
     def is_far(self) -> bool:
@@ -169,8 +173,11 @@ class BlockLevel:
 
         Args:
             window: inside the level.
-            once: none of it is read again soon, so blocks that lie wholly in it are not kept.
+            once: none of it is read again soon, so blocks that lie wholly in it are not kept, and
+                where none is stored, all of it is one pixel's memory.
         """
+        if once and self._is_flat and all(self._is_flat(*place) for place in self._under(window)):
+            return flat(self._fetch(*next(self._under(window)))[0, 0], window.size)
         self.expect([window])
         out = np.empty((*window.size, self.channels), self._dtype)
         bh, bw = self._block
@@ -198,6 +205,11 @@ class BlockLevel:
     def _get(self, row: int, col: int, *, keep: bool) -> NDArray[Any]:
         key = self._index, row, col
         return self._cache.get(key, lambda: self._fetch(row, col), keep=keep)
+
+
+def flat(pixel: NDArray[Any], size: Size) -> NDArray[Any]:
+    """One pixel `[C]` as `[h, w, C]`, read-only, in no more memory than that pixel."""
+    return np.broadcast_to(pixel, (*size, len(pixel)))
 
 
 def read_once(level: StoredLevel, window: Window) -> Array:
