@@ -192,6 +192,17 @@ class BlockLevel:
             ]
         return out
 
+    def parts(self, window: Window) -> Iterator[Window]:
+        """A window cut along the edges of blocks."""
+        for row, col in self._under(window):
+            whole = self.part(row, col)
+            yield Window(
+                max(window.y0, whole.y0),
+                min(window.y1, whole.y1),
+                max(window.x0, whole.x0),
+                min(window.x1, whole.x1),
+            )
+
     def part(self, row: int, col: int) -> Window:
         """The window that a block shows."""
         top, left = row * self._block.h, col * self._block.w
