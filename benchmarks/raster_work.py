@@ -141,6 +141,25 @@ def windows_imagecodecs(path: Path) -> None:
                     out[y0 - y : y1 - y, x0 - x : x1 - x] = part
 
 
+def colours(path: Path) -> None:
+    """Seconds for decoding every tile and for making colours of their samples, printed."""
+    from uhrqa.raster import open_raster
+    from uhrqa.raster.blocks import Window
+
+    raster: Any = open_raster(path)
+    raster.shown()  # finds the contrast, once per image
+    (h, w), took = raster.size, 0.0
+    for top in range(0, h, 512):
+        values, valid = raster.painter.stored(Window(top, min(h, top + 512), 0, w))
+        begin = time.process_time()
+        raster.painter.paint(values, valid)
+        took += time.process_time() - begin
+    begin = time.process_time()
+    decode(path)
+    alone = time.process_time() - begin
+    print(f"{took / alone:.2f} x ({took:.2f} / {alone:.2f} s)")
+
+
 def quality(path: Path) -> None:
     """PSNR of level 5 and of a thumbnail against Pillow's bicubic of the whole image, printed."""
     from uhrqa.geometry import Box, Size
@@ -185,6 +204,7 @@ WORK: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "windows_rasterio_64": (windows_rasterio_64, ("rasterio",)),
     "windows_pyvips": (windows_pyvips, ("pyvips",)),
     "windows_imagecodecs": (windows_imagecodecs, ("tifffile",)),
+    "colours": (colours, ("tifffile", "uhrqa.raster.tiff")),
     "quality": (quality, ("torch",)),
 }
 """Name to what is done, and what is imported before the clock starts."""
