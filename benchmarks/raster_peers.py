@@ -70,7 +70,7 @@ def child(name: str, path: Path) -> str:
         [sys.executable, "-m", "benchmarks.raster_peers", "--child", name, str(path)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return done.stdout.strip().splitlines()[-1 if name != "quality" else 0]
+    return done.stdout.strip().splitlines()[0 if name in ("quality", "colours") else -1]
 
 
 def told(work: str, bar: str, measured: str) -> None:
@@ -101,11 +101,30 @@ def png(path: Path, rounds: int) -> None:
     )  # fmt: skip
 
 
+def shown(folder: Path, source: Path) -> None:
+    """Contrast and colour conversion, against decoding."""
+    rgb = tifffile.imread(source)
+    kinds = {
+        "contrast of 16 bits": (rgb.astype(np.uint16) * 16, "rgb"),
+        "colours of CMYK": (np.concatenate([255 - rgb, rgb[..., :1] // 4], axis=2), "separated"),
+    }
+    for what, (array, photometric) in kinds.items():
+        for compression in ("zlib", "zstd"):
+            path = folder / "shown.tif"
+            tifffile.imwrite(
+                path, array, tile=(TILE, TILE), photometric=photometric, predictor=True,
+                compression=compression, metadata=None,
+            )  # fmt: skip
+            told(f"{what}, against decoding {compression}", "1 x", child("colours", path))
+
+
 def windows(files: dict[str, Path], rounds: int) -> None:
     """Random windows, against the best of the peers."""
     peers = [name for name in ("rasterio", "pyvips") if find_spec(name)]
     for kind, path in files.items():
         able = [name for name in peers if (name, kind) != ("pyvips", "zstd")]  # it shows black
+        if "rasterio" in able:
+            able.append("rasterio_64")
         names = ["windows", *(f"windows_{name}" for name in (*able, "imagecodecs"))]
         ours, *others = measure(rounds, *((name, path) for name in names))
         best = min(other[0] for other in others)
@@ -164,6 +183,7 @@ def main() -> None:
         told("thumbnail of a prepared file", "15 ms", f"{1000 * seconds / LOOKS:.1f} ms")
         told("level 5 and thumbnail against Pillow's bicubic of all", "49 dB, 50 dB, no drift",
              child("quality", files["deflate"]))  # fmt: skip
+        shown(folder, write(folder / "small.tif", "deflate", 4096, 4096))
         picture = folder / f"image-{w}.png"
         if not picture.exists():
             Image.fromarray(tifffile.imread(files["deflate"])).save(picture, compress_level=1)

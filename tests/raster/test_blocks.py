@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from uhrqa.geometry import Size
 from uhrqa.raster.block_cache import BlockCache
+from uhrqa.raster.blocks import BlockLevel, Window, read_once
 
 
 def block(size: int) -> np.ndarray:
@@ -47,3 +49,18 @@ def test_a_closed_cache_holds_nothing():
     cache.clear()
     source.get(cache, 1)
     assert source.made == [1, 1]
+
+
+def test_a_pass_keeps_only_blocks_of_which_more_is_to_come():
+    made: list[tuple[int, int]] = []
+
+    def fetch(row: int, col: int) -> np.ndarray:
+        made.append((row, col))
+        return np.full((4, 4, 1), 3 * row + col, np.uint8)
+
+    level = BlockLevel(Size(10, 10), 1, block=Size(4, 4), fetch=fetch, cache=BlockCache(), index=0)
+    first = read_once(level, Window(0, 6, 0, 10))  # the second row of blocks in part
+    made.clear()
+    assert (read_once(level, Window(0, 6, 0, 10)) == first).all()
+    assert made == [(0, 0), (0, 1), (0, 2)]
+    assert (first[3::2, ::4, 0] == [[0, 1, 2], [3, 4, 5]]).all()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures_raster import level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import Raster, foreseen, levels, open_raster
+from uhrqa.raster import Raster, foreseen, levels, open_raster, serving
 from uhrqa.raster.clip import clip
 from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
 
@@ -52,6 +52,7 @@ def test_levels_made_in_memory_need_all_of_the_coarsest_and_are_not_made(
     stored: dict, monkeypatch
 ) -> None:
     monkeypatch.setattr(levels, "WINDOW_PIXELS", 40_000)
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 40_000)
     reads = [(Box.whole(Size(331, 517)), Size(40, 60))]
     with open_raster(stored["tiff-tiles-deflate"]) as r:
         before = r.bytes_read
@@ -98,7 +99,7 @@ def test_decoded_pixels_are_those_of_blocks_each_once(tmp_path: Path) -> None:
         assert decoded_pixels(raster, whole) == (512 * 512, 0)
         assert decoded_pixels(raster, whole * 2) == (512 * 512, 0)
         coarse = [(Box(0, 0, 512, 512), Size(100, 100))]
-        assert decoded_pixels(raster, whole + coarse) == (512 * 512 + 128 * 128, 0)
+        assert decoded_pixels(raster, whole + coarse) == (512 * 512 + 256 * 256, 0)
         some = decoded_pixels(raster, [(Box(0, 0, 100, 100), Size(100, 100))])
         assert some is not None
         assert 100 * 100 <= some[0] < 512 * 512

@@ -12,6 +12,7 @@ import tifffile
 import zarr
 from PIL import Image
 
+from tests.raster.test_shown_parts import damaged
 from uhrqa.errors import ConfigError, OutputError, RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import open_raster, shown
@@ -308,5 +309,29 @@ def test_a_thumbnail_of_the_copy_reads_a_small_part(tmp_path: Path) -> None:
     prepare(source, tmp_path / "b.tif")
     with warnings.catch_warnings(), open_raster(tmp_path / "b.tif") as raster:
         warnings.simplefilter("error")
-        raster.read(Box.whole(raster.size), Size(100, 168))
+        raster.read(Box.whole(raster.size), Size(50, 84))
         assert raster.bytes_read < (tmp_path / "b.tif").stat().st_size / 8
+
+
+@pytest.mark.parametrize("how", [{}, {"nodata": True}, {"photometric": "palette"}])
+def test_tiles_that_cannot_be_decoded_may_become_holes(tmp_path: Path, how: dict) -> None:
+    look: dict[str, Any] = {}
+    if "nodata" in how:
+        look["extratags"] = [(42113, "s", 0, "7", True)]
+    if "photometric" in how:
+        look |= {"photometric": "palette", "colormap": np.full((3, 256), 2**15, np.uint16)}
+    source = damaged(save(tmp_path / "a.tif", values("uint8"), **look), 3)
+    target = tmp_path / "b.tif"
+    with pytest.raises(RasterError, match="--on-bad-tile mask"):
+        prepare(source, target)
+    assert not target.exists()
+    done = prepare(source, target, on_bad_tile="mask")
+    assert done.notes == ("tiles that could not be decoded are masked: 1",)
+    seen = []
+    for path in (source, target):
+        with open_raster(path, Reading(on_bad_tile="mask")) as raster:
+            seen.append(raster.read(Box.whole(raster.size), raster.size))
+    assert np.array_equal(seen[0].array, seen[1].array)
+    assert np.array_equal(seen[0].mask, seen[1].mask)
+    assert not seen[1].mask[:128, 384:512].any()
+    assert seen[1].mask[128:].any()

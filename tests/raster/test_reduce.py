@@ -14,8 +14,8 @@ from PIL import Image
 from tests.fixtures_raster import coordinate_raster, noise_raster
 from uhrqa.errors import NoOverviewWarning
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import derived_levels, levels, open_raster
-from uhrqa.raster.blocks import Window
+from uhrqa.raster import derived_levels, levels, open_raster, serving
+from uhrqa.raster.blocks import Window, flat, read_once
 from uhrqa.raster.derived_levels import ArrayLevel, HalvedLevel
 from uhrqa.raster.reduce import Halving, halvings, shrink
 
@@ -24,6 +24,7 @@ from uhrqa.raster.reduce import Halving, halvings, shrink
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same code, as if memory were small: images of 300 px count as large."""
     monkeypatch.setattr(levels, "WINDOW_PIXELS", 2**14)
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 2**14)
 
 
 def save(path: Path, array: np.ndarray) -> Path:
@@ -108,6 +109,46 @@ def test_a_large_image_is_read_once_for_all_its_coarse_views(tmp_path: Path):
     assert len(caught) == 1
     assert np.array_equal(first.array, second.array)
     assert after == pytest.approx((tmp_path / "a.tif").stat().st_size, rel=0.02)
+
+
+def test_rows_of_one_colour_are_halved_as_others():
+    size, red, blue = Size(96, 64), *np.array([[255, 3, 77], [9, 0, 200]], np.uint8)
+    noise = noise_raster(16, 64)
+    rows = [flat(red, Size(16, 64)), flat(red, Size(16, 64)), noise, flat(red, Size(16, 64)),
+            flat(blue, Size(16, 64)), flat(blue, Size(16, 64))]  # fmt: skip
+    sizes = [size, Size(48, 32), Size(24, 16)]
+    flats = list(halvings(rows, sizes))
+    plain = list(halvings([np.array(band) for band in rows], sizes))
+    for number in (1, 2):
+        made, expected = (
+            np.concatenate([part for n, part in given if n == number]) for given in (flats, plain)
+        )
+        assert np.array_equal(made, expected)
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_tiles_that_were_never_written_cost_nothing(tmp_path: Path):
+    dense, sparse = tmp_path / "dense.tif", tmp_path / "sparse.tif"
+    source = np.zeros((4096, 2048, 3), np.uint8)
+    source[:256, :256] = noise_raster(256, 256)
+    for path in (dense, sparse):
+        tifffile.imwrite(path, source, photometric="rgb", tile=(256, 256), compression="zlib")
+    with tifffile.TiffFile(sparse, mode="r+") as tif:
+        tags = tif.pages.first.tags
+        tags["TileOffsets"].overwrite([tags["TileOffsets"].value[0], *[0] * 127])
+        tags["TileByteCounts"].overwrite([tags["TileByteCounts"].value[0], *[0] * 127])
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoOverviewWarning)
+        for path in (dense, sparse):
+            with open_raster(path) as raster:
+                seen.append(raster.read(Box.whole(raster.size), Size(64, 32)).array)
+    assert np.array_equal(seen[0], seen[1])
+    assert seen[0].any()
+    with open_raster(sparse) as raster:
+        level = raster.finest  # type: ignore[attr-defined]
+        band = read_once(level, Window(256, 4096, 0, 2048))
+    assert band.strides[:2] == (0, 0), "all pixels are one"
 
 
 @pytest.mark.usefixtures("small_windows")

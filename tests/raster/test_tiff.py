@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, has_mask, open_raster
+from uhrqa.raster import ExtraBandsWarning, OtherPagesWarning, has_mask, open_raster, serving
+from uhrqa.raster.reduce import shrink
 
 WHOLE = Size(515, 1031)
 CEILED = [(Size(258, 516), 20), (Size(129, 258), 30), (Size(65, 129), 40)]  # as gdaladdo writes
@@ -47,11 +48,49 @@ def value_read(path: Path, out: Size, box: Box | None = None) -> int:
     ],
 )
 def test_the_coarsest_level_with_the_asked_resolution_is_read(
-    tmp_path: Path, levels: list, sub_ifds: bool, out: Size, value: int
+    tmp_path: Path, levels: list, sub_ifds: bool, out: Size, value: int, monkeypatch
 ):
+    monkeypatch.setattr(serving, "WHOLE_GAP", 1)  # as for parts of an image
     path = tmp_path / "levels.tif"
     level_raster(path, WHOLE, levels, sub_ifds=sub_ifds)
     assert value_read(path, out) == value
+
+
+@pytest.mark.parametrize(
+    ("out", "value"),
+    [
+        (Size(258, 516), 20),  # a level's own size
+        (Size(129, 258), 30),
+        (Size(110, 220), 10),
+        (Size(100, 200), 20),
+        (Size(60, 120), 20),
+        (Size(51, 102), 30),
+        (Size(20, 40), 40),
+    ],
+)
+def test_a_view_of_all_is_made_of_a_level_some_times_as_fine(tmp_path: Path, out: Size, value: int):
+    level_raster(tmp_path / "levels.tif", WHOLE, CEILED)
+    assert value_read(tmp_path / "levels.tif", out) == value
+
+
+def test_a_view_of_all_is_near_to_resizing_all_of_the_image(tmp_path: Path):
+    level = noise_raster(1024, 1024)
+    whole = Image.fromarray(level)
+    with tifffile.TiffWriter(tmp_path / "levels.tif") as tif:
+        for number in range(3):
+            kind: dict[str, Any] = {"photometric": "rgb", "tile": (128, 128), "metadata": None}
+            tif.write(level, subfiletype=int(number > 0), **kind)
+            level = shrink(level)
+    with open_raster(tmp_path / "levels.tif") as raster:
+        seen = raster.read(Box.whole(raster.size), Size(200, 200)).array
+    error = np.asarray(whole.resize((200, 200), Image.Resampling.BICUBIC)) - seen.astype(float)
+    assert 10 * np.log10(255**2 / np.mean(error**2)) > 50
+
+
+def test_a_view_of_all_takes_no_large_level(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 258 * 516)
+    level_raster(tmp_path / "levels.tif", WHOLE, CEILED)
+    assert value_read(tmp_path / "levels.tif", Size(110, 220)) == 20
 
 
 def test_levels_are_listed_finest_first(tmp_path: Path):

@@ -27,7 +27,7 @@ SCHEMA = "uhrqa.prepare/1"
 
 
 @app.command(epilog=EPILOG)
-@opt.share("max_pixels", *opt.PRINTING)
+@opt.share("max_pixels", "on_bad_tile", *opt.PRINTING)
 def prepare(
     source: Annotated[str, typer.Argument(metavar="SRC", help=opt.IMAGE_HELP)],
     target: Annotated[Path, typer.Argument(metavar="DST", help="File.tif or directory.zarr.")],
@@ -59,6 +59,7 @@ def prepare(
                 compression=compression,
                 overwrite=overwrite,
                 max_pixels=given.reading.max_pixels,
+                on_bad_tile=given.reading.on_bad_tile,
                 started=started,
             )
     finally:

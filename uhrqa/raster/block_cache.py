@@ -26,10 +26,17 @@ class BlockCache:
         self._lock = threading.Lock()
         self._making: dict[tuple[int, int, int], threading.Lock] = {}
 
-    def get(self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """The block of `key`, made if it is not at hand, by one thread while others wait for it."""
+    def get(
+        self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]], *, keep: bool = True
+    ) -> NDArray[Any]:
+        """The block of `key`, made if it is not at hand, by one thread while others wait for it.
+
+        Where it is not kept, nobody waits, and whoever needs it makes it.
+        """
         if (block := self._found(key)) is not None:
             return block
+        if not keep:
+            return make()
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:

@@ -109,6 +109,8 @@ class BlockLevel:
         dtype: of a sample.
         weigh: tells how many bytes block (row, col) takes in storage, without reading it; None
             where that is not known.
+        is_flat: whether block (row, col) was never stored, so that it is one colour, the same for
+            all such blocks; None where that is not known.
     """
 
     def __init__(  # noqa: PLR0913 - values that describe one grid, all but the first two by name
@@ -123,6 +125,7 @@ class BlockLevel:
         gather: Callable[[Sequence[tuple[int, int]]], None] | None = None,
         dtype: DTypeLike = np.uint8,
         weigh: Callable[[int, int], int] | None = None,
+        is_flat: Callable[[int, int], bool] | None = None,
     ) -> None:
         self.size = size
         self.channels = channels
@@ -135,6 +138,7 @@ class BlockLevel:
         self._gather = gather
         self._dtype = dtype
         self._weigh = weigh
+        self._is_flat = is_flat
 
     @property
     def is_far(self) -> bool:
@@ -164,20 +168,40 @@ class BlockLevel:
             for col in range(window.x0 // bw, -(-window.x1 // bw)):
                 yield row, col
 
-    def window(self, window: Window) -> NDArray[Any]:
-        """The pixels of a window, put together from its blocks."""
+    def window(self, window: Window, *, once: bool = False) -> NDArray[Any]:
+        """The pixels of a window, put together from its blocks.
+
+        Args:
+            window: inside the level.
+            once: none of it is read again soon, so blocks that lie wholly in it are not kept, and
+                where none is stored, all of it is one pixel's memory.
+        """
+        if once and self._is_flat and all(self._is_flat(*place) for place in self._under(window)):
+            return flat(self._fetch(*next(self._under(window)))[0, 0], window.size)
         self.expect([window])
         out = np.empty((*window.size, self.channels), self._dtype)
         bh, bw = self._block
         for row, col in self._under(window):
-            block = self._get(row, col)
             top, left = row * bh, col * bw
             y0, y1 = max(window.y0, top), min(window.y1, top + bh)
             x0, x1 = max(window.x0, left), min(window.x1, left + bw)
+            passing = once and Window(y0, y1, x0, x1) == self.part(row, col)
+            block = self._get(row, col, keep=not passing)
             out[y0 - window.y0 : y1 - window.y0, x0 - window.x0 : x1 - window.x0] = block[
                 y0 - top : y1 - top, x0 - left : x1 - left
             ]
         return out
+
+    def parts(self, window: Window) -> Iterator[Window]:
+        """A window cut along the edges of blocks."""
+        for row, col in self._under(window):
+            whole = self.part(row, col)
+            yield Window(
+                max(window.y0, whole.y0),
+                min(window.y1, whole.y1),
+                max(window.x0, whole.x0),
+                min(window.x1, whole.x1),
+            )
 
     def part(self, row: int, col: int) -> Window:
         """The window that a block shows."""
@@ -189,8 +213,21 @@ class BlockLevel:
             min(self.size.w, left + self._block.w),
         )
 
-    def _get(self, row: int, col: int) -> NDArray[Any]:
-        return self._cache.get((self._index, row, col), lambda: self._fetch(row, col))
+    def _get(self, row: int, col: int, *, keep: bool) -> NDArray[Any]:
+        key = self._index, row, col
+        return self._cache.get(key, lambda: self._fetch(row, col), keep=keep)
+
+
+def flat(pixel: NDArray[Any], size: Size) -> NDArray[Any]:
+    """One pixel `[C]` as `[h, w, C]`, read-only, in no more memory than that pixel."""
+    return np.broadcast_to(pixel, (*size, len(pixel)))
+
+
+def read_once(level: StoredLevel, window: Window) -> Array:
+    """The pixels of a window of which nothing is read again soon."""
+    if isinstance(level, BlockLevel):
+        return level.window(window, once=True)
+    return level.window(window)
 
 
 def with_alpha(rgb: Array, alpha: NDArray[Any]) -> Array:

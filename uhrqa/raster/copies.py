@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import Window
+from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window
 from uhrqa.raster.ground import Ground, ground_of, usable
 from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.painter import Mask, Painter
 from uhrqa.raster.reduce import half
 from uhrqa.raster.sample_halving import SampleHalving
 from uhrqa.raster.samples import CONVERTED, FLOATS, GREY, RGB, Samples
@@ -43,6 +44,7 @@ class Copy:
         band: rows that are cheap to read together.
         read: `[h, w, count (+ 1)]` of a window.
         halving: what halves that.
+        holes: tells how many blocks so far could not be decoded and are no image.
     """
 
     sizes: tuple[Size, ...]
@@ -57,6 +59,7 @@ class Copy:
     band: int
     read: Callable[[Window], Values]
     halving: SampleHalving
+    holes: Callable[[], int]
 
     def bands(self, told: Callable[[int], None]) -> Iterator[Values]:
         """All rows from top to bottom; `told` how many they were after each band."""
@@ -92,13 +95,16 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
             alpha=3 if count == 4 else None, nodata=None, masked=False, ground=place, band=band,
             read=raster.finest.window,
             halving=SampleHalving(None, (), False, np.zeros(count, np.uint8)),
+            holes=lambda: int(raster.shown().get("masked_tiles", 0)),
         )  # fmt: skip
     samples = painter.samples
     order = tuple(int(place) for place in np.argsort(np.argsort(samples.indices)))
     back = [int(place) for place in np.argsort(samples.indices)]
 
+    holes: set[Window] = set()
+
     def read(window: Window) -> Values:
-        values, valid = painter.stored(window)
+        values, valid = _stored(painter, raster.finest, window, holes)
         values = values[..., back]
         if not samples.masked:
             return values
@@ -110,7 +116,28 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
         shown=shown, alpha=samples.alpha, nodata=samples.nodata, masked=samples.masked,
         ground=place, band=band, read=read,
         halving=SampleHalving(painter, order, samples.masked, _fill(samples, painter.nodata)),
+        holes=lambda: len(holes),
     )  # fmt: skip
+
+
+def _stored(
+    painter: Painter, finest: StoredLevel, window: Window, holes: set[Window]
+) -> tuple[Values, Mask | None]:
+    """Samples of a window, and where they are image; blocks that may be holes are noted."""
+    if (got := painter.stored(window)) is not None:
+        return got
+    samples = painter.samples
+    values = np.zeros((*window.size, len(samples.indices)), samples.dtype)
+    valid = np.zeros(window.size, bool)
+    for part in finest.parts(window) if isinstance(finest, BlockLevel) else [window]:
+        rows = slice(part.y0 - window.y0, part.y1 - window.y0)
+        cols = slice(part.x0 - window.x0, part.x1 - window.x0)
+        if (got := painter.stored(part)) is None:
+            holes.add(part)
+            continue
+        values[rows, cols] = got[0]
+        valid[rows, cols] = True if got[1] is None else got[1]
+    return values, valid
 
 
 def level_sizes(size: Size) -> tuple[Size, ...]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Raster
-from uhrqa.raster.levels import SLACK, WINDOW_PIXELS
+from uhrqa.raster.levels import WINDOW_PIXELS
+from uhrqa.raster.serving import SLACK
 
 
 def bytes_to_read(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> int | None:

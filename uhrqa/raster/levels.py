@@ -26,11 +26,12 @@ from uhrqa.raster.kept_levels import KeptLevels
 from uhrqa.raster.made_levels import MadeLevels
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.resample import Span, resample, span, without_rim
+from uhrqa.raster.serving import level_for
 from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
-SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
+WHOLE = 0.9  # share of the image in a read that is one of all of it
 LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
 
 
@@ -151,9 +152,11 @@ class LevelRaster:
     def read(self, box: Box, out: Size) -> Pixels:
         """The part of the image under `box`, resampled to `out`. See `Raster.read`."""
         level, rows, cols = self._located(box, out)
+        samples = _sampled(level, rows, cols) if rows.count and cols.count else None
+        if samples is not None and samples.shape == (*out, 3) and samples.flags.owndata:
+            return Pixels(samples, np.ones(out, np.bool_), box)
         array, mask = np.zeros((*out, 3), np.uint8), np.zeros(out, np.bool_)
-        if rows.count and cols.count:
-            samples = _sampled(level, rows, cols)
+        if samples is not None:
             place = slice(*rows.out), slice(*cols.out)
             if samples.shape[2] == 4:
                 array[place], mask[place] = without_rim(samples)
@@ -239,22 +242,21 @@ class LevelRaster:
         self.close()
 
     def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int | None]:
-        """The coarsest level that has at least the resolution asked for.
+        """Which level serves a read.
 
         Returns:
             The coarsest stored one, and the index of a made one that is coarser still, if any.
         """
-        h, w = self.size
-        asked_h, asked_w = h * out.h / box.h, w * out.w / box.w
-        chosen, made = self._stored[0], None
-        for scaled in self._stored[1:]:
-            if _enough(scaled.sy * h, asked_h) and _enough(scaled.sx * w, asked_w):
-                chosen = scaled
-        last = self._stored[-1]
-        for index, factor in enumerate(self._made.factors):
-            if _enough(last.sy * h / factor, asked_h) and _enough(last.sx * w / factor, asked_w):
-                made = index
-        return chosen, made
+        (h, w), stored = self.size, len(self._stored)
+        last = self.levels[-1]
+        made = [(last.h / factor, last.w / factor) for factor in self._made.factors]
+        shown = box.intersect(Box.whole(self.size))
+        number = level_for(
+            [*self.levels, *made],
+            (h * out.h / box.h, w * out.w / box.w),
+            whole=shown.w * shown.h >= WHOLE * self.size.area,
+        )
+        return self._stored[min(number, stored - 1)], number - stored if number >= stored else None
 
     def _made_level(self, index: int, warn: Callable[[], None] = lambda: None) -> _Scaled:
         last, factor = self._stored[-1], self._made.factors[index]
@@ -270,11 +272,6 @@ def is_reduction(size: Size, whole: Size) -> bool:
     low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
     high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
     return low < high and size.area <= LARGEST_OVERVIEW * whole.area
-
-
-def _enough(has: float, asked: float) -> bool:
-    """Whether `has` pixels along an axis serve `asked`; writers round level sizes down or up."""
-    return has > asked - 1 - 1e-6 and has >= asked * (1 - SLACK)
 
 
 def _sampled(level: StoredLevel, rows: Span, cols: Span) -> Array:

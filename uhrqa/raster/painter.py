@@ -64,16 +64,16 @@ class Painter:
         """Say where samples for the contrast come from: the full-resolution image."""
         self._size, self._read, self._expect = size, read, expect
 
-    def stored(self, window: Window) -> tuple[Values, Mask | None]:
+    def stored(self, window: Window) -> tuple[Values, Mask | None] | None:
         """Samples of the full-resolution image as they are stored, and where a mask shows image.
 
         Returns:
-            `[h, w, S]`, those of `samples.indices`, and `[h, w]` or None.
+            `[h, w, S]`, those of `samples.indices`, and `[h, w]` or None; None where damage under
+            the window is masked.
         """
-        got = None if self._read is None else self._read(window)
-        if got is None:
+        if self._read is None:
             raise ValueError("no samples are at hand")
-        return got
+        return self._read(window)
 
     def paint(self, values: Values, valid: Mask | None = None) -> Array:
         """`[h, w, channels]` of samples.

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from uhrqa.errors import ConfigError, OutputError, RasterError
@@ -18,7 +18,7 @@ from uhrqa.raster.formats import ZARR_FILES
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.tiff_copy import COMPRESSIONS, write_tiff
 from uhrqa.raster.zarr_copy import MAX_BANDS, write_zarr
-from uhrqa.reading import Reading
+from uhrqa.reading import BAD_TILES, Reading
 
 TIFFS, ZARR = (".tif", ".tiff"), ".zarr"
 
@@ -42,13 +42,14 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - all but the first two by name
     source: str | Path,
     target: str | Path,
     *,
     compression: str = COMPRESSIONS[0],
     overwrite: bool = False,
     max_pixels: int | None = None,
+    on_bad_tile: str = BAD_TILES[0],
     started: Callable[[int], Callable[[int], None]] = lambda rows: lambda count: None,
 ) -> Prepared:
     """Convert an image; its full resolution is copied value by value.
@@ -61,6 +62,8 @@ def prepare(
         compression: `zstd`, `deflate` (TIFF alone) or `none`.
         overwrite: replace what is there.
         max_pixels: the largest image that is converted.
+        on_bad_tile: "error", or "mask": what cannot be decoded is no image, by a mask that is
+            written along.
         started: given the number of rows, gives what is told of rows done.
 
     Raises:
@@ -70,7 +73,7 @@ def prepare(
     """
     path = Path(target)
     _check_target(path, Path(source), compression, overwrite=overwrite)
-    with _opened(source, max_pixels) as copy:
+    with _opened(source, Reading(max_pixels=max_pixels, on_bad_tile=on_bad_tile)) as copy:
         if path.suffix == ZARR:
             _check_zarr(str(source), copy)
         told = started(copy.sizes[0].h)
@@ -82,10 +85,10 @@ def prepare(
 
 
 @contextmanager
-def _opened(source: str | Path, max_pixels: int | None) -> Iterator[Copy]:
+def _opened(source: str | Path, reading: Reading) -> Iterator[Copy]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about bands and contrast: all are copied as they are
-        raster = open_raster(source, Reading(max_pixels=max_pixels))
+        raster = open_raster(source, reading)
     if not isinstance(raster, LevelRaster):
         raster.close()
         raise RasterError(f"{source}: its pixels cannot be copied; convert it: gdal_translate")
@@ -95,7 +98,7 @@ def _opened(source: str | Path, max_pixels: int | None) -> Iterator[Copy]:
         if painter is not None and not is_painted(painter.samples):
             shown = painter.samples.shown
             raster.close()
-            again = open_raster(source, Reading(max_pixels=max_pixels, all_bands=True))
+            again = open_raster(source, replace(reading, all_bands=True))
             if not isinstance(again, LevelRaster):
                 raise RasterError(f"{source}: was replaced while it was opened; try again")
             raster = again
@@ -136,11 +139,13 @@ def _check_zarr(source: str, copy: Copy) -> None:
             f"{source}: {copy.count} bands, a .zarr is read with up to {MAX_BANDS}; write a .tif"
         )
     if copy.masked or copy.alpha is not None:
-        kind = "a mask" if copy.masked else "transparency"
+        kind = "a mask (or --on-bad-tile makes one)" if copy.masked else "transparency"
         raise RasterError(f"{source}: has {kind}, for which a .zarr has no place; write a .tif")
 
 
 def _notes(path: Path, copy: Copy) -> Iterator[str]:
+    if holes := copy.holes():
+        yield f"tiles that could not be decoded are masked: {holes}"
     if copy.ground is not None and copy.ground.epsg is None and path.suffix != ZARR:
         yield f"its reference system ({copy.ground.name}) has no EPSG code and was left out"
     if path.suffix == ZARR and copy.shown not in ((), (0,), (0, 1, 2)):

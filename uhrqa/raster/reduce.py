@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import StoredLevel, Window
+from uhrqa.raster.blocks import StoredLevel, Window, flat, read_once
 
 Array = NDArray[np.uint8]
 Values = NDArray[Any]
@@ -64,20 +64,44 @@ class Halving:
 
     def push(self, rows: Values) -> Values:
         """Take the next rows `[n, w, C]`; give the rows of the result that are now complete."""
-        held = rows if self._held is None else np.concatenate([self._held, rows])
-        end = self._top + len(held)
-        last = end == self._size.h
-        ready = half(self._size).h if last else max(self._done, (end - MARGIN) // 2)
-        out = np.empty((0, half(self._size).w, rows.shape[2]), rows.dtype)
-        if ready > self._done:
-            start = max(0, 2 * self._done - MARGIN)
-            block = held[start - self._top : 2 * ready + MARGIN - self._top]
-            out = self._shrink(_even(block))[self._done - start // 2 : ready - start // 2]
+        if not len(rows):
+            return rows[:, : half(self._size).w]
+        held = rows[:0] if self._held is None else self._held
+        new = self._top + len(held)  # row number of the first new one
+        end = new + len(rows)
+        ready = half(self._size).h if end == self._size.h else (end - MARGIN) // 2
+        ready = max(self._done, ready)
+        if _is_flat(rows) and (not len(held) or (_is_flat(held) and (held[0] == rows[0, 0]).all())):
+            return self._flat(rows[0, 0], ready, end)
+        # What rests on new rows alone is made of them where they are: joining all would copy all.
+        alone = self._done if not len(held) else min(ready, max(self._done, new // 2 + MARGIN))
+        out = np.empty((ready - self._done, half(self._size).w, rows.shape[2]), rows.dtype)
+        if alone > self._done:
+            seam = np.concatenate([held, rows[: max(0, 2 * alone + MARGIN - new)]])
+            out[: alone - self._done] = self._made(seam, self._top, self._done, alone)
+        if ready > alone:
+            out[alone - self._done :] = self._made(rows, new, alone, ready)
         self._done = ready
         keep_from = max(0, 2 * ready - MARGIN)
-        self._held = held[keep_from - self._top :].copy()
+        kept = rows if keep_from >= new else np.concatenate([held, rows])
+        kept = kept[keep_from - (end - len(kept)) :]
+        self._held = kept if _is_flat(kept) else kept.copy()
         self._top = keep_from
         return out
+
+    def _flat(self, pixel: Values, ready: int, end: int) -> Values:
+        """The same where all rows that matter are one colour, whose half is one colour."""
+        few = self._shrink(np.tile(pixel, (4 * MARGIN, 4 * MARGIN, 1)))[0, 0]
+        out = flat(few, Size(ready - self._done, half(self._size).w))
+        self._done, self._top = ready, max(0, 2 * ready - MARGIN)
+        self._held = flat(pixel, Size(end - self._top, self._size.w))
+        return out
+
+    def _made(self, rows: Values, top: int, first: int, last: int) -> Values:
+        """Rows `[first, last)` of the result, of rows from number `top` on."""
+        start = max(0, 2 * first - MARGIN)
+        made = self._shrink(_even(rows[start - top : 2 * last + MARGIN - top]))
+        return made[first - start // 2 : last - start // 2]
 
 
 def halved(read: Callable[[Window], Array], size: Size, window: Window) -> Array:
@@ -119,7 +143,7 @@ def halvings(
     """
     levels = [Halving(size, shrink) for size in sizes[:-1]]
     for band in bands:
-        step = max(1, PIECE_PIXELS // band.shape[1])
+        step = len(band) if _is_flat(band) else max(1, PIECE_PIXELS // band.shape[1])
         for top in range(0, len(band), step):
             rows = band[top : top + step]
             yield 0, rows
@@ -133,7 +157,12 @@ def bands(level: StoredLevel) -> Iterator[Array]:
     h, w = level.size
     rows = level.band * max(1, math.floor(BAND_PIXELS / (w * level.band)))
     for top in range(0, h, rows):
-        yield level.window(Window(top, min(h, top + rows), 0, w))
+        yield read_once(level, Window(top, min(h, top + rows), 0, w))
+
+
+def _is_flat(values: Values) -> bool:
+    """Whether all pixels are the same memory."""
+    return values.strides[:2] == (0, 0) and values.size > 0
 
 
 def _even(values: Values) -> Values:

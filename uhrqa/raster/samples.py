@@ -72,10 +72,10 @@ def choose(path: str, found: Samples, reading: Reading) -> Samples:
             f"{path}: {found.dtype.name} samples; 8 to 32-bit integers and floats are read; "
             f"convert it: gdal_translate -ot Float32 {path} floats.tif"
         )
+    masked = found.masked or reading.masks_bad_tiles
     if reading.all_bands:
-        return replace(
-            found, shown=tuple(band for band in range(found.count) if band != found.alpha)
-        )
+        every = tuple(band for band in range(found.count) if band != found.alpha)
+        return replace(found, shown=every, masked=masked)
     if found.dtype.kind == "f" and reading.stretch == "none":
         raise RasterError(
             f"{path}: {found.dtype.name} samples have no range of their own, so they must be "
@@ -83,7 +83,7 @@ def choose(path: str, found: Samples, reading: Reading) -> Samples:
         )
     chosen = found if reading.bands is None else _of_bands(path, found, reading.bands)
     _warn(path, found, chosen, reading)
-    return replace(chosen, masked=chosen.masked or reading.masks_bad_tiles)
+    return replace(chosen, masked=masked)
 
 
 def _of_bands(path: str, found: Samples, bands: tuple[int, ...]) -> Samples:

@@ -12,7 +12,7 @@ from tifffile import TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.block_cache import BlockCache
-from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window
+from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window, flat
 from uhrqa.raster.guard import check_plausible, check_size
 from uhrqa.raster.painter import Mask, Painter, Values
 from uhrqa.raster.tiff_tiles import TiffSource, TiffTiles, is_raw
@@ -98,6 +98,7 @@ class TiffBlocks:
             index=tiles.index,
             gather=self._gather,
             weigh=tiles.weigh,
+            is_flat=tiles.is_sparse if self._masks is None else None,
         )
 
     def expect(self, windows: Sequence[Window]) -> None:
@@ -126,6 +127,8 @@ class TiffBlocks:
             if not tiles.source.bad.forgives(error, tiles.index, row, col):
                 raise
             return self._painter.blank(part.size)
+        if valid is None and tiles.is_sparse(row, col):
+            return flat(self._painter.paint(values[:1, :1])[0, 0], part.size)
         return self._painter.paint(values, valid)
 
 

@@ -156,9 +156,13 @@ class TiffTiles:
         return [band * plane + segment for band in self.indices] if self.separate else [segment]
 
     def sparse(self, shape: Sequence[int]) -> Values:
-        """What a tile or strip that was never written holds: no data, else 0."""
+        """What a tile or strip that was never written holds, no data or else 0, as one value."""
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.full(shape, np.float64(self._nodata or 0)).astype(self.dtype)
+            return np.broadcast_to(np.float64(self._nodata or 0).astype(self.dtype), shape)
+
+    def is_sparse(self, row: int, col: int) -> bool:
+        """Whether a tile or strip was never written."""
+        return self.weigh(row, col) == 0
 
     def _segment(self, segment: int) -> Values:
         offset, count = int(self.offsets[segment]), int(self.counts[segment])
