@@ -62,6 +62,8 @@ class LevelRaster:
         bad: tiles that could not be decoded.
         reading: what was asked for.
         part: which part of the file this shows, where made levels are kept.
+        halved: levels are 1, 2, 4... times coarser exactly, their last row and column in part
+            beyond the image; else their scale is told from their sizes.
     """
 
     def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
@@ -77,6 +79,7 @@ class LevelRaster:
         bad: BadTiles | None = None,
         reading: Reading | None = None,
         part: str = "",
+        halved: bool = False,
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -89,7 +92,12 @@ class LevelRaster:
         self._bad = bad
         self.reading = reading or Reading()
         h, w = self.size
-        self._stored = [_Scaled(lv, lv.size.h / h, lv.size.w / w) for lv in levels]
+        self._stored = [
+            _Scaled(lv, 0.5**number, 0.5**number)
+            if halved
+            else _Scaled(lv, lv.size.h / h, lv.size.w / w)
+            for number, lv in enumerate(levels)
+        ]
         self._made = MadeLevels(levels[-1], WINDOW_PIXELS, part)
         self._closed = False
         self._far = any(getattr(level, "is_far", False) for level in levels)

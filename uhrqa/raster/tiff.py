@@ -11,6 +11,7 @@ Refused: CIE L*a*b* and complex numbers. Ignored: orientation (as GDAL does), co
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
+from uhrqa.raster.reduce import half
 from uhrqa.raster.samples import choose
 from uhrqa.raster.tiff_files import (
     MASK_OVERVIEWS,
@@ -39,7 +41,7 @@ from uhrqa.raster.tiff_files import (
     TiffFiles,
     pages_of,
 )
-from uhrqa.raster.tiff_kinds import samples_of
+from uhrqa.raster.tiff_kinds import EXACT_HALVES, samples_of
 from uhrqa.raster.tiff_level import mask_level, tiff_level
 from uhrqa.raster.tiff_tiles import TiffSource
 from uhrqa.reading import Reading
@@ -92,6 +94,16 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=source.bad,
         reading=reading,
+        halved=_are_halves(tif, levels),
+    )
+
+
+def _are_halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> bool:
+    """Whether each level is exactly half of the one before, as `uhrqa prepare` writes them."""
+    with guarded(f"{tif.filename}: the TIFF headers cannot be read"):
+        ours = next(pages_of(tif)).software == EXACT_HALVES
+    return ours and all(
+        level.size == half(finer.size) for finer, level in itertools.pairwise(levels)
     )
 
 

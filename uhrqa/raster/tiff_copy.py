@@ -15,6 +15,7 @@ from uhrqa.raster.copies import TILE, Copy
 from uhrqa.raster.ground import Ground
 from uhrqa.raster.reduce import halvings
 from uhrqa.raster.samples import RGB, WHITE_ZERO
+from uhrqa.raster.tiff_kinds import EXACT_HALVES
 
 Values = NDArray[Any]
 CLASSIC = 2**32 - 2**25  # bytes of pixels, all levels, that fit a classic TIFF with its tables
@@ -169,7 +170,7 @@ def _look(copy: Copy, compression: str) -> dict[str, Any]:
         "compressionargs": {"level": LEVELS[compression]} if packed else None,
         "predictor": packed,
         "metadata": None,
-        "software": False,
+        "software": EXACT_HALVES,
         "maxworkers": WORKERS,
         "buffersize": BUFFER,
     }

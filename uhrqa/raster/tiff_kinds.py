@@ -12,6 +12,7 @@ from tifffile import TiffPage
 from uhrqa.errors import RasterError
 from uhrqa.raster.samples import CMYK, GREY, PALETTE, RGB, WHITE_ZERO, YCBCR, Samples
 
+EXACT_HALVES = "uhrqa prepare"  # software tag: each level is half the one before, sides rounded up
 JPEG = 7
 DECODED_TO_RGB = (6, 7, 33003, 33005, 34712, 50001, 50002, 52546)  # JPEG, JPEG 2000, WebP, JPEG XL
 METADATA_TAG, NODATA_TAG = 42112, 42113  # GDAL's
