@@ -132,13 +132,30 @@ def test_what_was_used_longest_ago_goes_first(tmp_path) -> None:
 def test_an_abandoned_file_goes_and_a_fresh_one_stays(tmp_path) -> None:
     FeatureFiles(tmp_path, "owner").save(key(1), tile(1))
     files = FeatureFiles(tmp_path, "owner")
-    folder = files_in(tmp_path)[0].parent
-    (folder / "old.tmp").write_bytes(b"x")
-    os.utime(folder / "old.tmp", (1, 1))
-    (folder / "new.tmp").write_bytes(b"x")
+    known = files_in(tmp_path)[0]
+    old, new = (known.with_suffix(f".{letter * 32}.tmp") for letter in "ab")
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (1, 1))
     files.save(key(0), tile(0))
-    assert not (folder / "old.tmp").exists()
-    assert (folder / "new.tmp").exists()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_what_others_keep_there_is_left_alone(tmp_path) -> None:
+    theirs = [tmp_path / "llava" / name for name in ("model.safetensors", "notes.tmp")]
+    theirs.append(tmp_path / ("c" * 32) / "model.safetensors")
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 10_000)
+        os.utime(path, (1, 1))
+    FeatureFiles(tmp_path, "a").save(key(9), tile(9))
+    (own,) = set(files_in(tmp_path)) - set(theirs)
+    files = FeatureFiles(tmp_path, "owner", limit=5 * own.stat().st_size // 2)
+    for row in range(4):
+        files.save(key(row), tile(row))
+    assert all(path.read_bytes() == b"x" * 10_000 for path in theirs)
+    assert 1 <= sum(files.load(key(row)) is not None for row in range(4)) <= 2
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing(vlm, tmp_path, monkeypatch) -> None:

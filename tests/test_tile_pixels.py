@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from tests.fixtures_raster import noise_raster
+from uhrqa import tile_pixels
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Tile
 from uhrqa.raster import open_raster, tiff, tiff_tiles
@@ -127,3 +128,17 @@ def test_tiles_looked_at_for_their_masks_are_not_read_again(
         assert decoded.total() == once
         assert raster.bytes_read == read
     assert len(tokens) == int(shown.sum())
+
+
+def test_tiles_held_for_later_stay_within_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+
+    out, calls = Size(10, 10), Counter[str]()
+    raster = open_raster(np.zeros((100, 100, 3), np.uint8))
+    read = raster.read
+    monkeypatch.setattr(raster, "read", lambda *args: (calls.update(["read"]), read(*args))[1])
+    monkeypatch.setattr(tile_pixels, "HELD_BYTES", 3 * 10 * 10 * 4)
+    pixels = tile_pixels.TilePixels(raster)
+    boxes = [(row, Box(0, 10 * row, 10, 10 * row + 10)) for row in range(8)]
+    pixels.read(boxes, out, hold=True)
+    pixels.read(boxes, out)
+    assert calls["read"] == 8 + 5  # three were held

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from typing import IO
 from uuid import uuid4
 
 UNFINISHED = ".tmp"
+DIGEST = re.compile(r"[0-9a-f]{32}")  # names of ours: see `digest`
+STEM = re.compile(r"[0-9a-f]{32}(\.[0-9a-f]{32})?")  # the second: of a file that is not finished
 ROOM = 0.9  # of the limit that is left filled when old files go
 LOOK = 0.05  # of the limit that one process writes between two looks at the directory
 ABANDONED = 3600  # seconds after which an unfinished file is nobody's any more
@@ -97,11 +100,17 @@ class KeptFiles:
                 break
             with suppress(OSError):
                 path.unlink()
+                path.parent.rmdir()  # where that was the last one
             held -= size
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Time of last use, bytes and path of every file; abandoned ones are removed."""
+        """Time of last use, bytes and path of every file; abandoned ones are removed.
+
+        What others keep in that directory has other names, and is left alone.
+        """
         for path in self.root.glob("*/*"):
+            if not (DIGEST.fullmatch(path.parent.name) and STEM.fullmatch(path.stem)):
+                continue
             with suppress(OSError):  # gone in the meantime
                 state = path.stat()
                 if path.suffix == self._suffix:

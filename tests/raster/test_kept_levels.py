@@ -13,7 +13,7 @@ import pytest
 import tifffile
 
 from tests.fixtures_raster import noise_raster
-from uhrqa.errors import KeptLevelWarning, NoOverviewWarning
+from uhrqa.errors import KeptLevelWarning, NoOverviewWarning, RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import levels, open_raster
 from uhrqa.raster.foreseen import bytes_to_read
@@ -191,3 +191,28 @@ def test_a_directory_that_cannot_be_is_told_and_ends_nothing(image: Path, tmp_pa
     with pytest.warns(KeptLevelWarning, match="--pyramid-cache DIR, or off"):
         found, _ = looks(image, KeptLevels(tmp_path / "file" / "kept", lambda: "me"))
     assert len(found) == len(READS)
+
+
+def test_two_regions_of_one_size_do_not_share_levels(image: Path, tmp_path: Path) -> None:
+    for roi in ("0,0,650,560", "50,40,700,600"):
+        plain, _ = looks(image, None, roi)
+        found, _ = looks(image, KeptLevels(tmp_path / "kept", lambda: "me"), roi)
+        for one, other in zip(found, plain, strict=True):
+            np.testing.assert_allclose(one.astype(int), other.astype(int), atol=1)
+    assert len(files_in(tmp_path / "kept")) == 2
+
+
+def test_an_owner_that_cannot_be_told_in_the_end_leaves_no_draft(
+    image: Path, tmp_path: Path
+) -> None:
+    names = iter(["me", "me"])
+
+    def owner() -> str:
+        try:
+            return next(names)
+        except StopIteration:
+            raise RasterError("a.tif: gone") from None
+
+    with pytest.raises(RasterError, match="gone"):
+        looks(image, KeptLevels(tmp_path / "kept", owner))
+    assert files_in(tmp_path / "kept") == []

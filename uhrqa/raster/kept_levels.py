@@ -160,17 +160,18 @@ class LevelWriter:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._file is None or self._aim is None:
             return
-        if error is not None or self._target() != self._aim:
-            self._drop()
-            return
         name, path = self._aim
         head = json.dumps({"name": name, "sums": self._sums}).encode()
         try:
-            self._file.seek(0)
-            self._file.write(head.ljust(HEAD_BYTES - 1) + b"\n")
-            self._files.finish(self._file, path)
+            if error is None and self._target() == self._aim:
+                self._file.seek(0)
+                self._file.write(head.ljust(HEAD_BYTES - 1) + b"\n")
+                self._files.finish(self._file, path)
+                self._file = None
         except OSError as failure:
-            self._drop(failure)
+            self._kept.give_up(failure)
+        finally:
+            self._drop()
 
     def _drop(self, error: OSError | None = None) -> None:
         """Write no more."""
