@@ -142,3 +142,18 @@ def test_tiles_held_for_later_stay_within_their_bytes(monkeypatch: pytest.Monkey
     pixels.read(boxes, out, hold=True)
     pixels.read(boxes, out)
     assert calls["read"] == 8 + 5  # three were held
+
+
+def test_the_first_read_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    raster = open_raster(np.zeros((100, 100, 3), np.uint8))
+    read, threads = raster.read, list[threading.Thread]()
+
+    def noted(box: Box, out: Size) -> Any:
+        threads.append(threading.current_thread())
+        return read(box, out)
+
+    monkeypatch.setattr(raster, "read", noted)
+    boxes = [(row, Box(0, 10 * row, 10, 10 * row + 10)) for row in range(4)]
+    tile_pixels.TilePixels(raster).read(boxes, Size(10, 10))
+    assert threads[0] is threading.main_thread()
+    assert len(threads) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from uhrqa.geometry import Box, Size
@@ -38,10 +38,7 @@ class TilePixels:
         found = [self._held.pop(key, None) for key, _ in tiles]
         boxes = [box for (_, box), held in zip(tiles, found, strict=True) if held is None]
         expect(self._raster, [(box, out) for box in boxes])
-        threads = max(1, min(MAX_THREADS, os.cpu_count() or 1, len(boxes)))
-        with ThreadPoolExecutor(threads) as pool:
-            read = list(pool.map(lambda box: self._raster.read(box, out), boxes))
-        rest = iter(read)
+        rest = iter(self._read(boxes, out))
         pixels = [next(rest) if held is None else held for held in found]
         if hold:
             for (key, _), one in zip(tiles, pixels, strict=True):
@@ -49,6 +46,14 @@ class TilePixels:
                 if size * (1 + len(self._held)) <= HELD_BYTES:
                     self._held[key] = one
         return pixels
+
+    def _read(self, boxes: Sequence[Box], out: Size) -> Iterator[Pixels]:
+        """The first in this thread: it may go through all of the image, and Ctrl-C ends that."""
+        yield from (self._raster.read(box, out) for box in boxes[:1])
+        threads = min(MAX_THREADS, os.cpu_count() or 1, len(boxes) - 1)
+        if threads > 0:
+            with ThreadPoolExecutor(threads) as pool:
+                yield from pool.map(lambda box: self._raster.read(box, out), boxes[1:])
 
 
 def z_order(tile: Tile) -> int:

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from tests.cli.conftest import start
-from uhrqa.raster import levels
+from uhrqa.raster import levels, serving
 
 
 @pytest.fixture
@@ -133,6 +133,7 @@ def test_an_image_that_cannot_be_read_is_one_line(uhrqa, checkpoint, image, monk
 def look(uhrqa, checkpoint, image, monkeypatch):
     """What an answer about an image that counts as large says."""
     monkeypatch.setattr(levels, "WINDOW_PIXELS", 10_000)
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 10_000)
 
     def call(*args: object) -> dict:
         own = ("-m", checkpoint, "-b", "60", "-s", "thumbnail", "-q", "--json")

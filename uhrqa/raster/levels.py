@@ -145,9 +145,10 @@ class LevelRaster:
         """See `uhrqa.raster.overview_advice`."""
         if self._remedy is None or not self._made.sizes:
             return None
+        below = f" below {self.levels[-1]}" if len(self.levels) > 1 else ""
         return (
-            f"{self.path}: no overview of {self.levels[-1]} or less is stored; a question reads "
-            f"all of it once for the coarse views; {self._remedy}"
+            f"{self.path}: no overview{below} is stored; a question reads all of it once for the "
+            f"coarse views; {self._remedy}"
         )
 
     def shown(self) -> dict[str, Any]:
