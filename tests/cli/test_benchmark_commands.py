@@ -110,7 +110,11 @@ def test_shards_make_the_whole(lrs, uhrqa) -> None:
     lrs("-q", "-o", "whole.jsonl")
     for part in ("1/2", "2/2"):
         lrs("-q", "-o", f"{part[0]}.jsonl", "--shard", part)
-    assert uhrqa("eval", "merge", "2.jsonl", "1.jsonl", "-o", "merged.jsonl").code == 0
+    part = uhrqa("eval", "merge", "2.jsonl", "-o", "part.jsonl")
+    assert "part.jsonl is not the whole: no result of 1/2" in part.err
+    both = uhrqa("eval", "merge", "2.jsonl", "1.jsonl", "-o", "merged.jsonl")
+    assert both.code == 0
+    assert "not the whole" not in both.err
     assert rows_of("merged.jsonl") == rows_of("whole.jsonl")
     assert uhrqa("eval", "diff", "merged.jsonl", "whole.jsonl").code == 0
 

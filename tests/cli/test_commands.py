@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from uhrqa.cli import doctor, report, rows
 from uhrqa.strategies import STRATEGIES, make_strategy
@@ -416,3 +418,12 @@ def test_info_counts_tokens_that_are_pooled(uhrqa, image) -> None:
     assert levels[0]["tokens"] == 24 * 18  # of 336 x 252 px: its thumbnail is not pooled
     finest = levels[-1]
     assert finest["tokens"] == (finest["height"] // 28) * (finest["width"] // 28)
+
+
+def test_info_tells_that_there_are_places_without_image(uhrqa, image, tmp_path) -> None:
+    assert "take no tokens" not in uhrqa("info", image).out
+    pixels = np.full((300, 400, 4), 255, np.uint8)
+    pixels[:, :100, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    assert "places without image" in uhrqa("info", "half.png").out
+    assert json.loads(uhrqa("info", "half.png", "--json").out)["has_mask"]

@@ -223,5 +223,16 @@ def merged(parts: Sequence[tuple[Path, Outcome]]) -> Outcome:
     return Outcome(first, rows)
 
 
+def absent_shards(parts: Iterable[Outcome]) -> list[str]:
+    """Shards of which no result is given, as `2/4`; none where runs were not split."""
+    given = {tuple(part.manifest["shard"]) for part in parts if "shard" in part.manifest}
+    return [
+        f"{number}/{count}"
+        for count in sorted({count for _, count in given})
+        for number in range(1, count + 1)
+        if (number, count) not in given
+    ]
+
+
 def _whole(manifest: Manifest) -> Manifest:
     return {name: value for name, value in manifest.items() if name != "shard"}

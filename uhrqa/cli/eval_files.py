@@ -34,11 +34,14 @@ def merge(
     given: opt.Given,
 ) -> None:
     """Put the results of shards together, in the order of a run that was not split."""
-    from uhrqa.benchmarks.rows import merged, read_outcome, write_outcome
+    from uhrqa.benchmarks.rows import absent_shards, merged, read_outcome, write_outcome
 
     refuse_same({"-o": output}, {"one of the results": results})
-    whole = merged([(path, read_outcome(path)) for path in results])
+    parts = [(path, read_outcome(path)) for path in results]
+    whole = merged(parts)
     write_outcome(whole, output)
+    if absent := absent_shards(part for _, part in parts):
+        print_note(f"uhrqa: warning: {output} is not the whole: no result of {', '.join(absent)}")
     if not given.quiet:
         print_note(f"uhrqa: {count_text(len(whole.rows), 'row')} in {output}")
 

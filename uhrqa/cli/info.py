@@ -25,6 +25,7 @@ app = typer.Typer(add_completion=False)
 EPILOG = opt.examples("uhrqa info harbour.tif", "uhrqa info city.zarr -m tiny -b 1k -b 4k --json")
 SCHEMA = "uhrqa.info/1"
 PLAIN = (("uint8", "none", [1]), ("uint8", "none", [1, 2, 3]))  # nothing to tell
+MASKED = "places without image (no-data, mask, transparency or region) take no tokens\n"
 BUDGETS = (1000, 2000, 4000, 8000, 16000)
 
 
@@ -68,7 +69,7 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
     from uhrqa.pyramid import Pyramid
-    from uhrqa.raster import shown
+    from uhrqa.raster import has_mask, shown
     from uhrqa.raster.ground import describe_ground, ground_of
 
     pyramid = Pyramid.build(
@@ -83,6 +84,7 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
         **describe_ground(ground_of(raster), raster.size),
         "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
         "shown": shown(raster),
+        "has_mask": has_mask(raster),
         "model": card.name,
         "tile": card.tile,
         "tokens_per_tile": card.tokens_per_tile,
@@ -146,6 +148,7 @@ def _print(found: dict[str, Any]) -> None:
         f"{_ground_line(found)}"
         f"stored levels: {stored}\n"
         f"{_shown_line(found['shown'])}"
+        f"{MASKED if found['has_mask'] else ''}"
         f"model {found['model']}: tiles of {found['tile']} px, "
         f"{found['tokens_per_tile']} tokens a tile"
     )
