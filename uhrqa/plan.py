@@ -18,7 +18,7 @@ from uhrqa.cost import Cost
 from uhrqa.forecast import Reads, Workload
 from uhrqa.geometry import Box, Size
 from uhrqa.planned import PlannedModel, PlannedRaster, PlannedScene
-from uhrqa.raster import Raster, has_mask, in_source, whole_of
+from uhrqa.raster import Raster, has_mask
 from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
@@ -128,8 +128,7 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
     pixels = sum(out.area for _, out in wanted)
     if isinstance(image, Size):
         return Reads(len(wanted), pixels)
-    moved = [(in_source(image, box), out) for box, out in wanted]  # what a window is of is decoded
-    decoded, halved = decoded_pixels(whole_of(image), moved) or (None, 0)
+    decoded, halved = decoded_pixels(image, wanted) or (None, 0)
     held = held_bytes(image)
     if decoded is not None:  # few blocks do not fill what is kept of them
         held = min(held, PIXEL_BYTES * (decoded + halved))

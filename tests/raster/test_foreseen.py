@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures_raster import level_raster, noise_raster
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import Raster, foreseen, levels, open_raster, serving
+from uhrqa.raster import Raster, levels, open_raster, serving
 from uhrqa.raster.clip import clip
 from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
 
@@ -107,7 +107,7 @@ def test_decoded_pixels_are_those_of_blocks_each_once(tmp_path: Path) -> None:
 
 def test_a_level_that_is_halved_in_memory_counts_once(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(levels, "WINDOW_PIXELS", 2**14)
-    monkeypatch.setattr(foreseen, "WINDOW_PIXELS", 2**14)
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 2**14)
     path = tmp_path / "flat.tif"
     level_raster(path, Size(512, 512), [])
     coarse = (Box(0, 0, 512, 512), Size(100, 100))

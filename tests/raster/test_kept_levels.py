@@ -16,7 +16,7 @@ from tests.fixtures_raster import noise_raster
 from uhrqa.errors import KeptLevelWarning, NoOverviewWarning, RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import levels, open_raster
-from uhrqa.raster.foreseen import bytes_to_read
+from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels
 from uhrqa.raster.kept_levels import KeptLevels
 
 pytestmark = pytest.mark.filterwarnings("ignore::uhrqa.errors.NoOverviewWarning")
@@ -216,3 +216,13 @@ def test_an_owner_that_cannot_be_told_in_the_end_leaves_no_draft(
     with pytest.raises(RasterError, match="gone"):
         looks(image, KeptLevels(tmp_path / "kept", owner))
     assert files_in(tmp_path / "kept") == []
+
+
+def test_a_forecast_counts_no_pass_where_levels_are_kept(image: Path, tmp_path: Path) -> None:
+    coarse = [(Box(0, 0, 700, 601), Size(20, 24))]
+    kept = KeptLevels(tmp_path / "kept", lambda: "me")
+    with open_raster(image, kept=kept) as raster:
+        assert decoded_pixels(raster, coarse) == (601 * 700, 601 * 700)
+        raster.read(*coarse[0])
+    with open_raster(image, kept=KeptLevels(tmp_path / "kept", lambda: "me")) as raster:
+        assert decoded_pixels(raster, coarse) == (0, 0)

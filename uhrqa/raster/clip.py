@@ -17,7 +17,8 @@ from uhrqa.errors import ConfigError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made, shown
 from uhrqa.raster.blocks import Window
-from uhrqa.raster.foreseen import bytes_to_read, held_bytes
+from uhrqa.raster.derived_levels import Touched
+from uhrqa.raster.foreseen import held_bytes, touched
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
@@ -149,11 +150,11 @@ class ClippedRaster:
         parts = [part for box, out in reads if (part := self._part(box, out))]
         expect(self._source, [(shown, Size(*wanted.shape)) for _, _, shown, wanted in parts])
 
-    def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
-        """See `uhrqa.raster.foreseen.bytes_to_read`."""
+    def touched(self, reads: Sequence[tuple[Box, Size]]) -> Touched | None:
+        """See `uhrqa.raster.foreseen.touched`."""
         parts = [part for box, out in reads if (part := self._part(box, out))]
         moved = [(shown, Size(*wanted.shape)) for _, _, shown, wanted in parts]
-        return bytes_to_read(self._source, moved)
+        return touched(self._source, moved)
 
     def close(self) -> None:
         """Release the file."""

@@ -100,6 +100,10 @@ def expect_of(level: StoredLevel, windows: Iterable[Window]) -> None:
         level.expect(list(windows))
 
 
+Touched = tuple[dict[StoredLevel, list[Window]], StoredLevel | None]
+"""Windows of levels that reads take, and the level that is gone through to make coarser ones."""
+
+
 def stored_bytes_of(level: StoredLevel, windows: Iterable[Window]) -> int | None:
     """Bytes in storage that windows of a level touch; None: not known."""
     weigh = getattr(level, "stored_bytes", None)

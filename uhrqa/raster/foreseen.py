@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Raster
-from uhrqa.raster.levels import WINDOW_PIXELS
-from uhrqa.raster.serving import SLACK
+from uhrqa.raster.blocks import Window
+from uhrqa.raster.derived_levels import Touched, stored_bytes_of
+from uhrqa.raster.image_pixels import PIXEL_BYTES
+
+
+def touched(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> Touched | None:
+    """What of an image's levels reads take; None where a raster does not tell."""
+    tell: Callable[..., Touched | None] | None = getattr(raster, "touched", None)
+    return None if tell is None else tell(reads)
 
 
 def bytes_to_read(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> int | None:
@@ -24,9 +30,12 @@ def bytes_to_read(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> int | No
         Bytes, or None where sizes of blocks are not at hand: of Zarr on a server, and of rasters
         that do not tell.
     """
-    told = getattr(raster, "bytes_to_read", None)
-    found: int | None = None if told is None else told(reads)
-    return found
+    found = touched(raster, reads)
+    if found is None:
+        return None
+    weights = [stored_bytes_of(level, windows) for level, windows in found[0].items()]
+    known = [weight for weight in weights if weight is not None]
+    return sum(known) if len(known) == len(weights) else None
 
 
 def held_bytes(raster: Raster) -> int:
@@ -37,33 +46,21 @@ def held_bytes(raster: Raster) -> int:
 def decoded_pixels(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> tuple[int, int] | None:
     """Pixels of the blocks that reads decode, each block once, and of a level that is halved first.
 
-    Of each stored level the share of its bytes that is read is taken for the share of its pixels.
+    Of each level the share of its bytes that is read is taken for the share of its pixels.
 
     Returns:
         Both, or None where sizes of blocks are not at hand.
     """
-    served: dict[Size, list[tuple[Box, Size]]] = defaultdict(list)
-    coarsest, halved = raster.levels[-1], 0
-    for box, out in reads:
-        asked = Size(int(raster.size.h * out.h / box.h), int(raster.size.w * out.w / box.w))
-        served[_serving(raster, asked)].append((box, out))
-        if coarsest.area > max(WINDOW_PIXELS, 4 * asked.area):
-            halved = coarsest.area  # once, however many reads follow
+    found = touched(raster, reads)
+    if found is None:
+        return None
+    windows, passed = found
     decoded = 0.0
-    for level, own in served.items():
-        whole = bytes_to_read(raster, [(Box.whole(raster.size), level)])
-        taken = bytes_to_read(raster, own)
+    for level, wanted in windows.items():
+        whole = stored_bytes_of(level, [Window(0, level.size.h, 0, level.size.w)])
+        taken = stored_bytes_of(level, wanted)
         if whole is None or taken is None:
             return None
-        decoded += level.area * taken / max(1, whole)
-    return int(decoded), halved
-
-
-def _serving(raster: Raster, asked: Size) -> Size:
-    """The coarsest stored level that has the pixels asked for."""
-    enough = [
-        level
-        for level in raster.levels
-        if level.h >= (1 - SLACK) * asked.h - 1 and level.w >= (1 - SLACK) * asked.w - 1
-    ]
-    return enough[-1] if enough else raster.levels[0]
+        at_once = getattr(level, "decoded_bytes", 0) // PIXEL_BYTES  # more than a window needs
+        decoded += max(at_once, level.size.area * taken / max(1, whole))
+    return int(decoded), 0 if passed is None else passed.size.area

@@ -20,7 +20,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels
 from uhrqa.raster.block_cache import CACHE_BYTES
 from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel, Window
-from uhrqa.raster.derived_levels import CroppedLevel, expect_of, stored_bytes_of
+from uhrqa.raster.derived_levels import CroppedLevel, Touched, expect_of
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.kept_levels import KeptLevels
 from uhrqa.raster.made_levels import MadeLevels
@@ -185,22 +185,22 @@ class LevelRaster:
         for level, wanted in windows.items():
             expect_of(level, wanted)
 
-    def bytes_to_read(self, reads: Sequence[tuple[Box, Size]]) -> int | None:
-        """See `uhrqa.raster.foreseen.bytes_to_read`."""
+    def touched(self, reads: Sequence[tuple[Box, Size]]) -> Touched:
+        """See `uhrqa.raster.foreseen.touched`."""
         windows: dict[StoredLevel, list[Window]] = {}
+        passed: StoredLevel | None = None
         for box, out in reads:
             source, made = self._serving(box, out)
             if made is not None and self._made.needs_pass(made):
                 source, box = self._stored[-1], Box.whole(self.size)
+                passed = source.level
             elif made is not None:
                 source = self._made_level(made)
             rows, cols = self._spans(source, box, out)
             if rows.count and cols.count:
                 window = Window(*rows.inside, *cols.inside)
                 windows.setdefault(source.level, []).append(window)
-        weights = [stored_bytes_of(level, wanted) for level, wanted in windows.items()]
-        known = [weight for weight in weights if weight is not None]
-        return sum(known) if len(known) == len(weights) else None
+        return windows, passed
 
     def _located(self, box: Box, out: Size) -> tuple[StoredLevel, Span, Span]:
         """The level that serves a read, and what of its rows and columns."""
