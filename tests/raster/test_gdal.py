@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import tracemalloc
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 from tests.fixtures_raster import coordinate_raster, noise_raster
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import OtherPagesWarning, Raster, guard, open_raster, shown
+from uhrqa.raster import OtherPagesWarning, Raster, gdal, guard, open_raster, shown
 from uhrqa.raster.ground import require_ground
 from uhrqa.reading import Reading
 
@@ -217,6 +220,73 @@ def test_what_a_vrt_may_not_name(tmp_path: Path, name: str, why: str):
     (tmp_path / "service.xml").write_text("<GDAL_WMS></GDAL_WMS>")
     (tmp_path / "broken.vrt").write_text("<VRTDataset")
     assert why in refusal(vrt(tmp_path / "a.vrt", name))
+
+
+OVERVIEW = '<Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{}</MDI></Metadata>'
+PLACES = '<Metadata domain="GEOLOCATION"><MDI key="X_DATASET">{}</MDI></Metadata>'
+SIDE = "<PAMDataset>{}</PAMDataset>"
+
+
+@contextmanager
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[], int]]]:
+    """Host and port of a socket that answers nothing, and how often it was asked."""
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "1")  # GDAL waits with Python held: none could answer
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+
+        def count() -> int:
+            times = 0
+            with suppress(BlockingIOError):
+                while True:
+                    server.accept()[0].close()
+                    times += 1
+            return times
+
+        yield f"127.0.0.1:{server.getsockname()[1]}", count
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://{}/a.tif", "http://{}/a.tif"])
+@pytest.mark.parametrize("where", ["overview", "geolocation", "attribute", "side", "side of vrt"])
+def test_a_vrt_asks_no_server_wherever_it_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
+):
+    write(tmp_path / "a.tif", PICTURE)
+    with asked(monkeypatch) as (host, count):
+        path, address = vrt(tmp_path / "a.vrt", "a.tif"), name.format(host)
+        text = path.read_text()
+        if where in ("overview", "geolocation"):
+            more = (OVERVIEW if where == "overview" else PLACES).format(address)
+            path.write_text(text.replace("<VRTRasterBand", more + "<VRTRasterBand", 1))
+        elif where == "attribute":
+            path.write_text(text.replace("<SimpleSource>", f'<SimpleSource name="{address}">', 1))
+        else:
+            image = "a.tif" if where == "side" else "a.vrt"
+            (tmp_path / f"{image}.aux.xml").write_text(SIDE.format(OVERVIEW.format(address)))
+        assert "only files on the disk" in refusal(path)
+        assert not count()
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://{}/a.tif", "http://{}/a.tif", "WMS:http://{}/?"])
+def test_gdal_itself_has_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    write(tmp_path / "a.tif", PICTURE)
+    monkeypatch.setattr(gdal, "check_names", lambda path: None)
+    with asked(monkeypatch) as (host, count):
+        path = vrt(tmp_path / "a.vrt", name.format(host), bands=1)
+        assert "cannot be decoded" in refusal(path)
+        assert not count()
+
+
+def test_a_licence_in_the_metadata_of_a_vrt_is_no_address(tmp_path: Path):
+    write(tmp_path / "a.tif", PICTURE)
+    path = vrt(tmp_path / "a.vrt", "a.tif")
+    said = (
+        '<Metadata><MDI key="TIFFTAG_COPYRIGHT">CC BY, see https://example.org/by</MDI></Metadata>'
+    )
+    path.write_text(path.read_text().replace("<VRTRasterBand", said + "<VRTRasterBand", 1))
+    with open_raster(path) as raster:
+        assert np.array_equal(whole(raster), PICTURE)
 
 
 def test_sizes_that_a_header_only_promises(tmp_path: Path):

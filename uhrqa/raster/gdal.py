@@ -29,7 +29,7 @@ from uhrqa.raster.guard import check_block, check_plausible, check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import choose
-from uhrqa.raster.vrt import check_names, is_text
+from uhrqa.raster.vrt import check_names, check_side_file, is_text
 from uhrqa.reading import Reading
 
 DRIVERS = [
@@ -55,6 +55,8 @@ def open_gdal(path: str, reading: Reading) -> LevelRaster:
     rasterio = _rasterio(path)
     if is_text(path):
         check_names(path)
+    else:
+        check_side_file(path)
     cache = BlockCache()
     with ExitStack() as stack:
         stack.callback(cache.clear)

@@ -25,6 +25,10 @@ OPTIONS = {
     "GDAL_CACHEMAX": 64,  # MiB; else a twentieth of the memory
     "GDAL_NUM_THREADS": 1,
     "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # of /vsicurl, /vsis3 ... no name is this one
+    "GDAL_HTTP_PROXY": "127.0.0.1:0",  # of other drivers: where nobody can listen
+    "GDAL_HTTPS_PROXY": "127.0.0.1:0",
+    "GDAL_HTTP_MAX_RETRY": 0,
 }
 READ_SIDE = 512  # blocks of GDAL are read together up to this, and wider ones in such parts
 LARGEST_SIDE = 1024

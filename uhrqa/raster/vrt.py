@@ -1,7 +1,9 @@
 """GDAL's virtual rasters: the files that one names, looked at before GDAL opens any of them.
 
 A VRT is text that anyone may have written, and GDAL takes each name in it for anything it can open:
-an address, a database, another VRT. Only files on the disk are let through.
+an address, a database, another VRT. So does it with the `.aux.xml` beside any image. Names stand in
+elements of many kinds, so every text and attribute is looked at. What is written elsewhere, as in
+the tags of a TIFF, is kept from the network by GDAL's options.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ MAX_BYTES = 2**26
 MAX_DEPTH = 8  # of VRTs that name VRTs
 NAMES = re.compile(r"source(filename|dataset|band)?|.*file(name)?|.*path|dataset")
 NO_FILE = re.compile(r"/vsi|[a-z0-9_+]{2,}:|[<{]", re.IGNORECASE)  # an address, a driver, a text
+ADDRESS = re.compile(r"/vsi\w+[/?]|^\s*\S*://|<\s*(gdal_|wms_|wcs_|vrt)", re.IGNORECASE)
+SIDE = ".aux.xml"
+LONGEST_NAME = 4096
 TEXT = (b"<", b"{")
 
 
@@ -40,30 +45,89 @@ def check_names(path: str, above: tuple[str, ...] = ()) -> None:
     whole = above[0] if above else path
     if resolved in above or len(above) > MAX_DEPTH:
         raise RasterError(f"{whole}: a VRT that names itself or is nested deeper than {MAX_DEPTH}")
-    for name in _names(path):
-        if NO_FILE.match(name):
-            raise RasterError(
-                f"{whole}: it names {name[:80]!r}; of a VRT only files on the disk are read, "
-                "download it and name the copy"
-            )
+    check_side_file(path, whole)
+    for name in sorted(_names(path, whole)):
         for file in (Path(path).parent / name, Path(name)):  # an attribute says which
-            if file.is_file() and is_text(str(file)):
+            if not _is_file(file):
+                continue
+            if is_text(str(file)):
                 check_names(str(file), (*above, resolved))
+            else:
+                check_side_file(str(file), whole)
 
 
-def _names(path: str) -> Iterator[str]:
-    """What a VRT names, as GDAL reads it: names of elements in any case."""
-    if Path(path).stat().st_size > MAX_BYTES:
-        raise RasterError(f"{path}: text of more than {MAX_BYTES >> 20} MiB, which is no image")
-    try:
-        root = ElementTree.fromstring(Path(path).read_bytes())
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise RasterError(f"{path}: neither an image nor a readable VRT ({error})") from error
+def check_side_file(path: str, whole: str | None = None) -> None:
+    """Refuse the `.aux.xml` beside an image where it names a server.
+
+    Args:
+        path: of the image.
+        whole: the VRT that names it, for the message.
+
+    Raises:
+        RasterError: it does, or is no XML.
+    """
+    side = f"{path}{SIDE}"
+    if _is_file(Path(side)):
+        for _, text in _texts(_root(side, f"{side}: no readable XML, remove it")):
+            _refuse_address(whole or path, text, f"{side} names")
+
+
+def _names(path: str, whole: str) -> set[str]:
+    """What a VRT may name: the texts that are short enough and no number.
+
+    Raises:
+        RasterError: it names what is no file on the disk, or is no VRT.
+    """
+    root = _root(path, f"{path}: neither an image nor a readable VRT")
     if root.tag.lower() != "vrtdataset":
         raise RasterError(
             f"{path}: {root.tag[:40]!r} in XML, which is not read; of XML only VRT is"
         )
+    found = set()
+    for tag, text in _texts(root):
+        _refuse_address(whole, text, "it names")
+        if NAMES.fullmatch(tag) and NO_FILE.match(text):
+            raise _refusal(whole, text, "it names")
+        if len(text) < LONGEST_NAME and not _is_number(text):
+            found.add(text)
+    return found
+
+
+def _root(path: str, what: str) -> ElementTree.Element:
+    if Path(path).stat().st_size > MAX_BYTES:
+        raise RasterError(f"{path}: text of more than {MAX_BYTES >> 20} MiB, which is no image")
+    try:
+        return ElementTree.fromstring(Path(path).read_bytes())
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise RasterError(f"{what} ({error})") from error
+
+
+def _texts(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """The element's name in small letters, and what stands in it: text, attributes, text behind."""
     for element in root.iter():
-        text = (element.text or "").strip()
-        if text and NAMES.fullmatch(element.tag.lower()):
-            yield text
+        for text in (element.text, element.tail, *element.attrib.values()):
+            if text and (inner := text.strip()):
+                yield element.tag.lower(), inner
+
+
+def _refuse_address(whole: str, text: str, who: str) -> None:
+    if ADDRESS.search(text):
+        raise _refusal(whole, text, who)
+
+
+def _refusal(whole: str, text: str, who: str) -> RasterError:
+    return RasterError(
+        f"{whole}: {who} {text[:80]!r}; of a VRT only files on the disk are read, "
+        "download it and name the copy"
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").isdigit()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero in it
+        return False
