@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -328,6 +329,21 @@ def test_threads_get_the_same_pixels(tmp_path: Path):
         ThreadPoolExecutor(4) as pool,
     ):
         assert all(pool.map(is_slice, [(x, y) for x in (5, 500, 1200) for y in (3, 511, 1000)]))
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path):
+    paths = [write(tmp_path / f"{n}.jp2", PICTURE, **LOSSLESS) for n in range(3)]
+    ready = Barrier(len(paths))
+
+    def read(path: Path) -> None:
+        with open_raster(path) as raster:
+            for x in range(0, 100, 10):
+                ready.wait(10)
+                raster.read(Box(x, 0, x + 50, 50), Size(50, 50))
+
+    with ThreadPoolExecutor(len(paths)) as pool:
+        list(pool.map(read, paths))
+    assert not [said for said in warnings.filters if said[0] == "ignore" and said[2] is Warning]
 
 
 def test_damage_is_an_error_or_a_hole(tmp_path: Path):

@@ -23,7 +23,8 @@ from uhrqa.errors import RasterError
 from uhrqa.raster import OtherPagesWarning
 from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BadTiles, Meter
-from uhrqa.raster.gdal_blocks import GdalBlocks, GdalSource, gdal_env, size_of
+from uhrqa.raster.gdal_blocks import GdalBlocks, GdalSource, size_of
+from uhrqa.raster.gdal_env import gdal_env, import_rasterio
 from uhrqa.raster.gdal_kinds import Dataset, ground_of, samples_of
 from uhrqa.raster.guard import check_block, check_plausible, check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
@@ -88,7 +89,7 @@ def open_gdal(path: str, reading: Reading) -> LevelRaster:
 
 def _rasterio(path: str) -> Any:  # noqa: ANN401 - a module without types
     try:
-        import rasterio
+        return import_rasterio()
     except ImportError:
         with Path(path).open("rb") as file:
             start = file.read(8)
@@ -96,7 +97,6 @@ def _rasterio(path: str) -> Any:  # noqa: ANN401 - a module without types
             f"{path}: {UNKNOWN.format(start)}; GDAL may read it: pip install 'uhrqa[gdal]', "
             f"or convert it, for example: gdal_translate -of COG {path} image.tif"
         ) from None
-    return rasterio
 
 
 def _opened(rasterio: Any, path: str) -> Dataset:  # noqa: ANN401

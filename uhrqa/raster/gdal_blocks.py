@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,20 +13,12 @@ from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
+from uhrqa.raster.gdal_env import gdal_env
 from uhrqa.raster.gdal_kinds import Dataset, has_mask_band
 from uhrqa.raster.guard import guarded
 from uhrqa.raster.painter import Mask, Painter
 
 Values = NDArray[Any]
-OPTIONS = {
-    "GDAL_CACHEMAX": 64,  # MiB; else a twentieth of the memory
-    "GDAL_NUM_THREADS": 1,
-    "GDAL_VRT_ENABLE_PYTHON": "NO",
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # of /vsicurl, /vsis3 ... no name is this one
-    "GDAL_HTTP_PROXY": "127.0.0.1:0",  # of other drivers: where nobody can listen
-    "GDAL_HTTPS_PROXY": "127.0.0.1:0",
-    "GDAL_HTTP_MAX_RETRY": 0,
-}
 READ_SIDE = 512  # blocks of GDAL are read together up to this, and wider ones in such parts
 LARGEST_SIDE = 1024
 
@@ -45,14 +34,6 @@ class GdalSource:
     bad: BadTiles
     share: float  # bytes of the files for each pixel of all levels
     lock: threading.Lock = field(default_factory=threading.Lock)  # handles are for one thread
-
-
-@contextmanager
-def gdal_env(rasterio: Any) -> Iterator[None]:  # noqa: ANN401 - a module without types
-    """GDAL with our bounds, for the thread that asks."""
-    with rasterio.Env(**OPTIONS), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of images without a place on the Earth
-        yield
 
 
 def size_of(dataset: Dataset) -> Size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
+from uhrqa.raster.gdal_env import gdal_env, import_rasterio
 from uhrqa.raster.ground import Ground, NoGround, checked
 from uhrqa.raster.samples import CMYK, GREY, PALETTE, RGB, Samples
 
@@ -79,14 +79,12 @@ def crs_of(dataset: Dataset) -> str:
 def tiff_crs(path: str) -> str | None:
     """The reference system of a GeoTIFF as GDAL reads it; None without rasterio, or without one."""
     try:
-        import rasterio
+        rasterio = import_rasterio()
     except ImportError:
         return None
-    with warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore")
-        with rasterio.open(path, driver="GTiff") as dataset:
-            crs = dataset.crs
-            return crs_of(dataset) if crs and (crs.is_projected or crs.is_geographic) else None
+    with suppress(Exception), gdal_env(rasterio), rasterio.open(path, driver="GTiff") as dataset:
+        crs = dataset.crs
+        return crs_of(dataset) if crs and (crs.is_projected or crs.is_geographic) else None
     return None
 
 
