@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from uhrqa.batch.entries import Place, digest
@@ -14,7 +15,8 @@ def stamp_image(path: Place) -> str | None:
     """Size and time of change of an image, in 16 letters; on a server its ETag.
 
     For a Zarr directory those of every file in it: a chunk that is written again in its place
-    leaves no trace in the directory itself.
+    leaves no trace in the directory itself. Of other images also those of the files beside it and
+    the ones that it names, as far as they are there.
 
     Returns:
         None where nothing is there.
@@ -27,7 +29,17 @@ def stamp_image(path: Place) -> str | None:
         state = path.stat()
     except (OSError, ValueError):
         return None
-    return digest(f"{state.st_size} {state.st_mtime_ns}")
+    return digest("\n".join([f"{state.st_size} {state.st_mtime_ns}", *_others(path)]))
+
+
+def _others(path: Path) -> Iterator[str]:
+    """Name, size and time of change of the other files of an image: overviews, sources, masks."""
+    from uhrqa.raster.image_files import image_files
+
+    for file in image_files(str(path))[1:]:
+        with suppress(OSError):  # none there
+            state = file.stat()
+            yield f"{file} {state.st_size} {state.st_mtime_ns}"
 
 
 def _remote_stamp(url: str) -> str | None:

@@ -46,14 +46,26 @@ def check_names(path: str, above: tuple[str, ...] = ()) -> None:
     if resolved in above or len(above) > MAX_DEPTH:
         raise RasterError(f"{whole}: a VRT that names itself or is nested deeper than {MAX_DEPTH}")
     check_side_file(path, whole)
-    for name in sorted(_names(path, whole)):
-        for file in (Path(path).parent / name, Path(name)):  # an attribute says which
-            if not _is_file(file):
-                continue
-            if is_text(str(file)):
-                check_names(str(file), (*above, resolved))
-            else:
-                check_side_file(str(file), whole)
+    for file in sorted(named_files(path, whole)):
+        if is_text(str(file)):
+            check_names(str(file), (*above, resolved))
+        else:
+            check_side_file(str(file), whole)
+
+
+def named_files(path: str, whole: str | None = None) -> set[Path]:
+    """The files on the disk that a VRT names, whether beside it or where we are.
+
+    Args:
+        path: of the VRT.
+        whole: the VRT that names it, for the message.
+
+    Raises:
+        RasterError: it names what is no file on the disk, or is no VRT.
+    """
+    folders = (Path(path).parent, Path())  # an attribute says which
+    places = (folder / name for name in _names(path, whole or path) for folder in folders)
+    return {place for place in places if _is_file(place)}
 
 
 def check_side_file(path: str, whole: str | None = None) -> None:
