@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from tests.cli.conftest import start
+from uhrqa.cli import identity
 from uhrqa.raster import levels, serving
 
 
@@ -54,6 +55,14 @@ def test_whatever_decides_features_makes_them_others(ask, image) -> None:
     tifffile.imwrite(image, pixels, tile=(64, 64), photometric="rgb")
     os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))  # of the same size and time
     assert Path(image).stat().st_size == state.st_size
+    assert ask()["counts"]["tiles_encoded"] > 0
+
+
+@pytest.mark.parametrize("package", ["rasterio", "imagecodecs"])
+def test_another_decoder_makes_other_features(ask, monkeypatch, package: str) -> None:
+    ask()
+    real = identity.version
+    monkeypatch.setattr(identity, "version", lambda name: "0" if name == package else real(name))
     assert ask()["counts"]["tiles_encoded"] > 0
 
 

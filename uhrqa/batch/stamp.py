@@ -27,9 +27,9 @@ def stamp_image(path: Place) -> str | None:
         if path.is_dir() and _is_zarr(path):
             return digest("\n".join(_files(path)))
         state = path.stat()
+        return digest("\n".join([f"{state.st_size} {state.st_mtime_ns}", *_others(path)]))
     except (OSError, ValueError):
         return None
-    return digest("\n".join([f"{state.st_size} {state.st_mtime_ns}", *_others(path)]))
 
 
 def _others(path: Path) -> Iterator[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,11 @@ READ = (
     "*.model", "merges.txt", "vocab.txt",
 )  # fmt: skip
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
+VERSIONS = (
+    "uhrqa", "torch", "transformers", "numpy", "tifffile", "imagecodecs", "pillow", "zarr",
+    "rasterio", "pyvips",
+)  # fmt: skip
+"""Packages that decide the pixels and features that are kept: models, decoders."""
 SILENT = (
     "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
     "paper", "notes", "clip", "history", "views", "overruled",
@@ -107,9 +112,21 @@ def features_identity(given: Given, choice: Choice) -> str:
         "device": place.type,
         "placing": _placing(replace(given.placing, gsd_in_prompt=False)),
         "reading": asdict(given.reading),
-        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
+        "versions": versions(),
     }
     return json.dumps(about, sort_keys=True)
+
+
+def versions() -> dict[str, str | None]:
+    """Those of `VERSIONS`; None for what is not installed."""
+    return {name: _version(name) for name in VERSIONS}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def image_identity(image: Place) -> str | None:

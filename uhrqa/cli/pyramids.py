@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uhrqa.batch.entries import Place
 from uhrqa.cli.files import cache_directory, kept_directory
-from uhrqa.cli.identity import image_identity
+from uhrqa.cli.identity import image_identity, versions
 from uhrqa.cli.options import Given
 from uhrqa.config import AUTO, OFF
 
 if TYPE_CHECKING:
     from uhrqa.raster.kept_levels import KeptLevels
-
-DECODERS = ("uhrqa", "torch", "imagecodecs", "pillow")
 
 
 def kept_levels(image: Place, given: Given) -> KeptLevels | None:
@@ -42,7 +39,7 @@ def kept_levels(image: Place, given: Given) -> KeptLevels | None:
         else kept_directory(settings, wanted, "pyramids", "--pyramid-cache")
     )
     place = image if isinstance(image, str) and is_remote(image) else Path(image)
-    how = asdict(given.reading) | {name: version(name) for name in DECODERS}
+    how = asdict(given.reading) | versions()
     told = json.dumps(how, sort_keys=True)
     first = image_identity(place) if isinstance(place, Path) and place.is_file() else None
 
