@@ -331,6 +331,13 @@ def test_a_png_whose_header_promises_the_absurd(tmp_path: Path):
     assert "absurd.png" in refusal(path)
 
 
+@pytest.mark.parametrize("suffix", [".ovr", ".msk"])
+def test_a_file_beside_whose_first_image_is_nowhere(tmp_path: Path, suffix: str):
+    tifffile.imwrite(tmp_path / "a.tif", coordinate_raster(64, 64), tile=(16, 16))
+    (tmp_path / f"a.tif{suffix}").write_bytes(struct.pack("<2sHI", b"II", 42, 10**6) + bytes(50))
+    assert f"a.tif{suffix}" in refusal(tmp_path / "a.tif")
+
+
 def test_pixels_beyond_the_guard_are_refused_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -47,7 +47,9 @@ class TiffFiles:
         self._keep(tif, file)
         self._sources[tif] = replace(self.source, file=file)
         with guarded(f"{path}: the TIFF headers cannot be read", "write it again, or remove it"):
-            return list(pages_of(tif))
+            if pages := list(pages_of(tif)):
+                return pages
+            raise ValueError("no image where it should begin")
 
     def source_of(self, page: TiffPage) -> TiffSource:
         """The file that holds an image."""
