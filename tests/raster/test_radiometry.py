@@ -15,7 +15,14 @@ from PIL import Image
 from tests.fixtures_raster import CONTAINERS, coordinate_raster, noise_raster
 from uhrqa.errors import ConfigError, RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import ExtraBandsWarning, Pixels, StretchWarning, open_raster, shown
+from uhrqa.raster import (
+    ExtraBandsWarning,
+    NoDataWarning,
+    Pixels,
+    StretchWarning,
+    open_raster,
+    shown,
+)
 from uhrqa.raster.painter import cmyk_to_rgb
 from uhrqa.reading import MINMAX, Reading, parse_bands, parse_stretch
 
@@ -379,6 +386,23 @@ def test_a_fill_value_that_zarr_declares_is_masked(tmp_path: Path):
     store = zarr.create_array(store=str(tmp_path / "a.zarr"), data=array, chunks=(32, 32))
     store.attrs["_FillValue"] = 7
     assert np.array_equal(read(tmp_path / "a.zarr").mask, array != 7)
+
+
+@pytest.mark.parametrize("value", ["AAAAAAAAHEA=", "7.0"])  # 7, as xarray writes it in Zarr 3
+def test_a_fill_value_of_floats_is_read_from_text(tmp_path: Path, value: str):
+    array = coordinate_raster(60, 70)[..., 0].astype(np.float32)
+    store = zarr.create_array(store=str(tmp_path / "a.zarr"), data=array, chunks=(32, 32))
+    store.attrs["_FillValue"] = value
+    assert np.array_equal(read(tmp_path / "a.zarr", QUIET).mask, array != 7)
+
+
+@pytest.mark.parametrize(("value", "dtype"), [("AAAA", "f4"), ("x", "f4"), ("AAAAAAAAHEA=", "u1")])
+def test_a_fill_value_that_is_no_number_is_told(tmp_path: Path, value: str, dtype: str):
+    array = coordinate_raster(60, 70)[..., 0].astype(dtype)
+    store = zarr.create_array(store=str(tmp_path / "a.zarr"), data=array, chunks=(32, 32))
+    store.attrs["_FillValue"] = value
+    with pytest.warns(NoDataWarning, match="_FillValue"):
+        assert read(tmp_path / "a.zarr", QUIET).mask.all()
 
 
 @pytest.mark.parametrize("raw", [False, True])

@@ -50,6 +50,10 @@ class StretchWarning(UserWarning):
     """Values are shown with a contrast that nobody asked for."""
 
 
+class NoDataWarning(UserWarning):
+    """What marks pixels without image cannot be understood, and marks none."""
+
+
 class OtherPagesWarning(UserWarning):
     """The file holds several full images, of which one is read."""
 

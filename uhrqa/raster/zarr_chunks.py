@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Callable, Sequence
+import struct
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
+from uhrqa.raster import NoDataWarning
 from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
 from uhrqa.raster.guard import check_block, guarded
@@ -60,16 +64,38 @@ def samples_of(array: Any, layout: Layout, colours: tuple[int, ...] | None = Non
     """
     first = (0, 1, 2) if layout.bands >= 3 else (0,)
     dtype = np.dtype(array.dtype).newbyteorder("=")
-    attributes = array.attrs.asdict()  # `_FillValue` as xarray writes it; a chunk's fill is none
-    nodata = attributes.get("_FillValue") if isinstance(attributes, dict) else None
+    attributes = array.attrs.asdict()
     return Samples(
         count=layout.bands,
         dtype=dtype,
         bits=8 * dtype.itemsize if dtype.kind != "b" else 1,
         colour=RGB if layout.bands >= 3 else GREY,
         shown=colours if colours and max(colours) < layout.bands else first,
-        nodata=float(nodata) if isinstance(nodata, int | float) else None,
+        nodata=_nodata(attributes, dtype) if isinstance(attributes, dict) else None,
     )
+
+
+def _nodata(attributes: Mapping[str, Any], dtype: np.dtype[Any]) -> float | None:
+    """`_FillValue` as xarray writes it, for floats in Zarr 3 as base64 of a little-endian double.
+
+    The fill value of the array itself stands for chunks that were not written, and is none.
+    """
+    value = attributes.get("_FillValue")
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str) and dtype.kind == "f":
+        with suppress(ValueError):
+            return float(value)  # "NaN"
+        with suppress(ValueError, struct.error):
+            return float(struct.unpack("<d", base64.b64decode(value, validate=True))[0])
+    if value is not None:
+        warnings.warn(
+            f"_FillValue {str(value)[:40]!r} is no number and is left out: nothing is masked; "
+            "store a number",
+            NoDataWarning,
+            stacklevel=4,
+        )
+    return None
 
 
 class ZarrChunks:
