@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ def test_whatever_decides_features_makes_them_others(ask, image) -> None:
 @pytest.mark.parametrize("package", ["rasterio", "imagecodecs"])
 def test_another_decoder_makes_other_features(ask, monkeypatch, package: str) -> None:
     ask()
-    real = identity.version
-    monkeypatch.setattr(identity, "version", lambda name: "0" if name == package else real(name))
+    monkeypatch.setattr(identity, "version", lambda name: "0" if name == package else version(name))
     assert ask()["counts"]["tiles_encoded"] > 0
 
 

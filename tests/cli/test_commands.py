@@ -218,7 +218,7 @@ def test_info_warns_where_overviews_are_missing(uhrqa, monkeypatch, image) -> No
     monkeypatch.setattr(levels, "WINDOW_PIXELS", 1000)
     err = uhrqa("info", image).err
     assert err.startswith(f"uhrqa: warning: {image}: no overview is stored")
-    assert f"gdaladdo -r cubic {image}" in err
+    assert f"uhrqa prepare {image} fast.tif" in err
     assert uhrqa("info", image, "-q").err == ""
 
 

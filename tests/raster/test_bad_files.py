@@ -352,7 +352,7 @@ def test_an_image_that_is_decoded_whole_gives_a_warning_with_the_remedy(
 ):
     monkeypatch.setattr(image, "WARN_PIXELS", 1000)
     Image.fromarray(coordinate_raster(50, 40)).save(tmp_path / "large.png")
-    with pytest.warns(WholeImageWarning, match="gdal_translate -of COG .*large.png"):
+    with pytest.warns(WholeImageWarning, match="uhrqa prepare .*large.png fast.tif"):
         raster = open_raster(tmp_path / "large.png")
     with raster:
         pixels = raster.read(Box.whole(raster.size), raster.size)

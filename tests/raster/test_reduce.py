@@ -100,7 +100,7 @@ def test_five_halvings_do_not_change_the_brightness():
 def test_a_large_image_is_read_once_for_all_its_coarse_views(tmp_path: Path):
     source = noise_raster(320, 384)
     with open_raster(save(tmp_path / "a.tif", source)) as raster:
-        with pytest.warns(NoOverviewWarning, match="gdaladdo") as caught:
+        with pytest.warns(NoOverviewWarning, match="uhrqa prepare") as caught:
             first = raster.read(Box.whole(raster.size), Size(40, 48))
         after = raster.bytes_read
         second = raster.read(Box.whole(raster.size), Size(40, 48))

@@ -26,7 +26,7 @@ from uhrqa.raster.blocks import BadTiles, Meter
 from uhrqa.raster.gdal_blocks import GdalBlocks, GdalSource, size_of
 from uhrqa.raster.gdal_env import gdal_env, import_rasterio
 from uhrqa.raster.gdal_kinds import Dataset, ground_of, samples_of
-from uhrqa.raster.guard import check_block, check_plausible, check_size, guarded
+from uhrqa.raster.guard import PREPARE, check_block, check_plausible, check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import choose
@@ -41,7 +41,6 @@ DRIVERS = [
 MAX_OVERVIEWS = 32
 ITEM_BYTES = {"complex_int16": 4}  # a type that numpy lacks
 UNKNOWN = "not a TIFF, Zarr, PNG or JPEG image (it starts with {!r})"
-OVERVIEWS = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
 logging.getLogger("rasterio").setLevel(logging.CRITICAL + 1)  # what it logs is raised, too
 
@@ -79,7 +78,7 @@ def open_gdal(path: str, reading: Reading) -> LevelRaster:
             stored,
             meter=source.meter,
             close=stack.pop_all().close,
-            remedy=OVERVIEWS.format(path=path),
+            remedy=PREPARE.format(path=path),
             ground=ground,
             painter=painter,
             bad=bad,

@@ -15,6 +15,7 @@ MOST_PIXELS_A_BYTE = 2**16  # twice what the densest packing of one colour gives
 SMALL_PIXELS = 2**24
 MOST_GAIN = {"deflate": 1032, "lzw": 4096, "packbits": 64}  # bytes out for a byte in
 SMALL_BLOCK = 2**20  # bytes, not worth a look
+PREPARE = "prepare it once: uhrqa prepare {path} fast.tif"  # of what we can read, if slowly
 
 
 @contextmanager

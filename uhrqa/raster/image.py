@@ -23,7 +23,7 @@ from PIL.PngImagePlugin import PngImageFile
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Size
 from uhrqa.raster.files import WholeFile, open_whole
-from uhrqa.raster.guard import SMALL_PIXELS, check_packed, check_size, guarded
+from uhrqa.raster.guard import PREPARE, SMALL_PIXELS, check_packed, check_size, guarded
 from uhrqa.raster.image_bands import BandedPixels, has_pyvips
 from uhrqa.raster.image_level import ImageLevel, band_of
 from uhrqa.raster.image_pixels import COUNTS, PIXEL_BYTES, DeepPngPixels, PillowPixels, Pixels
@@ -47,10 +47,6 @@ MODES = {  # colour, index of alpha
 }
 SHOWN_AS = {"1": "L", "P": "RGB"}
 PNG_MODES = {0: "L", 2: "RGB", 4: "LA", 6: "RGBA"}  # by the header's colour type
-CONVERT = (
-    "convert it once: gdal_translate -of COG {path} tiled.tif, or "
-    "vips tiffsave {path} tiled.tif --tile --pyramid"
-)
 PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample; the colour type follows
 JPEG_PIXELS_A_BYTE = 4096  # 64 pixels take a bit at least; some slack for arithmetic coding
 
@@ -200,7 +196,7 @@ def _check_memory(
         raise RasterError(
             f"{path}: {image.width} x {image.height} px {kind} and would take "
             f"{needed / 2**30:.1f} GiB of {what} (limit {limit * PIXEL_BYTES / 2**30:.1f}); "
-            f"{CONVERT.format(path=path)}; or raise --max-pixels"
+            f"raise --max-pixels, or convert it: gdal_translate -of COG {path} tiled.tif"
         )
     if pixels > WARN_PIXELS:
         into = f"{needed >> 20} MiB"
@@ -210,7 +206,7 @@ def _check_memory(
             into += " (less with uhrqa[vips])"
         warnings.warn(
             f"{path}: {image.width} x {image.height} px has no random access, all of it is decoded "
-            f"into {into}; {CONVERT.format(path=path)}",
+            f"into {into}; {PREPARE.format(path=path)}",
             WholeImageWarning,
             stacklevel=6,
         )

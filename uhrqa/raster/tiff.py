@@ -28,7 +28,7 @@ from uhrqa.raster.files import LocalFile
 from uhrqa.raster.gdal_kinds import tiff_crs
 from uhrqa.raster.georeference import tiff_ground
 from uhrqa.raster.ground import Ground, NoGround
-from uhrqa.raster.guard import check_size, guarded
+from uhrqa.raster.guard import PREPARE, check_size, guarded
 from uhrqa.raster.levels import LevelRaster, is_reduction
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half
@@ -55,7 +55,6 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 ASPECT_SLACK = 0.02  # between the shapes of a thumbnail and its image
 LEAST_RATIO = 1.2  # by which an image is larger than its thumbnail; nearer sizes are a stack
 SHOWN_ALIKE = (2, 6)  # RGB and YCbCr: an overview may have one where its image has the other
-REMEDY = "add overviews: gdaladdo -r cubic {path} 2 4 8 16 32 64"
 
 
 def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
@@ -83,7 +82,7 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
     except BaseException:
         files.close()
         raise
-    remedy = REMEDY.format(path=path)
+    remedy = PREPARE.format(path=path)
     return LevelRaster(
         path,
         levels,
