@@ -347,3 +347,50 @@ def test_views_of_a_copy_with_odd_sides_lie_where_the_image_does(tmp_path: Path)
     expected = image.resize((out.w, out.h), Image.Resampling.BICUBIC)
     error = np.asarray(expected) - seen.astype(float)
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 50
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_store_is_not_replaced_by_its_own_level(tmp_path: Path, overwrite: bool) -> None:
+    store, array = tmp_path / "z.zarr", values("uint8")
+    prepare(save(tmp_path / "a.tif", array), store)
+    (tmp_path / "link").symlink_to(store / "1")
+    for source in (store / "1", tmp_path / "link"):
+        with pytest.raises(OutputError, match=r"z\.zarr: holds the image itself.*name another"):
+            prepare(source, store, overwrite=overwrite)
+    with pytest.raises(OutputError, match=r"b\.tif: lies in the image itself.*name another"):
+        prepare(store, store / "b.tif", overwrite=overwrite)
+    assert np.array_equal(stored(store, 0), array)
+    assert not (store / "b.tif").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
+def test_a_store_that_cannot_be_replaced_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    array = values("uint8")
+    source = save(tmp_path / "a.tif", array)
+    prepare(source, tmp_path / "z.zarr")
+    other = save(tmp_path / "b.tif", values("uint8", 3), photometric="rgb")
+
+    move = Path.replace
+
+    def fails(draft: Path, target: Path) -> Path:
+        if Path(target).suffix == ".zarr":
+            raise error
+        return move(draft, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
+        prepare(other, tmp_path / "z.zarr", overwrite=True)
+    assert np.array_equal(stored(tmp_path / "z.zarr", 0), array)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "b.tif", "z.zarr"]
+
+
+def test_a_link_to_a_store_is_refused_before_the_image_is_read(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"))
+    prepare(source, tmp_path / "z.zarr")
+    (tmp_path / "link.zarr").symlink_to("z.zarr")
+    started: list[int] = []
+    with pytest.raises(OutputError, match=r"link\.zarr: is a link.*name .*z\.zarr"):
+        prepare(source, tmp_path / "link.zarr", overwrite=True, started=started.append)
+    assert started == []

@@ -115,10 +115,9 @@ def _check_target(path: Path, source: Path, compression: str, *, overwrite: bool
         raise ConfigError(f"compression '{compression}': give {', '.join(possible)}")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no directory {path.parent}; make it first")
+    _check_apart(path, source)
     if not (path.exists() or path.is_symlink()):
         return
-    if source.exists() and path.exists() and path.samefile(source):
-        raise OutputError(f"{path}: is the image itself; name another file")
     if not overwrite:
         raise OutputError(f"{path}: is there already; name another, or --overwrite")
     if path.is_dir() != (path.suffix == ZARR) or (
@@ -126,6 +125,24 @@ def _check_target(path: Path, source: Path, compression: str, *, overwrite: bool
     ):
         kind = "no Zarr store" if path.suffix == ZARR else "a directory"
         raise OutputError(f"{path}: is {kind} and is not replaced; name another")
+    if path.is_dir() and path.is_symlink():
+        raise OutputError(f"{path}: is a link and is not replaced; name {path.resolve()}")
+
+
+def _check_apart(path: Path, source: Path) -> None:
+    """Refuse a target that holds the image or lies in it: a level of a store is a path, too.
+
+    Raises:
+        OutputError: it does.
+    """
+    if not source.exists():
+        return
+    read, written = source.resolve(), path.resolve()
+    if path.exists() and path.samefile(source):
+        raise OutputError(f"{path}: is the image itself; name another file")
+    if written in read.parents or read in written.parents:
+        where = "holds" if written in read.parents else "lies in"
+        raise OutputError(f"{path}: {where} the image itself, {source}; name another place")
 
 
 def _check_zarr(source: str, copy: Copy) -> None:
@@ -162,13 +179,15 @@ def _whole(path: Path) -> Iterator[Path]:
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        draft, old = folder / path.name, folder / "old"
         try:
-            draft = folder / path.name
             yield draft
-            if path.is_dir() and not path.is_symlink():
-                path.rename(folder / "old")
+            if path.is_dir():
+                path.rename(old)
             draft.replace(path)
         finally:
+            if old.exists() and not path.exists():  # where this fails, `old` is left there
+                old.rename(path)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
