@@ -469,7 +469,9 @@ def test_padded_tiles_count_for_bigtiff(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("colour", ["palette", "minisblack"])
 def test_that_other_pages_are_left_out_is_told_once(tmp_path: Path, colour: str) -> None:
-    how = {"colormap": np.full((3, 256), 2**15, np.uint16)} if colour == "palette" else {}
+    how: dict[str, Any] = {}
+    if colour == "palette":
+        how = {"colormap": np.full((3, 256), 2**15, np.uint16)}
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         for _ in range(2):
             tif.write(values("uint8")[..., 0], photometric=colour, metadata=None, **how)
