@@ -29,3 +29,11 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(uhrqa, image) -> None:
         assert (outcome.code, outcome.out, outcome.err.count("\n")) == (code, "", 1), outcome.err
         assert text in outcome.err
     assert Path("there.tif").read_bytes() == b"mine"
+
+
+def test_a_store_asked_to_become_its_own_level_is_one_line_and_stays(uhrqa, image) -> None:
+    assert uhrqa("prepare", image, "z.zarr").code == 0
+    outcome = uhrqa("prepare", "z.zarr/0", "z.zarr", "--overwrite")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (6, "", 1), outcome.err
+    assert "holds the image itself" in outcome.err
+    assert uhrqa("info", "z.zarr").code == 0

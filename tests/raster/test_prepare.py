@@ -15,7 +15,7 @@ from PIL import Image
 from tests.raster.test_shown_parts import damaged
 from uhrqa.errors import ConfigError, OutputError, RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import open_raster, shown
+from uhrqa.raster import OtherPagesWarning, open_raster, shown, tiff_copy
 from uhrqa.raster.copies import level_sizes
 from uhrqa.raster.ground import Ground, ground_of
 from uhrqa.raster.prepare import prepare
@@ -347,3 +347,176 @@ def test_views_of_a_copy_with_odd_sides_lie_where_the_image_does(tmp_path: Path)
     expected = image.resize((out.w, out.h), Image.Resampling.BICUBIC)
     error = np.asarray(expected) - seen.astype(float)
     assert 10 * np.log10(255**2 / np.mean(error**2)) > 50
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_store_is_not_replaced_by_its_own_level(tmp_path: Path, overwrite: bool) -> None:
+    store, array = tmp_path / "z.zarr", values("uint8")
+    prepare(save(tmp_path / "a.tif", array), store)
+    (tmp_path / "link").symlink_to(store / "1")
+    for source in (store / "1", tmp_path / "link"):
+        with pytest.raises(OutputError, match=r"z\.zarr: holds the image itself.*name another"):
+            prepare(source, store, overwrite=overwrite)
+    with pytest.raises(OutputError, match=r"b\.tif: lies in the image itself.*name another"):
+        prepare(store, store / "b.tif", overwrite=overwrite)
+    assert np.array_equal(stored(store, 0), array)
+    assert not (store / "b.tif").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
+def test_a_store_that_cannot_be_replaced_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    array = values("uint8")
+    source = save(tmp_path / "a.tif", array)
+    prepare(source, tmp_path / "z.zarr")
+    other = save(tmp_path / "b.tif", values("uint8", 3), photometric="rgb")
+
+    move = Path.replace
+
+    def fails(draft: Path, target: Path) -> Path:
+        if Path(target).suffix == ".zarr":
+            raise error
+        return move(draft, target)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
+        prepare(other, tmp_path / "z.zarr", overwrite=True)
+    assert np.array_equal(stored(tmp_path / "z.zarr", 0), array)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "b.tif", "z.zarr"]
+
+
+def test_a_link_to_a_store_is_refused_before_the_image_is_read(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"))
+    prepare(source, tmp_path / "z.zarr")
+    (tmp_path / "link.zarr").symlink_to("z.zarr")
+    started: list[int] = []
+    with pytest.raises(OutputError, match=r"link\.zarr: is a link.*name .*z\.zarr"):
+        prepare(source, tmp_path / "link.zarr", overwrite=True, started=started.append)
+    assert started == []
+
+
+@pytest.mark.parametrize("roles", ["ARGB", "RGAB", "RAGBN", "AY", "BAGR"])
+def test_an_alpha_before_colours_goes_behind_them(tmp_path: Path, roles: str) -> None:
+    array = values("uint8", len(roles))
+    array[..., roles.index("A")] = 255
+    array[:, 400:, roles.index("A")] = 0
+    names = dict(zip("ARGBYN", ("alpha", "red", "green", "blue", "gray", "undefined"), strict=True))
+    source = tmp_path / "a.vrt"
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{n}">'
+        f"<ColorInterp>{names[role].title()}</ColorInterp>"
+        f'<SimpleSource><SourceFilename relativeToVRT="1">s.tif</SourceFilename>'
+        f"<SourceBand>{n}</SourceBand></SimpleSource></VRTRasterBand>"
+        for n, role in enumerate(roles, 1)
+    )
+    save(tmp_path / "s.tif", array, photometric="minisblack")
+    size = f'rasterXSize="{W}" rasterYSize="{H}"'
+    source.write_text(f"<VRTDataset {size}>{bands}</VRTDataset>")
+    prepare(source, tmp_path / "b.tif")
+    box = Box(0, 0, W, H)
+    with open_raster(source) as first, open_raster(tmp_path / "b.tif") as second:
+        a, b = first.read(box, first.size), second.read(box, first.size)
+        assert not a.mask.all()
+        assert np.array_equal(a.mask, b.mask)
+        assert np.array_equal(a.array, b.array)
+        small = second.read(box, second.levels[1])
+        assert small.mask[:, :200].all()
+        assert not small.mask[:, 200:].any()
+
+
+@pytest.mark.parametrize("suffix", [".ovr", ".msk", ".msk.ovr"])
+def test_files_beside_a_tiff_are_not_read_with_its_successor(tmp_path: Path, suffix: str) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"))
+    beside = tmp_path / f"b.tif{suffix}"
+    tifffile.imwrite(beside, np.zeros((H, W), bool), photometric="mask", subfiletype=4)
+    old = beside.read_bytes()
+    with pytest.raises(OutputError, match=rf"b\.tif{suffix}: would be read.*--overwrite"):
+        prepare(source, tmp_path / "b.tif")
+    with pytest.raises(OutputError, match="is the image itself"):
+        prepare(beside, tmp_path / "b.tif", overwrite=True)
+    (tmp_path / "b.tif").mkdir()  # so that it cannot be written
+    with pytest.raises(OutputError, match="is a directory"):
+        prepare(source, tmp_path / "b.tif", overwrite=True)
+    assert beside.read_bytes() == old
+    (tmp_path / "b.tif").rmdir()
+    prepare(source, tmp_path / "b.tif", overwrite=True)
+    assert not beside.exists()
+    assert_alike(source, tmp_path / "b.tif")
+
+
+def test_white_is_zero_stays_in_a_tiff_and_is_refused_for_zarr(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.tif", values("uint8"), photometric="miniswhite")
+    prepare(source, tmp_path / "b.tif")
+    assert_alike(source, tmp_path / "b.tif")
+    with pytest.raises(RasterError, match=r"zero is white.*write a \.tif"):
+        prepare(source, tmp_path / "b.zarr")
+
+
+def test_padded_tiles_count_for_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tiff_copy.tile_bytes([Size(513, 512), Size(257, 256)], 3) == 3 * 3 * 512**2
+    sizes = level_sizes(Size(19_750, 19_750))
+    assert sum(size.area for size in sizes) * 8 < tiff_copy.CLASSIC
+    assert tiff_copy.tile_bytes(sizes, 8) > 2**32
+    source = save(tmp_path / "a.tif", values("uint8"))
+    whole = tiff_copy.tile_bytes(level_sizes(Size(H, W)), 1)
+    for limit in (whole, whole - 1):
+        monkeypatch.setattr(tiff_copy, "CLASSIC", limit)
+        prepare(source, tmp_path / "b.tif", overwrite=True)
+        with tifffile.TiffFile(tmp_path / "b.tif") as tif:
+            assert tif.is_bigtiff == (limit < whole)
+
+
+@pytest.mark.parametrize("colour", ["palette", "minisblack"])
+def test_that_other_pages_are_left_out_is_told_once(tmp_path: Path, colour: str) -> None:
+    how: dict[str, Any] = {}
+    if colour == "palette":
+        how = {"colormap": np.full((3, 256), 2**15, np.uint16)}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for _ in range(2):
+            tif.write(values("uint8")[..., 0], photometric=colour, metadata=None, **how)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        prepare(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert [warning.category for warning in told] == [OtherPagesWarning]
+
+
+def test_twenty_bands_become_a_zarr(tmp_path: Path) -> None:
+    array = values("uint8", 20)
+    source = save(tmp_path / "a.tif", array, photometric="minisblack")
+    prepare(source, tmp_path / "b.zarr")
+    assert np.array_equal(stored(tmp_path / "b.zarr", 0), array)
+    assert_alike(source, tmp_path / "b.zarr", Reading(bands=(20, 1, 7)))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_twelve_bits_become_sixteen_with_a_note(tmp_path: Path, target: str) -> None:
+    array = values("uint16")[..., 0] >> 4
+    source = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "width": W, "height": H, "count": 1, "dtype": "uint16"}
+    with rasterio.open(source, "w", nbits=12, **profile) as file:
+        file.write(array, 1)
+    (note,) = prepare(source, tmp_path / target).notes
+    assert note.startswith("its 12-bit values are 16-bit ones now")
+    assert "16 times darker; give --stretch minmax" in note
+    assert np.array_equal(stored(tmp_path / target, 0)[..., 0], array)
+
+
+@pytest.mark.parametrize(("image", "shown"), [(1, False), (3, True)])
+def test_a_pixel_is_image_where_half_of_it_is(tmp_path: Path, image: int, *, shown: bool) -> None:
+    array = np.zeros((600, 600, 1), np.uint8)  # of each 2 x 2 pixels, `image` are image
+    for y, x in ((0, 0), (0, 1), (1, 0))[:image]:
+        array[y::2, x::2] = 100
+    source = save(tmp_path / "a.tif", array, extratags=[(42113, "s", 0, "0", True)])
+    prepare(source, tmp_path / "b.tif")
+    assert (stored(tmp_path / "b.tif", 1)[8:-8, 8:-8] == (100 if shown else 0)).all()
+
+
+@pytest.mark.parametrize(("a", "e", "code"), [(1, -1, 33550), (1, 1, 34264), (-1, -1, 34264)])
+def test_images_that_are_not_north_up_have_a_matrix(a: float, e: float, code: int) -> None:
+    ground = Ground("EPSG:32633", (a, 0.0, 4e5, 0.0, e, 5e6))
+    tags = {tag[0]: tag[3] for tag in tiff_copy.ground_tags(ground)}
+    assert code in tags
+    assert len(tags) == (3 if code == 33550 else 2)
+    if code == 34264:
+        assert (tags[code][0], tags[code][5]) == (a, e)

@@ -7,7 +7,7 @@ stored, so they are copied as the colours they show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Copy:
     Attributes:
         sizes: of its levels, finest first, down to one tile.
         dtype: of a sample.
+        bits: of a sample that the image used; 12 for values to 4095 in uint16.
         count: samples of a pixel, without the mask.
         colour: see `samples`.
         shown: indices of the samples that make the colour.
@@ -49,6 +50,7 @@ class Copy:
 
     sizes: tuple[Size, ...]
     dtype: np.dtype[Any]
+    bits: int
     count: int
     colour: str
     shown: tuple[int, ...]
@@ -90,14 +92,14 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
         count = raster.finest.channels
         rgb = count >= 3
         return Copy(
-            sizes=level_sizes(size), dtype=np.dtype(np.uint8), count=count,
+            sizes=level_sizes(size), dtype=np.dtype(np.uint8), bits=8, count=count,
             colour=RGB if rgb else GREY, shown=(0, 1, 2) if rgb else (0,),
             alpha=3 if count == 4 else None, nodata=None, masked=False, ground=place, band=band,
             read=raster.finest.window,
             halving=SampleHalving(None, (), False, np.zeros(count, np.uint8)),
             holes=lambda: int(raster.shown().get("masked_tiles", 0)),
         )  # fmt: skip
-    samples = painter.samples
+    samples, shown = _alpha_behind(painter.samples, shown)
     order = tuple(int(place) for place in np.argsort(np.argsort(samples.indices)))
     back = [int(place) for place in np.argsort(samples.indices)]
 
@@ -112,12 +114,24 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
         return np.concatenate([values, mask[..., None].astype(values.dtype)], axis=2)
 
     return Copy(
-        sizes=level_sizes(size), dtype=samples.dtype, count=samples.count, colour=samples.colour,
-        shown=shown, alpha=samples.alpha, nodata=samples.nodata, masked=samples.masked,
-        ground=place, band=band, read=read,
+        sizes=level_sizes(size), dtype=samples.dtype, bits=samples.bits, count=samples.count,
+        colour=samples.colour, shown=shown, alpha=samples.alpha, nodata=samples.nodata,
+        masked=samples.masked, ground=place, band=band, read=read,
         halving=SampleHalving(painter, order, samples.masked, _fill(samples, painter.nodata)),
         holes=lambda: len(holes),
     )  # fmt: skip
+
+
+def _alpha_behind(samples: Samples, shown: tuple[int, ...]) -> tuple[Samples, tuple[int, ...]]:
+    """Samples, all of them, with an alpha behind the others where TIFF has it lie behind colours.
+
+    The painter decodes alpha last, so that no sample has to be moved.
+    """
+    others, alpha = samples.count - 1, samples.alpha
+    if alpha is None or alpha >= (3 if others >= 3 else 1):
+        return samples, shown
+    moved = replace(samples, shown=tuple(range(others)), alpha=others)
+    return moved, tuple(index - (index > alpha) for index in shown)
 
 
 def _stored(

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from uhrqa.errors import ConfigError, OutputError, RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster import open_raster
+from uhrqa.raster import ExtraBandsWarning, StretchWarning, open_raster
 from uhrqa.raster.copies import Copy, copy_of, is_painted
 from uhrqa.raster.formats import ZARR_FILES
 from uhrqa.raster.levels import LevelRaster
+from uhrqa.raster.samples import WHITE_ZERO
 from uhrqa.raster.tiff_copy import COMPRESSIONS, write_tiff
-from uhrqa.raster.zarr_copy import MAX_BANDS, write_zarr
+from uhrqa.raster.tiff_files import MASK_OVERVIEWS, MASKS, OVERVIEWS
+from uhrqa.raster.zarr_copy import write_zarr
 from uhrqa.reading import BAD_TILES, Reading
 
 TIFFS, ZARR = (".tif", ".tiff"), ".zarr"
@@ -87,7 +89,8 @@ def prepare(  # noqa: PLR0913 - all but the first two by name
 @contextmanager
 def _opened(source: str | Path, reading: Reading) -> Iterator[Copy]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about bands and contrast: all are copied as they are
+        for kind in (ExtraBandsWarning, StretchWarning):  # all are copied as they are
+            warnings.simplefilter("ignore", kind)
         raster = open_raster(source, reading)
     if not isinstance(raster, LevelRaster):
         raster.close()
@@ -98,7 +101,9 @@ def _opened(source: str | Path, reading: Reading) -> Iterator[Copy]:
         if painter is not None and not is_painted(painter.samples):
             shown = painter.samples.shown
             raster.close()
-            again = open_raster(source, replace(reading, all_bands=True))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # told already
+                again = open_raster(source, replace(reading, all_bands=True))
             if not isinstance(again, LevelRaster):
                 raise RasterError(f"{source}: was replaced while it was opened; try again")
             raster = again
@@ -115,10 +120,11 @@ def _check_target(path: Path, source: Path, compression: str, *, overwrite: bool
         raise ConfigError(f"compression '{compression}': give {', '.join(possible)}")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no directory {path.parent}; make it first")
+    _check_apart(path, source)
+    for file in () if overwrite else _beside(path):
+        raise OutputError(f"{file}: would be read as a part of {path}; remove it, or --overwrite")
     if not (path.exists() or path.is_symlink()):
         return
-    if source.exists() and path.exists() and path.samefile(source):
-        raise OutputError(f"{path}: is the image itself; name another file")
     if not overwrite:
         raise OutputError(f"{path}: is there already; name another, or --overwrite")
     if path.is_dir() != (path.suffix == ZARR) or (
@@ -126,17 +132,44 @@ def _check_target(path: Path, source: Path, compression: str, *, overwrite: bool
     ):
         kind = "no Zarr store" if path.suffix == ZARR else "a directory"
         raise OutputError(f"{path}: is {kind} and is not replaced; name another")
+    if path.is_dir() and path.is_symlink():
+        raise OutputError(f"{path}: is a link and is not replaced; name {path.resolve()}")
+
+
+def _check_apart(path: Path, source: Path) -> None:
+    """Refuse a target that holds the image or lies in it: a level of a store is a path, too.
+
+    Raises:
+        OutputError: it does.
+    """
+    if not source.exists():
+        return
+    read, written = source.resolve(), path.resolve()
+    if any(file.exists() and file.samefile(source) for file in (path, *_beside(path))):
+        raise OutputError(f"{path}: is the image itself; name another file")
+    if written in read.parents or read in written.parents:
+        where = "holds" if written in read.parents else "lies in"
+        raise OutputError(f"{path}: {where} the image itself, {source}; name another place")
+
+
+def _beside(path: Path) -> list[Path]:
+    """Files that a TIFF of this name is read with."""
+    if path.suffix == ZARR:
+        return []
+    names = (f"{path.name}{end}" for end in (OVERVIEWS, MASKS, MASK_OVERVIEWS))
+    return [file for name in names if (file := path.with_name(name)).is_file()]
 
 
 def _check_zarr(source: str, copy: Copy) -> None:
     """Refuse what this Zarr layout has no place for.
 
     Raises:
-        RasterError: a mask or alpha, which no value can stand for, or too many bands.
+        RasterError: a mask or alpha, which no value can stand for, or a zero that is white.
     """
-    if copy.count > MAX_BANDS:
+    if copy.colour == WHITE_ZERO:
         raise RasterError(
-            f"{source}: {copy.count} bands, a .zarr is read with up to {MAX_BANDS}; write a .tif"
+            f"{source}: its zero is white, which a .zarr cannot say and would show inverted; "
+            "write a .tif"
         )
     if copy.masked or copy.alpha is not None:
         kind = "a mask (or --on-bad-tile makes one)" if copy.masked else "transparency"
@@ -146,6 +179,11 @@ def _check_zarr(source: str, copy: Copy) -> None:
 def _notes(path: Path, copy: Copy) -> Iterator[str]:
     if holes := copy.holes():
         yield f"tiles that could not be decoded are masked: {holes}"
+    if copy.dtype.kind in "iu" and copy.bits < (stored := 8 * copy.dtype.itemsize):
+        yield (
+            f"its {copy.bits}-bit values are {stored}-bit ones now: --stretch none shows the copy "
+            f"{2 ** (stored - copy.bits)} times darker; give --stretch minmax"
+        )
     if copy.ground is not None and copy.ground.epsg is None and path.suffix != ZARR:
         yield f"its reference system ({copy.ground.name}) has no EPSG code and was left out"
     if path.suffix == ZARR and copy.shown not in ((), (0,), (0, 1, 2)):
@@ -162,13 +200,17 @@ def _whole(path: Path) -> Iterator[Path]:
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        draft, old = folder / path.name, folder / "old"
         try:
-            draft = folder / path.name
             yield draft
-            if path.is_dir() and not path.is_symlink():
-                path.rename(folder / "old")
+            old.mkdir()
+            for file in [path] if path.is_dir() else _beside(path):
+                file.rename(old / file.name)
             draft.replace(path)
         finally:
+            if draft.exists() and old.exists():  # where this fails, the folder is left
+                for file in old.iterdir():
+                    file.rename(path.with_name(file.name))
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +18,7 @@ from uhrqa.raster.samples import RGB, WHITE_ZERO
 from uhrqa.raster.tiff_kinds import EXACT_HALVES
 
 Values = NDArray[Any]
-CLASSIC = 2**32 - 2**25  # bytes of pixels, all levels, that fit a classic TIFF with its tables
+CLASSIC = 2**32 - 2**25  # bytes of tiles, all levels, that fit a classic TIFF with its tables
 COMPRESSIONS = ("zstd", "deflate", "none")
 LEVELS = {"zstd": 3, "deflate": 6}
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
@@ -46,10 +46,10 @@ def write_tiff(copy: Copy, path: Path, compression: str, told: Callable[[int], N
     """
     import tifffile
 
-    raw = sum(size.area for size in copy.sizes) * copy.count * copy.dtype.itemsize
+    pixel = copy.count * copy.dtype.itemsize + copy.masked
     with (
         tempfile.TemporaryFile(dir=path.parent) as spool,
-        tifffile.TiffWriter(path, bigtiff=raw > CLASSIC) as writer,
+        tifffile.TiffWriter(path, bigtiff=tile_bytes(copy.sizes, pixel) > CLASSIC) as writer,
     ):
         waiting = _Waiting(copy, spool)
 
@@ -85,6 +85,11 @@ def write_tiff(copy: Copy, path: Path, compression: str, told: Callable[[int], N
                 metadata=None,
                 software=False,
             )
+
+
+def tile_bytes(sizes: Sequence[Size], pixel: int) -> int:
+    """Bytes of all tiles of all levels, the last ones padded, with `pixel` bytes each pixel."""
+    return sum(-(-h // TILE) * -(-w // TILE) for h, w in sizes) * TILE**2 * pixel
 
 
 class _Waiting:

@@ -14,7 +14,6 @@ from uhrqa.raster.reduce import halvings
 from uhrqa.raster.tiff_copy import Values
 
 SHARD = 8  # chunks of a row that lie in one file
-MAX_BANDS = 16  # that a reader takes for bands
 
 
 def write_zarr(copy: Copy, path: Path, compression: str, told: Callable[[int], None]) -> None:
