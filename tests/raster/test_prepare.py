@@ -416,6 +416,10 @@ def test_an_alpha_before_colours_goes_behind_them(tmp_path: Path, roles: str) ->
     save(tmp_path / "s.tif", array, photometric="minisblack")
     size = f'rasterXSize="{W}" rasterYSize="{H}"'
     source.write_text(f"<VRTDataset {size}>{bands}</VRTDataset>")
+    before = (tmp_path / "s.tif").read_bytes()
+    with pytest.raises(OutputError, match=r"s\.tif: .*a\.vrt is read from it"):
+        prepare(source, tmp_path / "s.tif", overwrite=True)
+    assert (tmp_path / "s.tif").read_bytes() == before
     prepare(source, tmp_path / "b.tif")
     box = Box(0, 0, W, H)
     with open_raster(source) as first, open_raster(tmp_path / "b.tif") as second:

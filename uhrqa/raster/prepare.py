@@ -15,6 +15,7 @@ from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, StretchWarning, open_raster
 from uhrqa.raster.copies import Copy, copy_of, is_painted
 from uhrqa.raster.formats import ZARR_FILES
+from uhrqa.raster.image_files import image_files
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.samples import WHITE_ZERO
 from uhrqa.raster.tiff_copy import COMPRESSIONS, write_tiff
@@ -150,6 +151,8 @@ def _check_apart(path: Path, source: Path) -> None:
     if written in read.parents or read in written.parents:
         where = "holds" if written in read.parents else "lies in"
         raise OutputError(f"{path}: {where} the image itself, {source}; name another place")
+    if written in {file.resolve() for file in image_files(str(source))}:
+        raise OutputError(f"{path}: {source} is read from it; name another file")
 
 
 def _beside(path: Path) -> list[Path]:
