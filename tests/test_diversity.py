@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from uhrqa import diversity
 from uhrqa.diversity import (
     conditional_dpp,
     farthest_apart,
@@ -102,6 +103,13 @@ def test_projected_features_keep_their_cosines(width: int) -> None:
     for a, b in itertools.islice(itertools.combinations(range(50), 2), 200):
         assert abs(float(unit[a] @ unit[b]) - float(exact[a] @ exact[b])) < 0.3
     assert torch.equal(unit, unit_features(features, seed=3))
+
+
+def test_features_are_projected_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = torch.randn(50, 1000, generator=torch.Generator().manual_seed(0))
+    whole = unit_features(features, seed=3)
+    monkeypatch.setattr(diversity, "CHUNK", 7)
+    assert torch.allclose(unit_features(features, seed=3), whole, atol=1e-6)
 
 
 def test_features_without_width_are_chosen_as_features_that_are_all_nought() -> None:

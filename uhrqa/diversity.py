@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 WIDTH = 256  # features wider than this are projected first
+CHUNK = 8192  # tokens whose features are in float32 at once
 LEAST_GAIN = 1e-8  # a DPP whose best gain is below has nothing new left
 
 
@@ -26,12 +27,15 @@ def unit_features(features: Tensor, seed: int) -> Tensor:
     Returns:
         `[N, min(D, WIDTH)]` float32.
     """
-    found = features.detach().float()
-    if found.shape[1] > WIDTH:
-        generator = torch.Generator().manual_seed(seed)
-        basis = torch.randn(found.shape[1], WIDTH, generator=generator)
-        found = normalize(found, dim=1) @ basis.to(found)
-    return normalize(found, dim=1)
+    if features.shape[1] <= WIDTH:
+        return normalize(features.detach().float(), dim=1)
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.randn(features.shape[1], WIDTH, generator=generator).to(features.device)
+    found = torch.empty(len(features), WIDTH, device=features.device)
+    for start in range(0, len(features), CHUNK):
+        part = slice(start, start + CHUNK)
+        found[part] = normalize(normalize(features[part].detach().float(), dim=1) @ basis, dim=1)
+    return found
 
 
 def farthest_apart(unit: Tensor, count: int) -> Tensor:

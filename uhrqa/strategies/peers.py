@@ -82,12 +82,15 @@ class Dart:
 
     def select(self, scene: Scene, budget: Budget) -> Selection:
         """See `Strategy.select`."""
-        from uhrqa.diversity import least_alike, unit_features
+        import torch
+
+        from uhrqa.diversity import CHUNK, least_alike, unit_features
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         features = scene.features_of(tokens)
-        longest = features.float().norm(dim=1).argsort(descending=True, stable=True)
+        lengths = torch.cat([part.float().norm(dim=1) for part in torch.split(features, CHUNK)])
+        longest = lengths.argsort(descending=True, stable=True)
         unit = unit_features(features, scene.seed)
         picks = least_alike(unit, longest[: min(self.pivots, room)].cpu(), room).sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
