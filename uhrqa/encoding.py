@@ -6,6 +6,7 @@ Knows nothing of questions, strategies or caps on tiles.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 
@@ -203,12 +204,16 @@ class TileEncoder:
 
     def overview(self, out: Size) -> Pixels:
         """The whole image in `out` pixels."""
+        with self.ledger.stage("read"), self._noting():
+            return self.raster.read(Box.whole(self.raster.size), out)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note in the ledger what is taken from storage meanwhile."""
         before, asked = self.raster.bytes_read, requests_made(self.raster)
-        with self.ledger.stage("read"):
-            pixels = self.raster.read(Box.whole(self.raster.size), out)
+        yield
         self.ledger.bytes_read += self.raster.bytes_read - before
         self.ledger.requests += requests_made(self.raster) - asked
-        return pixels
 
     def read(
         self, level: Level, tiles: Sequence[Tile], *, hold: bool = False
@@ -224,10 +229,8 @@ class TileEncoder:
         batch = np.empty((len(tiles), *out, 3), np.uint8)
         mask = np.empty(batch.shape[:3], np.bool_)
         places = [(self.key(level, tile), level.box(tile)) for tile in tiles]
-        before, asked = self.raster.bytes_read, requests_made(self.raster)
-        read = self._pixels.read(places, out, hold=hold)
-        self.ledger.bytes_read += self.raster.bytes_read - before
-        self.ledger.requests += requests_made(self.raster) - asked
+        with self._noting():
+            read = self._pixels.read(places, out, hold=hold)
         for row, shown, pixels in zip(batch, mask, read, strict=True):
             row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
             shown[:] = pixels.mask

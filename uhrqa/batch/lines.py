@@ -62,14 +62,22 @@ def lock(descriptor: int, path: Path) -> None:
             raise OutputError(f"{path}: another run is writing to it") from error
 
 
-def append(descriptor: int, record: Mapping[str, Any]) -> None:
+def append(descriptor: int, path: Path, record: Mapping[str, Any]) -> None:
     """Add one record as a line; it is on the disk when this returns.
 
+    Args:
+        descriptor: of the file.
+        path: its name, for the message.
+        record: JSON-ready.
+
     Raises:
-        OSError: the disk is full or failed.
+        OutputError: the disk is full or failed; the run can be continued later.
     """
     text = json.dumps(record, ensure_ascii=False)
-    write_all(descriptor, text.encode("utf-8", "backslashreplace") + b"\n")
+    try:
+        write_all(descriptor, text.encode("utf-8", "backslashreplace") + b"\n")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def write_all(descriptor: int, content: bytes) -> None:

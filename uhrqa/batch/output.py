@@ -106,10 +106,7 @@ class AnswerFile:
             OutputError: the disk is full or failed; the run can be continued later.
         """
         self._settle()
-        try:
-            append(self._descriptor, {**record, "run": self.run})
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        append(self._descriptor, self.path, {**record, "run": self.run})
 
     def _read(self, entries: Sequence[Entry], retry_failed: bool) -> Scan:
         """What the file holds for this run; warns of what must go."""

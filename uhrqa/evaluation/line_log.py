@@ -73,12 +73,8 @@ class LineLog:
         Raises:
             OutputError: the disk is full or failed; the run can be continued later.
         """
-        if self._descriptor < 0:
-            return
-        try:
-            append(self._descriptor, line)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        if self.path is not None and self._descriptor >= 0:
+            append(self._descriptor, self.path, line)
 
     def _read(self, path: Path) -> None:
         with os.fdopen(os.dup(self._descriptor), "rb") as lines:
