@@ -12,21 +12,34 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 from uhrqa import ask, load_model
 from uhrqa.account import Answer
+from uhrqa.answer import Asker
 from uhrqa.feature_files import FeatureFiles
 from uhrqa.features import FeatureCache
+from uhrqa.raster import Raster, open_raster
 from uhrqa.synth import draw_scene, write_scene
+from uhrqa.together import ask_together
+from uhrqa.vlm.decoding import Decoding
 from uhrqa.vlm.prefix import Prefix
 
 QUESTIONS = ("how many ships are there?", "is there a storage tank?", "rural or urban?")
+SIX = (*QUESTIONS, "what color is the roof?", "where is the ship?", "how many cars are there?")
+LONG = 32  # tokens, where the embedded model would stop after a word
 Way = Callable[[], list[Answer]]
+
+
+def together(asker: Asker, raster: Raster, questions: Sequence[str]) -> list[Answer]:
+    """Answers to questions, written at once."""
+    found = ask_together(asker, raster, [(text, ()) for text in questions])
+    return [answer for answer in found if isinstance(answer, Answer)]
 
 
 def compare(title: str, without: Way, with_it: Way, runs: int) -> None:
@@ -82,6 +95,14 @@ def main() -> None:
             lambda: asked(all=QUESTIONS, max_new_tokens=1, prefix=Prefix(), **plain),
             options.runs,
         )
+        asker = Asker.of(model, budget=256, max_new_tokens=LONG, features=FeatureCache())
+        with open_raster(path) as raster, patch.object(Decoding, "stops", frozenset()):
+            compare(
+                f"rfm-dip, 6 answers of {LONG} tokens written at once",
+                lambda: [answer for text in SIX for answer in together(asker, raster, [text])],
+                lambda: together(asker, raster, SIX),
+                options.runs,
+            )
         compare(
             "downsample 4k, yes or no instead of 8 free tokens",
             lambda: asked(all=QUESTIONS[1:2], max_new_tokens=8, **plain),

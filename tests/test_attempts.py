@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from uhrqa import ask
-from uhrqa.attempts import Writing, answer_until_stable
+from uhrqa.attempts import Try, Writing, answer_until_stable
 from uhrqa.budget import Budget
 from uhrqa.conventions import CONVENTIONS, cost_by
 from uhrqa.errors import BudgetError
@@ -37,6 +37,16 @@ class Speaker:
         return replace(written, text=next(self._words))
 
 
+def tries_of(strategy, scene, model, budget, writing) -> list[Try]:
+    steps = answer_until_stable(strategy, scene, model, budget, writing)
+    unwritten = next(steps)
+    while True:
+        try:
+            unwritten = steps.send(unwritten.write(model))
+        except StopIteration as end:
+            return end.value
+
+
 @pytest.mark.parametrize(
     ("words", "rungs"),
     [
@@ -49,7 +59,7 @@ class Speaker:
 def test_it_goes_on_only_while_the_answer_changes(vlm, image, words, rungs) -> None:
     speaker: Any = Speaker(vlm, words)
     scene = Scene(open_raster(image), speaker, "how many?")
-    tries = answer_until_stable(
+    tries = tries_of(
         make_strategy("downsample"), scene, speaker, Budget(400, auto=True), Writing(2)
     )
     assert [entry.held.tokens for entry in tries] == rungs
@@ -96,10 +106,10 @@ def test_a_rung_below_the_strategys_least_is_left_out_but_not_the_last(vlm, imag
     scene = Scene(open_raster(image), vlm, "how many?")
     strategy = make_strategy("rfm-dip")
     least = scene.token_count(scene.pyramid.thumbnail) + 1 + (scene.newline is not None)
-    tries = answer_until_stable(strategy, scene, vlm, Budget(2 * least, auto=True), Writing(1))
+    tries = tries_of(strategy, scene, vlm, Budget(2 * least, auto=True), Writing(1))
     assert tries[0].held.tokens == least
     with pytest.raises(BudgetError, match=f"use -b {least} or more"):
-        answer_until_stable(strategy, scene, vlm, Budget(least - 1, auto=True), Writing(1))
+        tries_of(strategy, scene, vlm, Budget(least - 1, auto=True), Writing(1))
 
 
 def test_a_plain_budget_makes_one_attempt_and_tells_of_none(vlm, image) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from uhrqa.batch import (
     AnswerFile,
     AskedAgainWarning,
     Entry,
+    Question,
     Record,
     fingerprint,
     read_entries,
@@ -55,6 +56,7 @@ class FakeImages:
     def __init__(self, stop_after: int | None = None) -> None:
         self.opened: list[str] = []
         self.asked: list[str] = []
+        self.calls: list[int] = []
         self.stop_after = stop_after
 
     @contextmanager
@@ -63,15 +65,25 @@ class FakeImages:
         if name.startswith("bad"):
             raise RasterError(f"{name}: not an image")
         self.opened.append(name)
-        yield self.answer
+        yield self.answers
 
-    def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
+    def answers(self, questions: Sequence[Question]) -> list[Record | Exception]:
+        self.calls.append(len(questions))
+        found: list[Record | Exception] = []
+        for question in questions:
+            try:
+                found.append(self.answer(question))
+            except ZeroDivisionError as error:
+                found.append(error)
+        return found
+
+    def answer(self, question: Question) -> Record:
         if self.stop_after == len(self.asked):
             raise KeyboardInterrupt
-        self.asked.append(question)
-        if question == "broken?":
+        self.asked.append(question.text)
+        if question.text == "broken?":
             raise ZeroDivisionError("division by zero")
-        return {"answer": question[::-1]}
+        return {"answer": question.text[::-1]}
 
 
 # --- the questions file
@@ -102,9 +114,9 @@ def test_choices_reach_who_answers(tmp_path: Path) -> None:
     seen: list[tuple[str, ...]] = []
 
     class Images(FakeImages):
-        def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
-            seen.append(choices)
-            return {"answer": question}
+        def answer(self, question: Question) -> Record:
+            seen.append(question.choices)
+            return {"answer": question.text}
 
     rows = [{"image": "a.tif", "question": "?", "choices": ["x", "y"]},
             {"image": "a.tif", "question": "?"}]  # fmt: skip
@@ -251,6 +263,18 @@ def test_every_image_is_opened_once_for_all_its_questions(tmp_path: Path) -> Non
     assert images.opened == ["a.tif", "b.tif"]
     assert images.asked == ["one?", "three?", "two?"]
     assert (summary.answered, summary.failed, summary.skipped) == (3, 0, 0)
+
+
+def test_questions_of_one_image_are_asked_together(tmp_path: Path, caplog) -> None:
+    texts = ["1?", "2?", "broken?", "4?", "5?"]
+    rows = [{"image": "a.tif", "question": text} for text in texts]
+    entries = read_entries(to_lines(*rows, {"image": "b.tif", "question": "6?"}), Path())
+    images = FakeImages()
+    with AnswerFile(tmp_path / "out", RUN, entries) as sink:
+        summary = run_batch(entries, sink, images, together=3)
+    assert images.calls == [3, 2, 1]
+    assert (summary.answered, summary.failed) == (5, 1)
+    assert [record["question"] for record in records_of(tmp_path / "out")] == [*texts, "6?"]
 
 
 def test_a_record_holds_the_question_its_answer_and_where_it_came_from(tmp_path: Path) -> None:
@@ -430,7 +454,7 @@ def test_an_image_that_changes_while_it_is_asked_about_is_asked_again(tmp_path: 
     image.write_text("one")
 
     class Changing(FakeImages):
-        def answer(self, question: str, choices: tuple[str, ...] = ()) -> Record:
+        def answer(self, question: Question) -> Record:
             image.write_text("another one")
             return super().answer(question)
 
@@ -457,7 +481,7 @@ def test_an_image_that_was_missing_and_is_there_now_is_asked_about(tmp_path: Pat
         def __call__(self, path: Path | str) -> Iterator[Answerer]:
             if not Path(path).exists():
                 raise RasterError("no such file")
-            yield self.answer
+            yield self.answers
 
     assert run(path, entries, Images()).failed == 1
     assert run(path, entries, Images()).skipped == 1
@@ -739,7 +763,7 @@ def test_an_address_on_a_server_is_kept_as_it_is_written(
         @contextmanager
         def __call__(self, path: Path | str) -> Iterator[Answerer]:
             opened.append(path)
-            yield self.answer
+            yield self.answers
 
     assert run(tmp_path / "out", entries, Images()).answered == 1
     assert opened == [image]

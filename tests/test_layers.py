@@ -58,7 +58,7 @@ FLOORS = (
     ("attempts", "forecast", "conventions"),
     ("account",),
     ("answer",),
-    ("batch", "conversation", "plan", "synth"),
+    ("batch", "conversation", "together", "plan", "synth"),
     ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules
     ("distill", "benchmarks"),
     ("cli", "integrations"),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from uhrqa.account import Answer, Evidence
-from uhrqa.attempts import Try, Writing, answer_until_stable
+from uhrqa.attempts import Try, Unwritten, Writing, answer_until_stable
 from uhrqa.budget import Budget
 from uhrqa.choices import check_choices
 from uhrqa.config import MAX_NEW_TOKENS
@@ -24,12 +24,14 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy
 from uhrqa.strategies import STRATEGIES, make_strategy
 from uhrqa.tally import answering_cost, answering_of, cost_of, count_up
-from uhrqa.vlm import VisionLanguageModel, load_model
+from uhrqa.vlm import Generation, VisionLanguageModel, load_model
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.turns import Turns
 
 __all__ = ["Answer", "Evidence", "ask"]
+
+Steps = Generator[Unwritten, Generation, Answer]
 
 STAGES = ("read", "encode", "relevance", "select")
 
@@ -81,36 +83,117 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         ConfigError: a budget, option, seed or choice that is written wrongly.
         UnknownNameError: no such model, strategy or option.
     """
-    writing = Writing(max_new_tokens, () if choices is None else check_choices(choices), prefix)
+    offered = () if choices is None else check_choices(choices)
     loaded = load_model(str(model)) if isinstance(model, str | Path) else model
-    chosen, name = _strategy(strategy, options, loaded.card)
-    usual = loaded.card.budget
-    cap = Budget.of(usual if budget is None else budget, max_tiles, usual=usual)
+    asker = Asker.of(
+        loaded,
+        strategy=strategy,
+        options=options,
+        budget=budget,
+        max_tiles=max_tiles,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        features=features,
+        prefix=prefix,
+        gsd_in_prompt=gsd_in_prompt,
+    )
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
-        if loaded.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(loaded.device)
+        steps = asker.steps(source, question, offered, history)
+        unwritten = next(steps)
+        while True:
+            try:
+                unwritten = steps.send(unwritten.write(loaded))
+            except StopIteration as end:
+                answer: Answer = end.value
+                return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks questions, each the same way.
+
+    Attributes:
+        model: what answers.
+        strategy: what selects.
+        name: of the strategy.
+        budget: visual tokens and tiles of each answer.
+        max_new_tokens: longest answer.
+        seed: of every random choice.
+        features: encoded tiles, shared by questions about one image.
+        prefix: keys and values of the visual tokens, shared where they are the same.
+        gsd_in_prompt: whether the model is told how many metres a pixel is.
+    """
+
+    model: VisionLanguageModel
+    strategy: Strategy
+    name: str
+    budget: Budget
+    max_new_tokens: int = MAX_NEW_TOKENS
+    seed: int = 0
+    features: FeatureCache | None = None
+    prefix: Prefix | None = None
+    gsd_in_prompt: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        model: VisionLanguageModel,
+        *,
+        strategy: Strategy | str | None = None,
+        options: Mapping[str, Any] | None = None,
+        budget: Budget | int | str | None = None,
+        max_tiles: int | None = None,
+        **fields: Any,  # noqa: ANN401 - the other attributes
+    ) -> Self:
+        """From the arguments of `ask`; errors as there."""
+        chosen, name = _strategy(strategy, options, model.card)
+        usual = model.card.budget
+        cap = Budget.of(usual if budget is None else budget, max_tiles, usual=usual)
+        return cls(model, chosen, name, cap, **fields)
+
+    def steps(
+        self, raster: Raster, question: str, choices: tuple[str, ...] = (), history: Turns = ()
+    ) -> Steps:
+        """Answer a question, but for the writing: that is handed over.
+
+        Args:
+            raster: the image.
+            question: the user's words.
+            choices: checked ones; none: it is written freely.
+            history: questions asked before, with their answers.
+
+        Yields:
+            What is to be written, by itself or with other answers; it is sent what was.
+
+        Raises:
+            UhrqaError: see `ask`.
+        """
+        model = self.model
+        if model.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(model.device)
         scene = Scene(
-            source,
-            loaded,
+            raster,
+            model,
             question,
-            features=features,
-            max_tiles=cap.tiles,
-            seed=seed,
+            features=self.features,
+            max_tiles=self.budget.tiles,
+            seed=self.seed,
             history=history,
-            preface=gsd_sentence(source) if gsd_in_prompt else "",
+            preface=gsd_sentence(raster) if self.gsd_in_prompt else "",
         )
-        tries = answer_until_stable(chosen, scene, loaded, cap, writing)
-        look = shown(source)
-    return _account(
-        scene,
-        chosen,
-        tries,
-        look,
-        history=len(history),
-        strategy=name,
-        attempts=tuple(t.summary(scene.decoder_layers) for t in tries) if cap.auto else (),
-    )
+        writing = Writing(self.max_new_tokens, choices, self.prefix)
+        tries = yield from answer_until_stable(self.strategy, scene, model, self.budget, writing)
+        attempts = tuple(entry.summary(scene.decoder_layers) for entry in tries)
+        return _account(
+            scene,
+            self.strategy,
+            tries,
+            shown(raster),
+            history=len(history),
+            strategy=self.name,
+            attempts=attempts if self.budget.auto else (),
+        )
 
 
 def _account(

@@ -5,13 +5,17 @@ Knows nothing of rasters or files: it is handed a scene.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from uhrqa.budget import Budget
+from uhrqa.drops import Drop
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
 from uhrqa.vlm import Generation, VisionLanguageModel
+from uhrqa.vlm.choosing import Choices
 from uhrqa.vlm.prefix import Prefix
+from uhrqa.vlm.sequence import Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,38 @@ class Try:
         return mine == its
 
 
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A question whose tokens are chosen, and whose answer is not written yet.
+
+    Attributes:
+        waiting: the sequence, and how long the answer may be.
+        choices: what the answer is one of; None: it is written freely.
+        drops: visual tokens that leave inside the decoder.
+    """
+
+    waiting: Unanswered
+    choices: Choices | None
+    drops: tuple[Drop, ...]
+
+    def write(self, model: VisionLanguageModel) -> Generation:
+        """The answer, by itself."""
+        sequence, longest, prefix = self.waiting.sequence, self.waiting.longest, self.waiting.prefix
+        if self.choices:
+            return model.choose(sequence, self.choices, self.drops, prefix)
+        return model.generate(sequence, longest, self.drops, prefix)
+
+
+Answering = Generator[Unwritten, Generation, list[Try]]
+
+
 def answer_until_stable(
     strategy: Strategy,
     scene: Scene,
     model: VisionLanguageModel,
     budget: Budget,
     writing: Writing,
-) -> list[Try]:
+) -> Answering:
     """Answers under the rungs of a budget in turn, until two in a row agree.
 
     Tiles are encoded once for all of them, and the same tokens are scored once. A rung with fewer
@@ -89,6 +118,9 @@ def answer_until_stable(
         budget: one rung, or several where it is `auto`.
         writing: how answers are written. Its prefix is used where no relevance was read: then the
             question decided nothing, and the next one may see the same tokens.
+
+    Yields:
+        What is to be written, by itself or with that of other questions; it is sent what was.
 
     Returns:
         At least one; the last one counts.
@@ -109,12 +141,9 @@ def answer_until_stable(
             if rung is rungs[-1]:
                 raise
             continue
-        sequence = model.assemble(scene.prompt, selection.tokens)
-        shared = selection.drops, None if scene.ledger.passes else writing.prefix
-        if choices:
-            written = model.choose(sequence, choices, *shared)
-        else:
-            written = model.generate(sequence, longest, *shared)
+        prefix = None if scene.ledger.passes else writing.prefix
+        waiting = Unanswered(model.assemble(scene.prompt, selection.tokens), longest, prefix)
+        written = yield Unwritten(waiting, choices, selection.drops)
         tries.append(Try(selection, held, notes, written))
         if len(tries) > 1 and tries[-1].agrees(tries[-2]):
             break

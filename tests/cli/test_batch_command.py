@@ -16,6 +16,7 @@ import torch
 import zarr
 
 from tests.cli.conftest import start
+from uhrqa.answer import Asker
 from uhrqa.cli import identity
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm import card
@@ -62,6 +63,21 @@ def test_a_batch_answers_what_it_can_and_counts_what_failed(uhrqa, questions, ch
     # The second question about a.tif finds all its tiles encoded.
     assert found["line-3"]["counts"]["tiles_encoded"] == 0
     assert found["line-3"]["counts"]["tiles_reused"] == found["line-1"]["counts"]["tiles_encoded"]
+
+
+def test_answers_written_together_are_the_same(uhrqa, questions, checkpoint) -> None:
+    args = ("batch", questions, "-m", checkpoint, "-b", "60", "-o")
+    uhrqa(*args, "alone.jsonl")
+    outcome = uhrqa(*args, "together.jsonl", "--together", "3")
+    assert "4 answered, 0 done before, 2 failed" in outcome.err
+    alone, together = records_of(Path("alone.jsonl")), records_of(Path("together.jsonl"))
+    assert list(alone) == list(together)
+    for name, record in alone.items():
+        other = together[name]
+        assert [record.get(key) for key in ("answer", "error", "cost", "counts", "bytes_read")] == [
+            other.get(key) for key in ("answer", "error", "cost", "counts", "bytes_read")
+        ]
+    assert "0 answered, 4 done before" in uhrqa(*args, "together.jsonl").err
 
 
 def test_the_same_command_again_does_nothing_and_another_run_is_refused(
@@ -202,10 +218,10 @@ def test_starting_over_spares_an_image_of_the_questions(uhrqa, questions, checkp
 def test_only_what_remembers_can_go_on(
     uhrqa, monkeypatch, questions, checkpoint, output: str, again: bool
 ) -> None:
-    def ask(*_: object, **__: object) -> None:
+    def steps(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("uhrqa.answer.ask", ask)
+    monkeypatch.setattr(Asker, "steps", steps)
     outcome = uhrqa("batch", questions, "-o", output, "-m", checkpoint)
     assert outcome.code == 130
     assert "stopped with 5 of 6 left" in outcome.err
@@ -317,16 +333,14 @@ def test_another_rfm_is_another_run(uhrqa, questions, checkpoint) -> None:
 def test_a_question_that_takes_too_much_memory_is_told_the_remedy(
     uhrqa, monkeypatch, caplog, questions, checkpoint, error
 ) -> None:
-    import uhrqa.answer as answer
+    real = Asker.steps
 
-    real = answer.ask
-
-    def ask(raster, question, **options):
+    def steps(asker, raster, question, *rest):
         if question == "what colour?":
             raise error
-        return real(raster, question, **options)
+        return real(asker, raster, question, *rest)
 
-    monkeypatch.setattr(answer, "ask", ask)
+    monkeypatch.setattr(Asker, "steps", steps)
     uhrqa("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
     found = records_of(Path("out.jsonl"))
     assert found["line-2"]["error"].startswith("out of memory; use fewer tokens (-b)")

@@ -120,6 +120,30 @@ def test_another_image_or_a_drop_takes_nothing_of_a_prefix(family, pair) -> None
     assert (fresh.held, fresh.ids) == (0, ours.generate(other, 2).ids)
 
 
+def test_choices_of_several_tokens_are_weighed_behind_dropped_ones(family, pair) -> None:
+    ours, _ = pair
+    sequence = nothing_pruned(ours, image_of(family, 1), "?")
+    drops = (Drop(1, 2),)
+    choices = ours.spell(WORDS)
+    found = ours.choose(sequence, choices, drops)
+    decoding = ours._decoding
+    with torch.inference_mode():
+        for told, ways in zip(found.choices, choices.spellings, strict=True):
+            totals = []
+            for ids in ways:
+                start = decoding.prefill(sequence, drops, choices.longest, None)
+                row, total = start.last, torch.zeros(())
+                for step, token in enumerate(ids):  # a pass for each
+                    total = total + row.float().log_softmax(-1)[token]
+                    row = decoding.follow(start, start.cache, (token,), step)[-1]
+                if choices.ended:
+                    ends = row.float().log_softmax(-1)[sorted(decoding.stops)]
+                    total = total + ends.logsumexp(0)
+                totals.append(total)
+            expected = float(torch.stack(totals).logsumexp(0))
+            assert told.logprob == pytest.approx(expected, abs=1e-4)
+
+
 def plain_decoder(inputs_embeds: Tensor, past_key_values: DynamicCache, **_: object) -> Any:
     """A layer whose keys are the embeddings themselves."""
     keys = inputs_embeds[:, None]

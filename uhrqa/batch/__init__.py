@@ -6,7 +6,7 @@ lines goes on behind them: stopped at any point and started again, it loses and 
 
 from uhrqa.batch.entries import Entry, read_entries
 from uhrqa.batch.output import AnswerFile, AskedAgainWarning, fingerprint
-from uhrqa.batch.run import Answerer, Opener, Record, Sink, Summary, run_batch
+from uhrqa.batch.run import Answerer, Opener, Question, Record, Sink, Summary, run_batch
 
 __all__ = [
     "AnswerFile",
@@ -14,6 +14,7 @@ __all__ = [
     "AskedAgainWarning",
     "Entry",
     "Opener",
+    "Question",
     "Record",
     "Sink",
     "Summary",

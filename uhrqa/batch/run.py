@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from uhrqa.batch.entries import Entry, Place
 from uhrqa.batch.stamp import stamp_image
@@ -23,11 +23,23 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]  # one line of the output, as JSON
 
 
+class Question(NamedTuple):
+    """What an image is asked.
+
+    Attributes:
+        text: the user's words.
+        choices: what the answer is one of; none: it is written freely.
+    """
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
 class Answerer(Protocol):
     """Answers questions about one image."""
 
-    def __call__(self, question: str, choices: tuple[str, ...] = (), /) -> Record:
-        """The record of a question; of `choices`, where there are any, the answer is one."""
+    def __call__(self, questions: Sequence[Question], /) -> list[Record | Exception]:
+        """The record of each question, or why there is none."""
         ...
 
 
@@ -71,18 +83,21 @@ def run_batch(
     sink: Sink,
     open_image: Opener,
     progress: Callable[[], None] = lambda: None,
+    *,
+    together: int = 1,
 ) -> Summary:
     """Answer what is not answered yet, image by image, in the order images first appear.
 
     Args:
         entries: all lines of the questions file.
         sink: where records go; it knows what is done.
-        open_image: opens one image and gives a function from a question to its record.
+        open_image: opens one image and gives a function from questions to their records.
         progress: called after each record.
+        together: questions of one image that are answered at once.
     """
     pending = [entry for entry in entries if entry.key not in sink.done]
     reasons: Counter[str] = Counter()
-    for record in _records(pending, open_image):
+    for record in _records(pending, open_image, together):
         sink.append(record)
         if "error" in record:
             reasons[record["error"]] += 1
@@ -91,7 +106,7 @@ def run_batch(
     return Summary(len(pending) - failed, failed, len(entries) - len(pending), reasons)
 
 
-def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:
+def _records(pending: list[Entry], open_image: Opener, together: int) -> Iterator[Record]:
     groups: dict[str, list[Entry]] = {}
     for entry in pending:
         if entry.error:
@@ -99,7 +114,7 @@ def _records(pending: list[Entry], open_image: Opener) -> Iterator[Record]:
         else:
             groups.setdefault(_real(entry.place), []).append(entry)
     for group in groups.values():
-        yield from _answer_group(group[0].place, group, open_image)
+        yield from _answer_group(group[0].place, group, open_image, together)
 
 
 def _real(path: Place) -> str:
@@ -112,24 +127,26 @@ def _real(path: Place) -> str:
         return str(path)
 
 
-def _answer_group(path: Place, group: list[Entry], open_image: Opener) -> Iterator[Record]:
+def _answer_group(
+    path: Place, group: list[Entry], open_image: Opener, together: int
+) -> Iterator[Record]:
     waiting = list(group)
     stamp = stamp_image(path)  # before it is opened: replaced from here on, it is asked again
     try:
         with open_image(path) as answer:
             while waiting:
-                entry = waiting.pop(0)
-                yield _record(entry, _answer_one(entry, answer), stamp)
+                some = waiting[:together]
+                found = answer([Question(entry.text, entry.choices) for entry in some])
+                for entry, content in zip(some, found, strict=True):
+                    waiting.pop(0)
+                    yield _record(entry, _content(content), stamp)
     except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
         problem = _describe(error)
         yield from (_record(entry, {"error": problem}, stamp) for entry in waiting)
 
 
-def _answer_one(entry: Entry, answer: Answerer) -> Record:
-    try:
-        return answer(entry.text, entry.choices)
-    except Exception as error:  # noqa: BLE001 - one bad image must not end a night's run
-        return {"error": _describe(error)}
+def _content(found: Record | Exception) -> Record:
+    return {"error": _describe(found)} if isinstance(found, Exception) else found
 
 
 def _describe(error: Exception) -> str:

@@ -191,7 +191,12 @@ def memory_told() -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        raise UhrqaError(OUT_OF_MEMORY) from error
+        raise with_advice(error) from error
+
+
+def with_advice(error: Exception) -> Exception:
+    """The error itself; where memory ran out, one that says what helps."""
+    return UhrqaError(OUT_OF_MEMORY) if is_out_of_memory(error) else error
 
 
 def _fail(message: str, code: int) -> int:

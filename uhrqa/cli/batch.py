@@ -78,6 +78,15 @@ def batch(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what the output holds.")
     ] = False,
+    together: Annotated[
+        int,
+        typer.Option(
+            "--together",
+            metavar="N",
+            min=1,
+            help="Answers about one image written at once; pays where they are long, or on a GPU.",
+        ),
+    ] = 1,
     given: opt.Given,
 ) -> None:
     """Answer a file of questions; continues where it was stopped.
@@ -101,7 +110,7 @@ def batch(
     with _open_sink(output, run, entries, restart, retry_failed) as sink:
         if any(not entry.error and entry.key not in sink.done for entry in entries):
             images.model = load(given)  # what is wrong with it is told once
-        failed = _answer(entries, sink, images, given.quiet)
+        failed = _answer(entries, sink, images, given.quiet, together)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -123,7 +132,7 @@ class _Stdout:
         print_result(dump_json(record))
 
 
-def _answer(entries: list[Entry], sink: Sink, images: Images, quiet: bool) -> int:
+def _answer(entries: list[Entry], sink: Sink, images: Images, quiet: bool, together: int) -> int:
     """Run the batch with a bar and a closing line.
 
     Returns:
@@ -139,7 +148,7 @@ def _answer(entries: list[Entry], sink: Sink, images: Images, quiet: bool) -> in
             advance(1)
 
         try:
-            summary = run_batch(entries, sink, opener, progress)
+            summary = run_batch(entries, sink, opener, progress, together=together)
         except BaseException:
             if not quiet and left:
                 again = "; run it again to go on" if isinstance(sink, AnswerFile) else ""

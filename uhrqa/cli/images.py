@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uhrqa.batch import Answerer, Record
-from uhrqa.cli.app import memory_told
+from uhrqa.batch import Answerer, Question, Record
+from uhrqa.cli.app import memory_told, with_advice
 from uhrqa.cli.caching import TileCaches
 from uhrqa.cli.choice import Choice
 from uhrqa.cli.console import print_note
@@ -16,6 +16,7 @@ from uhrqa.cli.options import Given
 from uhrqa.cli.pyramids import kept_levels
 
 if TYPE_CHECKING:
+    from uhrqa.account import Answer
     from uhrqa.raster import Raster
     from uhrqa.vlm import VisionLanguageModel
 
@@ -36,14 +37,15 @@ class Images:
     @contextmanager
     def open(self, path: Path | str) -> Iterator[Answerer]:
         """One image, its encoded tiles and, where tokens are the same, their keys shared."""
-        from uhrqa.answer import ask
+        from uhrqa.answer import Asker
         from uhrqa.raster import open_raster
+        from uhrqa.together import ask_together
         from uhrqa.vlm.prefix import Prefix
 
         model, choice, placing = self.model, self.choice, self.given.placing
         if model is None:
             raise RuntimeError("no model yet")
-        prefix, owner = Prefix(), self._caches.owner(path)
+        owner = self._caches.owner(path)
         kept = kept_levels(path, self.given)
         opened = open_raster(path, self.given.reading, roi=placing.roi, kept=kept)
         with memory_told(), opened as raster:
@@ -51,26 +53,29 @@ class Images:
             if self.given.limits:
                 choice = self._fitted(raster)
 
-            @memory_told()
-            def answer(question: str, choices: tuple[str, ...] = ()) -> Record:
-                found = ask(
-                    raster,
-                    question,
-                    model=model,
-                    choices=choices or self.given.choices or None,
-                    features=features,
-                    prefix=prefix,
-                    gsd_in_prompt=placing.gsd_in_prompt,
-                    **choice.arguments(self.given.settings),
-                )
-                record = found.to_dict()
-                record |= {"width": found.size.w, "height": found.size.h}
-                record |= {"shown": dict(found.shown)} if found.shown else {}
-                for name in ("image", "question") if self.evidence else LEFT_OUT:
-                    record.pop(name)
-                return record
+            asker = Asker.of(
+                model,
+                features=features,
+                prefix=Prefix(),
+                gsd_in_prompt=placing.gsd_in_prompt,
+                **choice.arguments(self.given.settings),
+            )
+
+            def answer(questions: Sequence[Question]) -> list[Record | Exception]:
+                asked = [(each.text, each.choices or self.given.choices) for each in questions]
+                return [self._outcome(found) for found in ask_together(asker, raster, asked)]
 
             yield answer
+
+    def _outcome(self, found: Answer | Exception) -> Record | Exception:
+        if isinstance(found, Exception):
+            return with_advice(found)
+        record = found.to_dict()
+        record |= {"width": found.size.w, "height": found.size.h}
+        record |= {"shown": dict(found.shown)} if found.shown else {}
+        for name in ("image", "question") if self.evidence else LEFT_OUT:
+            record.pop(name)
+        return record
 
     def _fitted(self, raster: Raster) -> Choice:
         """The largest budget that fits for an image; told where it is another than before."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +20,8 @@ from uhrqa.drops import Drop
 from uhrqa.vlm.choosing import Choices, Ids
 from uhrqa.vlm.dropping import prefilled
 from uhrqa.vlm.prefix import Prefix, branch
-from uhrqa.vlm.sequence import Generation, ScoredChoice, Sequence
+from uhrqa.vlm.sequence import Generation, ScoredChoice, Sequence, Unanswered
+from uhrqa.vlm.together import write_together
 
 
 @dataclass
@@ -41,7 +43,21 @@ class Decoding:
         start = self.prefill(sequence, drops, longest, prefix)
         begin = time.perf_counter()
         ids, steps = self.write(start, longest)
+        return self._written(start, ids, steps, time.perf_counter() - begin)
+
+    def generate_together(self, waiting: Many[Unanswered]) -> list[Generation]:
+        """See `VisionLanguageModel.generate_together`."""
+        starts = [self.prefill(each.sequence, (), each.longest, each.prefix) for each in waiting]
+        begin = time.perf_counter()
+        found = write_together(self, starts, [each.longest for each in waiting])
         seconds = time.perf_counter() - begin
+        passes = sum(steps for _, steps in found)
+        return [
+            self._written(start, ids, steps, seconds * steps / max(1, passes))
+            for start, (ids, steps) in zip(starts, found, strict=True)
+        ]
+
+    def _written(self, start: Prefilled, ids: list[int], steps: int, seconds: float) -> Generation:
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
         return Generation(text, tuple(ids), steps, start.seconds, seconds, held=start.held)
 
@@ -107,6 +123,10 @@ class Decoding:
 
     def follow(self, start: Prefilled, cache: DynamicCache, ids: Ids, done: int) -> Tensor:
         """`[k, V]` logits behind each of k tokens that follow the prompt and `done` others."""
+        if len(ids) > 1 and len({*map(cache.get_seq_length, range(len(cache.layers)))}) > 1:
+            # Tokens were dropped: one mask cannot fit all layers, and a single token needs none.
+            each = [self.follow(start, cache, (token,), done + n) for n, token in enumerate(ids)]
+            return torch.cat(each)
         device = start.last.device
         inputs: dict[str, Any] = {"input_ids": torch.tensor([ids], device=device)}
         at = start.sequence.positions

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +34,7 @@ from uhrqa.vlm.paired import Paired
 from uhrqa.vlm.placement import Placement
 from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.prompting import Prompter
-from uhrqa.vlm.sequence import Generation, Prompt, Sequence
+from uhrqa.vlm.sequence import Generation, Prompt, Sequence, Unanswered
 from uhrqa.vlm.tower import TowerListener, fold
 from uhrqa.vlm.turns import Turns
 
@@ -235,6 +235,12 @@ class Family(ABC):
     ) -> Generation:
         """See `VisionLanguageModel.generate`."""
         return self._decoding.generate(self._refined(sequence), max_new_tokens, drops, prefix)
+
+    @torch.inference_mode()
+    def generate_together(self, waiting: Many[Unanswered]) -> list[Generation]:
+        """See `VisionLanguageModel.generate_together`."""
+        refined = [replace(entry, sequence=self._refined(entry.sequence)) for entry in waiting]
+        return self._decoding.generate_together(refined)
 
     def spell(self, choices: Many[str]) -> Choices:
         """See `VisionLanguageModel.spell`."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from uhrqa.vlm.paired import Paired
     from uhrqa.vlm.placement import Placement
     from uhrqa.vlm.prefix import Prefix
-    from uhrqa.vlm.sequence import Generation, Prompt, Sequence
+    from uhrqa.vlm.sequence import Generation, Prompt, Sequence, Unanswered
 
 
 class SceneModel(Protocol):
@@ -153,6 +153,13 @@ class VisionLanguageModel(SceneModel, Protocol):
 
         Raises:
             ConfigError: drops in a decoder whose layers see less than all that stands before.
+        """
+        ...
+
+    def generate_together(self, waiting: Many[Unanswered]) -> list[Generation]:
+        """What `generate` gives for each, their tokens written side by side.
+
+        Errors as for `generate`, and torch's own where memory runs out.
         """
         ...
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uhrqa.tokens import VisualTokens
+    from uhrqa.vlm.prefix import Prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,21 @@ class Sequence:
             seen[0, self.visual] = True
             inputs |= {"visual_pos_masks": seen, "deepstack_visual_embeds": list(self.deep)}
         return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A sequence that waits for its answer.
+
+    Attributes:
+        sequence: visual tokens and question.
+        longest: tokens that are written at most.
+        prefix: shared with other questions: what stands before a question runs once.
+    """
+
+    sequence: Sequence
+    longest: int
+    prefix: Prefix | None = None
 
 
 @dataclass(frozen=True, slots=True)
