@@ -23,6 +23,7 @@ GROUND = (
     "reading",
     "choices",
     "kept_files",
+    "aside",
     "points",
 )  # each may import those before it
 FLOORS = (
