@@ -100,7 +100,7 @@ class DrawnScene(PlannedScene):
 
     encoder_type = DrawnEncoder
     _encoder: DrawnEncoder
-    kmeans = Scene.kmeans  # there are features to cluster
+    _clustered = Scene._clustered  # there are features to cluster
 
     def __init__(self, budget: Budget) -> None:
         model = DrawnModel(load_card("uhr-bat"), QUESTION_TOKENS)

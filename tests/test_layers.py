@@ -23,6 +23,7 @@ GROUND = (
     "reading",
     "choices",
     "kept_files",
+    "aside",
     "points",
 )  # each may import those before it
 FLOORS = (
@@ -50,8 +51,8 @@ FLOORS = (
         "segments",
         "calibrate",
     ),
-    ("relevance_pass", "encoding", "feature_files"),
-    ("clip_relevance",),
+    ("relevance_pass", "encoding", "feature_files", "clustering"),
+    ("clip_relevance", "scene_shape"),
     ("scene",),
     ("selection", "view_regions", "planned"),
     ("strategies", "tally"),

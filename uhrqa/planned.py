@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uhrqa.clustering import KMeans
 from uhrqa.encoding import TileEncoder
 from uhrqa.features import EncodedTile
 from uhrqa.geometry import Box, Size
@@ -71,19 +72,9 @@ class PlannedScene(Scene):
         """Tokens of all tiles that would be kept encoded."""
         return self._encoder.kept
 
-    def kmeans(
-        self,
-        tokens: VisualTokens,
-        places: Tensor,
-        k: int,
-        *,
-        iterations: int,
-        coord_weight: float,
-        plain: bool,
-    ) -> Tensor:
-        """Noted, and a grid in its place: tokens of a plan have no features."""
-        self._note_kmeans(len(tokens), k, iterations, plain)
-        return grid_regions(places, k)
+    def _clustered(self, tokens: VisualTokens, places: Tensor, how: KMeans) -> Tensor:
+        """A grid in its place: tokens of a plan have no features."""
+        return grid_regions(places, how.k)
 
 
 class PlannedRaster:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from uhrqa.aside import draft_of
 from uhrqa.errors import OutputError
 
 FILE = "rates.json"
@@ -94,16 +93,12 @@ def save_rates(directory: Path, rates: Rates, dtype: str) -> Path:
     """
     path = directory / FILE
     table = {**_read(path), _key(rates.device, dtype): asdict(rates)}
-    fresh = path.with_name(f"{FILE}.{os.getpid()}.tmp")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        with draft_of(path) as draft:
+            draft.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
     return path
 
 

@@ -35,6 +35,15 @@ class Reading:
     tokens: VisualTokens
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """Whose attention is read: `rfm` or `llm`, its layer's index, rows of `last` or all `text`."""
+
+    source: str
+    depth: int
+    rows: str = "last"
+
+
 class RelevanceReader:
     """Scores visual tokens for one question.
 
@@ -82,22 +91,17 @@ class RelevanceReader:
         source = self.source(source)
         if rows not in ("last", "text"):
             raise ConfigError(f"rows={rows}: give last or text")
-        key = (source, self._probe_depth(source, layer), rows, _where(context))
-        return self.once(
-            key, tokens, lambda: self._read_fitted(tokens, context, source, layer, rows)
-        )
+        probe = _Probe(source, self._probe_depth(source, layer), rows)
+        key = (probe, _where(context))
+        return self.once(key, tokens, lambda: self._read_fitted(tokens, context, probe))
 
     def _read_fitted(
-        self,
-        tokens: VisualTokens,
-        context: VisualTokens | None,
-        source: str,
-        layer: int | None,
-        rows: str,
+        self, tokens: VisualTokens, context: VisualTokens | None, probe: _Probe
     ) -> Tensor:
         """One pass over all tokens, or over groups of them where they would not fit."""
         pooled, group = self._fitted(tokens, context)
-        scores = self._attend(pooled, context, source, layer, rows)
+        ended = end_rows(pooled, self._model.newline)
+        scores = self._pass(ended, context, ~ended.is_separator, probe)
         return scores if group is None else (scores / pooled.weight)[group]
 
     def once(
@@ -149,19 +153,6 @@ class RelevanceReader:
             factor += 1
         return factor
 
-    def _attend(
-        self,
-        tokens: VisualTokens,
-        context: VisualTokens | None,
-        source: str,
-        layer: int | None,
-        rows: str,
-    ) -> Tensor:
-        """`[N]` scores of `tokens` from one pass, which is noted in the ledger."""
-        ended = end_rows(tokens, self._model.newline)
-        depth = self._probe_depth(source, layer)
-        return self._pass(ended, context, ~ended.is_separator, source, depth, rows)
-
     def read_grid(self, tokens: VisualTokens, context: VisualTokens, blank: Tensor) -> Tensor:
         """Relevance as the released LRS-VQA code reads it: over separators and empty cells, too.
 
@@ -180,9 +171,8 @@ class RelevanceReader:
         """
         scored = torch.ones(len(tokens), dtype=torch.bool)
         source = self.source("rfm")
-        return self._pass(
-            tokens, context, scored, source, self._probe_depth(source, None), "last", blank
-        )
+        probe = _Probe(source, self._probe_depth(source, None))
+        return self._pass(tokens, context, scored, probe, blank)
 
     def read_whole(self, tokens: VisualTokens, layer: int) -> Tensor:
         """Relevance as the released UHR-BAT reads it: a softmax over the whole sequence, text too.
@@ -210,32 +200,30 @@ class RelevanceReader:
         self._ledger.passes.append(RelevancePass("llm", depth, length, len(tokens), 1, length))
         return scores[sequence.visual.to(scores.device)]
 
-    def _pass(  # noqa: PLR0913 - what both ways of reading differ in
+    def _pass(
         self,
         tokens: VisualTokens,
         context: VisualTokens | None,
         scored: Tensor,
-        source: str,
-        depth: int,
-        rows: str,
+        probe: _Probe,
         blank: Tensor | None = None,
     ) -> Tensor:
         """`[K]` scores of the tokens that are `scored`, from one pass as they stand."""
         with self._ledger.stage("relevance"):
             sequence, columns = self._place(tokens, context, scored)
-            asked = 1 if rows == "last" else self._prompt.asked or len(sequence.text_after)
+            asked = 1 if probe.rows == "last" else self._prompt.asked or len(sequence.text_after)
             asking = sequence.text_after[-asked:]
             scores = self._model.attend(
                 sequence,
-                layer=None if source == "rfm" else depth,
+                layer=None if probe.source == "rfm" else probe.depth,
                 rows=asking,
                 columns=columns,
                 blank=blank,
             )
         self._ledger.passes.append(
             RelevancePass(
-                source,
-                full_layers=depth,
+                probe.source,
+                full_layers=probe.depth,
                 sequence=sequence.embeds.shape[1],
                 seen=len(sequence.visual),
                 rows=len(asking),

@@ -16,11 +16,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_IMODE
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from uhrqa.aside import draft_of
 from uhrqa.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -147,13 +147,8 @@ def save_rfm(
         for name, value in rfm.state_dict().items()
         if name.startswith("layers.")
     }
-    draft = file.with_name(file.name + ".part")
-    draft.unlink(missing_ok=True)
-    draft.touch()
-    rights = S_IMODE(draft.stat().st_mode)  # the umask's
-    save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
-    draft.chmod(rights)  # safetensors makes it readable by the owner alone
-    draft.replace(file)
+    with draft_of(file, alone=True) as draft:
+        save_file(state, draft, {"format": FORMAT, "layers": json.dumps(list(layers))})
 
 
 def describe_misfit(

@@ -7,23 +7,23 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from uhrqa.clip_relevance import clip_relevance
+from uhrqa.clustering import KMeans
 from uhrqa.config import MOST_SEED
 from uhrqa.encoding import TileEncoder
 from uhrqa.errors import ConfigError, RasterError
 from uhrqa.features import FeatureCache
-from uhrqa.geometry import Box, Size
-from uhrqa.ledger import Clustering, Ledger
-from uhrqa.pyramid import Level, Pyramid, Tile
-from uhrqa.raster import Pixels, Raster, has_mask, in_source, whole_of
-from uhrqa.regions import kmeans_regions, kmeans_rounds
+from uhrqa.geometry import Size
+from uhrqa.ledger import Ledger
+from uhrqa.pyramid import Level, Tile
+from uhrqa.raster import Pixels, Raster
 from uhrqa.relevance_pass import RelevanceReader
+from uhrqa.scene_shape import SceneShape
 from uhrqa.tile_cap import TileCap
 from uhrqa.tokens import VisualTokens
 from uhrqa.vlm import Prompt, SceneModel
@@ -34,7 +34,7 @@ NOTHING = "every pixel is transparent or no-data: there is nothing to look at"
 ONE_TILE = "or use -s thumbnail (1 tile)"
 
 
-class Scene:
+class Scene(SceneShape):
     """One image and one question, seen through a model.
 
     Args:
@@ -70,8 +70,6 @@ class Scene:
         history: Turns = (),
         preface: str = "",
     ) -> None:
-        self.raster = raster
-        self.model = model
         self.question = question
         self.prompt: Prompt = model.build_prompt(
             f"{preface} {question}" if preface else question, history
@@ -84,50 +82,8 @@ class Scene:
         self.ledger = Ledger()
         self.reader = RelevanceReader(model, self.prompt, self.ledger)
         self._cap = TileCap(max_tiles)
-        self._encoder = self.encoder_type(raster, model, self.features, self.ledger)
-
-    @property
-    def size(self) -> Size:
-        """Of the source image."""
-        return self.raster.size
-
-    @property
-    def extent(self) -> Box:
-        """Of the image that the scene is a window of, in the window's pixels; else of the scene."""
-        x, y, *_ = in_source(self.raster, Box.whole(self.size))
-        return Box.whole(whole_of(self.raster).size).moved(-x, -y)
-
-    @property
-    def pyramid(self) -> Pyramid:
-        """The dynamic image pyramid this model is used with."""
-        card = self.model.card
-        return Pyramid.build(
-            self.size, self.tile, card.level_one_side, stretch=card.stretch_thumbnail
-        )
-
-    @property
-    def tile(self) -> int:
-        """Side B of a tile in pixels."""
-        return self.model.card.tile
-
-    @property
-    def views(self) -> tuple[int, ...]:
-        """Longer sides in pixels of the views the model learned a map for, if it did."""
-        return self.model.card.views
-
-    @property
-    def decoder_layers(self) -> int:
-        """Layers of the decoder that answers."""
-        return self.model.card.dims.decoder.layers
-
-    def cell(self, level: Level) -> Fraction:
-        """Level pixels along one side of a visual token; pooled tokens are larger."""
-        return self._encoder.cell(level)
-
-    @property
-    def newline(self) -> Tensor | None:
-        """The model's row separator, if it has one."""
-        return self.model.newline
+        encoder = self.encoder_type(raster, model, self.features, self.ledger)
+        super().__init__(raster, model, encoder)
 
     @property
     def tiles_left(self) -> int | None:
@@ -152,27 +108,6 @@ class Scene:
     def generator(self) -> torch.Generator:
         """A fresh random source that depends on the seed alone."""
         return torch.Generator().manual_seed(self.seed)
-
-    def token_grid(self, level: Level) -> tuple[int, int]:
-        """Rows and columns of tokens that show image, padding left out."""
-        return level.cells(self.cell(level))
-
-    def token_count(self, level: Level) -> int:
-        """Visual tokens of a whole level, without separators."""
-        rows, cols = self.token_grid(level)
-        return rows * cols
-
-    @property
-    def may_hide(self) -> bool:
-        """Whether there may be tokens that show no image: the raster has a mask."""
-        return has_mask(self.raster)
-
-    def places(self, level: Level) -> VisualTokens:
-        """Where the tokens of a level lie, in raster order, as if all showed image.
-
-        They have no embedding; nothing is read or encoded.
-        """
-        return self._encoder.places(level)
 
     def shown_cells(self, level: Level) -> Tensor:
         """`[rows, cols]` bool, tokens that show image; read where that is not known."""
@@ -293,38 +228,14 @@ class Scene:
         """The whole image in `out` pixels; the read is noted in the ledger."""
         return self._encoder.overview(out)
 
-    def kmeans(
-        self,
-        tokens: VisualTokens,
-        places: Tensor,
-        k: int,
-        *,
-        iterations: int,
-        coord_weight: float,
-        plain: bool,
-    ) -> Tensor:
-        """`[N]` regions of tokens, at most `k`; see `kmeans_regions`. Noted in the ledger."""
-        self._note_kmeans(len(tokens), k, iterations, plain)
-        return kmeans_regions(
-            self.features_of(tokens),
-            places,
-            k,
-            seed=self.seed,
-            iterations=iterations,
-            coord_weight=coord_weight,
-            plain=plain,
-        )
-
-    def _note_kmeans(self, points: int, k: int, iterations: int, plain: bool) -> None:
+    def kmeans(self, tokens: VisualTokens, places: Tensor, how: KMeans) -> Tensor:
+        """`[N]` regions of tokens at `[N, 2]` places, at most `how.k`; noted in the ledger."""
         width = self.model.card.dims.decoder.width
-        self.ledger.clusterings += [
-            Clustering(points, k, rounds, seen)
-            for rounds, seen in kmeans_rounds(points, width, k, iterations, plain=plain)
-        ]
+        self.ledger.clusterings += how.passes(len(tokens), width)
+        return self._clustered(tokens, places, how)
 
-    def shown(self, box: Tensor) -> Box:
-        """A token's box, cut at the image's edges; of a window, in pixels of what it is of."""
-        return in_source(self.raster, Box(*box.tolist()).intersect(Box.whole(self.size)))
+    def _clustered(self, tokens: VisualTokens, places: Tensor, how: KMeans) -> Tensor:
+        return how.regions(self.features_of(tokens), places, self.seed)
 
 
 def _raster_order(tile: Tile) -> tuple[int, int]:

@@ -207,10 +207,10 @@ def test_the_warning_tells_of_the_file_and_without_pyvips_of_memory(
     tmp_path: Path, small_bands: None, monkeypatch: pytest.MonkeyPatch
 ):
     path = save(tmp_path / "a.png", RGB)
-    with pytest.warns(WholeImageWarning, match="into a file of 0 MiB; convert it"):
+    with pytest.warns(WholeImageWarning, match="into a file of 0 MiB; prepare it once"):
         open_raster(path).close()
     monkeypatch.setattr(image, "has_pyvips", lambda: False)
-    with pytest.warns(WholeImageWarning, match=r"0 MiB \(less with uhrqa\[vips\]\); convert it"):
+    with pytest.warns(WholeImageWarning, match=r"0 MiB \(less with uhrqa\[vips\]\); prepare it"):
         open_raster(path).close()
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(RasterError, match="GiB of memory"):

@@ -1,4 +1,4 @@
-"""`prepare`: the same values at full resolution, antialiased levels, whole files or none."""
+"""`prepare`: the same values at full resolution, whatever the kind of image."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import zarr
 from PIL import Image
 
-from tests.raster.test_shown_parts import damaged
-from uhrqa.errors import ConfigError, OutputError, RasterError
+from tests.raster.copied import TARGETS, H, W, assert_alike, save, stored, values
+from uhrqa.errors import OutputError, RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import OtherPagesWarning, open_raster, shown, tiff_copy
+from uhrqa.raster import OtherPagesWarning, open_raster, tiff_copy
 from uhrqa.raster.copies import level_sizes
 from uhrqa.raster.ground import Ground, ground_of
 from uhrqa.raster.prepare import prepare
-from uhrqa.raster.reduce import shrink
 from uhrqa.reading import Reading
 
 rasterio = pytest.importorskip("rasterio")
@@ -29,39 +27,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::uhrqa.raster.StretchWarning",
     "ignore:Dataset has no geotransform",
 )
-H, W = 523, 1031  # 3 levels, odd sides, several tiles and shards' edges
-TARGETS = ("b.tif", "b.zarr")
-
-
-def values(dtype: str, bands: int = 1) -> np.ndarray:
-    """Smooth, with noise, over the type's range."""
-    rng = np.random.default_rng(bands)
-    slope = np.add.outer(np.linspace(0, 1, H), np.linspace(0, 2, W))[..., None] / 3.5
-    part = slope + rng.uniform(0, 0.1, (H, W, bands))
-    if dtype.startswith("float"):
-        return (part * 100 - 20).astype(dtype)
-    info = np.iinfo(dtype)
-    return (info.min + part * 0.99 * (float(info.max) - float(info.min))).astype(dtype)
-
-
-def save(path: Path, array: np.ndarray, **how: Any) -> Path:
-    look = {"tile": (128, 128), "metadata": None, "compression": "zlib"} | how
-    if array.shape[2] > 1:
-        look["planarconfig"] = "contig"
-    tifffile.imwrite(path, array if array.shape[2] > 1 else array[..., 0], **look)
-    return path
-
-
-def assert_alike(one: Path, other: Path, reading: Reading | None = None) -> None:
-    """Pixels, masks and what `info` says are the same at full resolution."""
-    with open_raster(one, reading) as first, open_raster(other, reading) as second:
-        assert first.size == second.size
-        box = Box.whole(first.size)
-        a, b = first.read(box, first.size), second.read(box, first.size)
-        assert np.array_equal(a.array, b.array)
-        assert np.array_equal(a.mask, b.mask)
-        assert shown(first) == shown(second)
-        assert second.levels == level_sizes(first.size)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -83,83 +48,6 @@ def test_values_of_every_type_and_band_stay(
     assert_alike(source, tmp_path / target)
     if bands == 5:
         assert_alike(source, tmp_path / target, Reading(bands=(5, 1, 4)))
-
-
-def stored(path: Path, level: int) -> np.ndarray:
-    """`[h, w, bands]` as another reader sees them."""
-    if path.suffix == ".zarr":
-        array = np.asarray(zarr.open_group(path, mode="r")[str(level)])
-        return np.moveaxis(array, 0, 2) if array.ndim == 3 else array[..., None]
-    with tifffile.TiffFile(path) as tif:
-        found = tif.pages[level].asarray()  # masks come last
-    return found if found.ndim == 3 else found[..., None]
-
-
-def even(array: np.ndarray) -> np.ndarray:
-    h, w = array.shape[:2]
-    return np.pad(array, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_levels_of_bytes_are_halvings_of_all(tmp_path: Path, target: str) -> None:
-    array = values("uint8", 3)
-    prepare(save(tmp_path / "a.tif", array, photometric="rgb"), tmp_path / target)
-    for level in range(1, 3):
-        array = shrink(even(array))
-        assert np.array_equal(stored(tmp_path / target, level), array)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
-def test_levels_of_other_types_are_pillows_bicubic(tmp_path: Path, dtype: str, target: str) -> None:
-    array = values(dtype)
-    prepare(save(tmp_path / "a.tif", array), tmp_path / target)
-    plane = Image.fromarray(even(array)[..., 0].astype(np.float32))
-    expected = np.asarray(plane.resize((plane.width // 2, plane.height // 2), 3))
-    made = stored(tmp_path / target, 1)[..., 0].astype(np.float64)
-    assert np.abs(made - expected).max() <= (1 if dtype != "float32" else 1e-3)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("int16", -9999), ("float32", np.nan)])
-def test_no_data_stays_and_bleeds_into_no_level(
-    tmp_path: Path, dtype: str, nodata: float, target: str
-) -> None:
-    array = np.full((H, W, 1), 100, dtype)
-    array[:, 301:] = nodata
-    tags = [] if np.isnan(nodata) else [(42113, "s", 0, str(nodata), True)]
-    source = save(tmp_path / "a.tif", array, extratags=tags)
-    prepare(source, tmp_path / target)
-    assert_alike(source, tmp_path / target, Reading(stretch=(0, 100)))
-    for level, edge in ((1, 150), (2, 75)):
-        made = stored(tmp_path / target, level)[..., 0]
-        assert np.allclose(made[:, :edge], 100)
-        beyond = made[:, edge + 1 :]
-        assert np.isnan(beyond).all() if np.isnan(nodata) else (beyond == nodata).all()
-
-
-def test_no_mean_of_image_becomes_no_data(tmp_path: Path) -> None:
-    array = np.zeros((H, W, 1), "uint8")
-    array[::2, ::2] = 1
-    array[:, 900:] = 7
-    tags = [(42113, "s", 0, "2", True)]
-    array[array == 1] = 4  # a mean of 0 and 4 in the middle of the image is about 1 to 2
-    prepare(save(tmp_path / "a.tif", array, extratags=tags), tmp_path / "b.tif")
-    assert (stored(tmp_path / "b.tif", 1) != 2).all()
-
-
-def test_alpha_stays_and_hidden_colours_do_not_bleed(tmp_path: Path) -> None:
-    array = np.full((H, W, 4), 200, np.uint8)
-    array[:, 300:] = 0
-    source = save(tmp_path / "a.tif", array, photometric="rgb", extrasamples=[2])
-    prepare(source, tmp_path / "b.tif")
-    assert np.array_equal(stored(tmp_path / "b.tif", 0), array)
-    assert_alike(source, tmp_path / "b.tif")
-    made = stored(tmp_path / "b.tif", 1)
-    assert (made[:, :150] == 200).all()
-    assert (made[:, 150:] == 0).all()
-    with pytest.raises(RasterError, match=r"transparency.*write a \.tif"):
-        prepare(source, tmp_path / "b.zarr")
 
 
 def test_a_mask_stays_and_another_program_sees_it(tmp_path: Path) -> None:
@@ -254,151 +142,6 @@ def test_colours_in_another_order_stay(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_damage_leaves_nothing_behind(tmp_path: Path, target: str) -> None:
-    source = save(tmp_path / "a.tif", values("uint8", 3), photometric="rgb")
-    data = source.read_bytes()
-    with tifffile.TiffFile(source) as tif:
-        at = tif.pages[0].dataoffsets[-1]
-    source.write_bytes(data[: at + 2] + b"\xff" * 40 + data[at + 42 :])
-    (tmp_path / "kept").mkdir()
-    with pytest.raises(RasterError, match="cannot be decoded"):
-        prepare(source, tmp_path / "kept" / target)
-    assert list((tmp_path / "kept").iterdir()) == []
-
-
-@pytest.mark.parametrize("target", TARGETS)
-def test_what_is_there_is_replaced_only_where_that_was_asked_for(
-    tmp_path: Path, target: str
-) -> None:
-    source = save(tmp_path / "a.tif", values("uint8"))
-    prepare(source, tmp_path / target)
-    other = save(tmp_path / "c.tif", values("uint8", 3), photometric="rgb")
-    with pytest.raises(OutputError, match="--overwrite"):
-        prepare(other, tmp_path / target)
-    assert stored(tmp_path / target, 0).shape[2] == 1
-    prepare(other, tmp_path / target, overwrite=True)
-    assert stored(tmp_path / target, 0).shape[2] == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.tif", "c.tif", target])
-
-
-def test_nothing_else_is_replaced_and_bad_names_are_one_line(tmp_path: Path) -> None:
-    source = save(tmp_path / "a.tif", values("uint8"))
-    (tmp_path / "mine.zarr").mkdir()
-    (tmp_path / "mine.zarr" / "diary.txt").write_text("x")
-    (tmp_path / "folder.tif").mkdir()
-    cases: list[tuple[str, type[Exception], str]] = [
-        ("mine.zarr", OutputError, "is no Zarr store"),
-        ("folder.tif", OutputError, "is a directory"),
-        ("a.tif", OutputError, "is the image itself"),
-        ("b.png", ConfigError, "name a .tif"),
-        ("no/b.tif", OutputError, "there is no directory"),
-    ]
-    for name, kind, text in cases:
-        with pytest.raises(kind, match=text):
-            prepare(source, tmp_path / name, overwrite=True)
-    with pytest.raises(ConfigError, match="give zstd, none"):
-        prepare(source, tmp_path / "b.zarr", compression="deflate")
-    with pytest.raises(RasterError, match="no such file"):
-        prepare(tmp_path / "none.tif", tmp_path / "b.tif")
-    assert (tmp_path / "mine.zarr" / "diary.txt").read_text() == "x"
-
-
-def test_a_thumbnail_of_the_copy_reads_a_small_part(tmp_path: Path) -> None:
-    source = save(tmp_path / "a.tif", values("uint8", 3), photometric="rgb")
-    prepare(source, tmp_path / "b.tif")
-    with warnings.catch_warnings(), open_raster(tmp_path / "b.tif") as raster:
-        warnings.simplefilter("error")
-        raster.read(Box.whole(raster.size), Size(50, 84))
-        assert raster.bytes_read < (tmp_path / "b.tif").stat().st_size / 8
-
-
-@pytest.mark.parametrize("how", [{}, {"nodata": True}, {"photometric": "palette"}])
-def test_tiles_that_cannot_be_decoded_may_become_holes(tmp_path: Path, how: dict) -> None:
-    look: dict[str, Any] = {}
-    if "nodata" in how:
-        look["extratags"] = [(42113, "s", 0, "7", True)]
-    if "photometric" in how:
-        look |= {"photometric": "palette", "colormap": np.full((3, 256), 2**15, np.uint16)}
-    source = damaged(save(tmp_path / "a.tif", values("uint8"), **look), 3)
-    target = tmp_path / "b.tif"
-    with pytest.raises(RasterError, match="--on-bad-tile mask"):
-        prepare(source, target)
-    assert not target.exists()
-    done = prepare(source, target, on_bad_tile="mask")
-    assert done.notes == ("tiles that could not be decoded are masked: 1",)
-    seen = []
-    for path in (source, target):
-        with open_raster(path, Reading(on_bad_tile="mask")) as raster:
-            seen.append(raster.read(Box.whole(raster.size), raster.size))
-    assert np.array_equal(seen[0].array, seen[1].array)
-    assert np.array_equal(seen[0].mask, seen[1].mask)
-    assert not seen[1].mask[:128, 384:512].any()
-    assert seen[1].mask[128:].any()
-
-
-def test_views_of_a_copy_with_odd_sides_lie_where_the_image_does(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    image = Image.fromarray(rng.integers(0, 256, (131, 259, 3), np.uint8)).resize((2067, 1043))
-    prepare(save(tmp_path / "a.tif", np.asarray(image), photometric="rgb"), tmp_path / "b.tif")
-    out = Size(96, 192)
-    with open_raster(tmp_path / "b.tif") as raster:
-        seen = raster.read(Box.whole(raster.size), out).array
-    expected = image.resize((out.w, out.h), Image.Resampling.BICUBIC)
-    error = np.asarray(expected) - seen.astype(float)
-    assert 10 * np.log10(255**2 / np.mean(error**2)) > 50
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_store_is_not_replaced_by_its_own_level(tmp_path: Path, overwrite: bool) -> None:
-    store, array = tmp_path / "z.zarr", values("uint8")
-    prepare(save(tmp_path / "a.tif", array), store)
-    (tmp_path / "link").symlink_to(store / "1")
-    for source in (store / "1", tmp_path / "link"):
-        with pytest.raises(OutputError, match=r"z\.zarr: holds the image itself.*name another"):
-            prepare(source, store, overwrite=overwrite)
-    with pytest.raises(OutputError, match=r"b\.tif: lies in the image itself.*name another"):
-        prepare(store, store / "b.tif", overwrite=overwrite)
-    assert np.array_equal(stored(store, 0), array)
-    assert not (store / "b.tif").exists()
-
-
-@pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
-def test_a_store_that_cannot_be_replaced_is_put_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    array = values("uint8")
-    source = save(tmp_path / "a.tif", array)
-    prepare(source, tmp_path / "z.zarr")
-    other = save(tmp_path / "b.tif", values("uint8", 3), photometric="rgb")
-
-    move = Path.replace
-
-    def fails(draft: Path, target: Path) -> Path:
-        if Path(target).suffix == ".zarr":
-            raise error
-        return move(draft, target)
-
-    monkeypatch.setattr(Path, "replace", fails)
-    with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
-        prepare(other, tmp_path / "z.zarr", overwrite=True)
-    assert np.array_equal(stored(tmp_path / "z.zarr", 0), array)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "b.tif", "z.zarr"]
-
-
-def test_a_link_to_a_store_is_refused_before_the_image_is_read(tmp_path: Path) -> None:
-    source = save(tmp_path / "a.tif", values("uint8"))
-    prepare(source, tmp_path / "z.zarr")
-    (tmp_path / "link.zarr").symlink_to("z.zarr")
-    with pytest.raises(OutputError, match=r"link\.zarr: is a link.*name .*z\.zarr"):
-        prepare(
-            source,
-            tmp_path / "link.zarr",
-            overwrite=True,
-            started=lambda _: pytest.fail("it is read"),
-        )
-
-
 @pytest.mark.parametrize("roles", ["ARGB", "RGAB", "RAGBN", "AY", "BAGR"])
 def test_an_alpha_before_colours_goes_behind_them(tmp_path: Path, roles: str) -> None:
     array = values("uint8", len(roles))
@@ -430,26 +173,6 @@ def test_an_alpha_before_colours_goes_behind_them(tmp_path: Path, roles: str) ->
         small = second.read(box, second.levels[1])
         assert small.mask[:, :200].all()
         assert not small.mask[:, 200:].any()
-
-
-@pytest.mark.parametrize("suffix", [".ovr", ".msk", ".msk.ovr"])
-def test_files_beside_a_tiff_are_not_read_with_its_successor(tmp_path: Path, suffix: str) -> None:
-    source = save(tmp_path / "a.tif", values("uint8"))
-    beside = tmp_path / f"b.tif{suffix}"
-    tifffile.imwrite(beside, np.zeros((H, W), bool), photometric="mask", subfiletype=4)
-    old = beside.read_bytes()
-    with pytest.raises(OutputError, match=rf"b\.tif{suffix}: would be read.*--overwrite"):
-        prepare(source, tmp_path / "b.tif")
-    with pytest.raises(OutputError, match="is the image itself"):
-        prepare(beside, tmp_path / "b.tif", overwrite=True)
-    (tmp_path / "b.tif").mkdir()  # so that it cannot be written
-    with pytest.raises(OutputError, match="is a directory"):
-        prepare(source, tmp_path / "b.tif", overwrite=True)
-    assert beside.read_bytes() == old
-    (tmp_path / "b.tif").rmdir()
-    prepare(source, tmp_path / "b.tif", overwrite=True)
-    assert not beside.exists()
-    assert_alike(source, tmp_path / "b.tif")
 
 
 def test_white_is_zero_stays_in_a_tiff_and_is_refused_for_zarr(tmp_path: Path) -> None:
@@ -507,16 +230,6 @@ def test_twelve_bits_become_sixteen_with_a_note(tmp_path: Path, target: str) -> 
     assert note.startswith("its 12-bit values are 16-bit ones now")
     assert "16 times darker; give --stretch minmax" in note
     assert np.array_equal(stored(tmp_path / target, 0)[..., 0], array)
-
-
-@pytest.mark.parametrize(("image", "shown"), [(1, False), (3, True)])
-def test_a_pixel_is_image_where_half_of_it_is(tmp_path: Path, image: int, *, shown: bool) -> None:
-    array = np.zeros((600, 600, 1), np.uint8)  # of each 2 x 2 pixels, `image` are image
-    for y, x in ((0, 0), (0, 1), (1, 0))[:image]:
-        array[y::2, x::2] = 100
-    source = save(tmp_path / "a.tif", array, extratags=[(42113, "s", 0, "0", True)])
-    prepare(source, tmp_path / "b.tif")
-    assert (stored(tmp_path / "b.tif", 1)[8:-8, 8:-8] == (100 if shown else 0)).all()
 
 
 @pytest.mark.parametrize(("a", "e", "code"), [(1, -1, 33550), (1, 1, 34264), (-1, -1, 34264)])

@@ -25,8 +25,8 @@ from uhrqa.batch import (
 )
 from uhrqa.cli import options as opt
 from uhrqa.cli.bar import progress_bar
+from uhrqa.cli.bench_flags import Option
 from uhrqa.cli.choice import choose, load
-from uhrqa.cli.complete import complete_option
 from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import inputs_of, refuse_same
 from uhrqa.cli.identity import identity
@@ -62,15 +62,7 @@ def batch(
         typer.Option("--output", "-o", metavar="FILE", help="JSON lines; `-` is stdout."),
     ],
     *,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            metavar="KEY=VALUE",
-            help="Of the strategy; repeatable.",
-            autocompletion=complete_option,
-        ),
-    ] = None,
+    option: Option = None,
     evidence: Annotated[bool, typer.Option("--evidence", help="Keep the boxes too.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")

@@ -10,6 +10,26 @@ import typer
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import choose_card, load
 from uhrqa.cli.console import dump_json, print_note, print_result
+from uhrqa.cli.distill_flags import (
+    Batch,
+    Bf16,
+    HeldOut,
+    JsonFile,
+    LambdaHr,
+    LambdaKl,
+    LambdaMse,
+    Layers,
+    Levels,
+    Lr,
+    Overwrite,
+    Pairs,
+    Plot,
+    Recompute,
+    RfmLayers,
+    SaveEvery,
+    Steps,
+    Tiles,
+)
 from uhrqa.cli.files import inputs_of, refuse_same, require_writable, write_text
 from uhrqa.cli.identity import checkpoint_stamp
 from uhrqa.errors import ConfigError
@@ -41,62 +61,24 @@ def distill(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The module, .safetensors.")
     ],
     *,
-    layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N,N,…",
-            help="Decoder layers it starts from; the last one teaches (4 up to the card's).",
-        ),
-    ] = None,
-    rfm_layers: Annotated[
-        int | None, typer.Option(metavar="R", help="How many, spread evenly (4).")
-    ] = None,
-    pairs: Annotated[
-        str,
-        typer.Option(metavar="N,N,…", help="Its layers that are taught, or 'all'."),
-    ] = "0,-1",
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps.")] = 1000,
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Questions a step.")] = 8,
-    lr: Annotated[float, typer.Option(metavar="X", min=0.0, help="Peak learning rate.")] = 2e-5,
-    lambda_kl: Annotated[
-        float, typer.Option(metavar="X", min=0.0, help="Factor of the KL divergences.")
-    ] = 1.0,
-    lambda_hr: Annotated[
-        float, typer.Option(metavar="X", min=0.0, help="Of the one over high-resolution tokens.")
-    ] = 2.0,
-    lambda_mse: Annotated[
-        float, typer.Option(metavar="X", min=0.0, help="Of the squared error of logits.")
-    ] = 1.0,
-    levels: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Deepest pyramid level trained on.")
-    ] = 1,
-    tiles: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Tiles of a level from 2 on, at most.")
-    ] = 8,
-    held_out: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Images to measure on alone (a tenth)."),
-    ] = None,
-    bf16: Annotated[
-        bool | None,
-        typer.Option("--bf16/--no-bf16", help="Compute in bfloat16 (on a GPU)."),
-    ] = None,
-    recompute: Annotated[
-        bool, typer.Option("--recompute", help="Less memory, a third more time: checkpointing.")
-    ] = False,
-    save_every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="Between checkpoints.")
-    ] = 300.0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew where the output holds something.")
-    ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Picture, .svg or .png; needs matplotlib.")
-    ] = None,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="All figures; `-` is stdout."),
-    ] = None,
+    layers: Layers = None,
+    rfm_layers: RfmLayers = None,
+    pairs: Pairs = "0,-1",
+    steps: Steps = 1000,
+    batch: Batch = 8,
+    lr: Lr = 2e-5,
+    lambda_kl: LambdaKl = 1.0,
+    lambda_hr: LambdaHr = 2.0,
+    lambda_mse: LambdaMse = 1.0,
+    levels: Levels = 1,
+    tiles: Tiles = 8,
+    held_out: HeldOut = None,
+    bf16: Bf16 = None,
+    recompute: Recompute = False,
+    save_every: SaveEvery = 300.0,
+    overwrite: Overwrite = False,
+    plot: Plot = None,
+    json_file: JsonFile = None,
     given: opt.Given,
 ) -> None:
     """Train a Region Focus Module from a checkpoint's own attention.
@@ -114,8 +96,7 @@ def distill(
 
     card = choose_card(given.settings)
     held = card.dims.decoder.layers
-    teacher = held // 2 if card.relevance_layer is None else card.relevance_layer % held
-    chosen = choose_layers(layers, rfm_layers, held, teacher)
+    chosen = choose_layers(layers, rfm_layers, held, _teacher(card))
     recipe = Recipe(
         layers=chosen,
         pairs=choose_pairs(pairs, len(chosen)),
@@ -134,15 +115,24 @@ def distill(
         save_every=save_every,
     )
     examples = read_examples(questions)
-    inputs: Inputs = {
+    files = Files(output)
+    _check_outputs(files, plot, json_file, _inputs(questions, examples, given))
+    outcome = _run(examples, files, recipe, card, given, overwrite)
+    _report(outcome, json_file, plot)
+
+
+def _teacher(card: Card) -> int:
+    """The decoder layer whose attention is learnt last."""
+    held = card.dims.decoder.layers
+    return held // 2 if card.relevance_layer is None else card.relevance_layer % held
+
+
+def _inputs(questions: Path, examples: list[Example], given: opt.Given) -> Inputs:
+    return {
         "the file of questions": [questions],
         "an image of a question": {example.place for example in examples},
         **inputs_of(given),
     }
-    files = Files(output)
-    _check_outputs(files, plot, json_file, inputs)
-    outcome = _run(examples, files, recipe, card, given, overwrite)
-    _report(outcome, json_file, plot)
 
 
 def _mixed(wanted: bool | None, device: str | None) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from uhrqa import __version__
+from uhrqa.aside import draft_of
 from uhrqa.cli.console import print_note
 from uhrqa.cli.files import cache_directory
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
@@ -32,17 +31,14 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
     if not path.is_file():
         if not quiet:
             print_note(f"uhrqa: note: drawing the example scene once, {scene.size}: {path}")
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         end_with_cleanup()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_scene(scene, fresh)
-            fresh.replace(path)
+            with draft_of(path) as draft:
+                write_scene(scene, draft)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         finally:
-            with suppress(OSError):  # no directory: nothing to remove either
-                fresh.unlink(missing_ok=True)
             end_at_once()
     return str(path), questions
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uhrqa.aside import draft_of
 from uhrqa.errors import LabelError, OutputError
 from uhrqa.geometry import Size
 from uhrqa.labels.asking import Questions
@@ -117,15 +118,12 @@ def write_records(records: list[dict[str, Any]], path: Path) -> None:
         OutputError: it cannot be written, or another file is there.
     """
     text = json_lines(records).encode()
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.exists():
             if path.read_bytes() == text:
                 return
             raise OutputError(f"{path}: is there, and differs; remove it, or name another with -o")
-        draft.write_bytes(text)
-        draft.replace(path)
+        with draft_of(path) as draft:
+            draft.write_bytes(text)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)

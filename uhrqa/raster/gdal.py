@@ -27,9 +27,10 @@ from uhrqa.raster.gdal_blocks import GdalBlocks, GdalSource, size_of
 from uhrqa.raster.gdal_env import gdal_env, import_rasterio
 from uhrqa.raster.gdal_kinds import Dataset, ground_of, samples_of
 from uhrqa.raster.guard import PREPARE, check_block, check_plausible, check_size, guarded
-from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import choose
+from uhrqa.raster.serving import is_reduction
 from uhrqa.raster.vrt import check_names, check_side_file, is_text
 from uhrqa.reading import Reading
 

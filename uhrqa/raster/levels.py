@@ -1,7 +1,7 @@
-"""A raster made of stored levels: which level serves a read, and how it becomes pixels.
+"""A raster made of stored levels: how the one that serves a read becomes pixels.
 
-Every format ends here. It gives its levels as `StoredLevel`s; choosing, resampling, the mask and
-the bound on memory are the same for all.
+Every format ends here. It gives its levels as `StoredLevel`s; choosing (`ladder.py`), resampling,
+the mask and the bound on memory are the same for all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -23,25 +22,14 @@ from uhrqa.raster.blocks import BadTiles, Meter, StoredLevel, Window
 from uhrqa.raster.derived_levels import CroppedLevel, Touched, expect_of
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.kept_levels import KeptLevels
+from uhrqa.raster.ladder import Ladder
 from uhrqa.raster.made_levels import MadeLevels
 from uhrqa.raster.painter import Painter
-from uhrqa.raster.resample import Span, resample, span, without_rim
-from uhrqa.raster.serving import level_for
+from uhrqa.raster.resample import Span, resample, without_rim
 from uhrqa.reading import Reading
 
 Array = NDArray[np.uint8]
 WINDOW_PIXELS = 2**24  # no read holds more source pixels than this at once
-WHOLE = 0.9  # share of the image in a read that is one of all of it
-LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
-
-
-@dataclass(frozen=True, slots=True)
-class _Scaled:
-    """A level with its pixels per source pixel, along y and x."""
-
-    level: StoredLevel
-    sy: float
-    sx: float
 
 
 class LevelRaster:
@@ -91,14 +79,8 @@ class LevelRaster:
         self._painter = painter
         self._bad = bad
         self.reading = reading or Reading()
-        h, w = self.size
-        self._stored = [
-            _Scaled(lv, 0.5**number, 0.5**number)
-            if halved
-            else _Scaled(lv, lv.size.h / h, lv.size.w / w)
-            for number, lv in enumerate(levels)
-        ]
         self._made = MadeLevels(levels[-1], WINDOW_PIXELS, part)
+        self._ladder = Ladder(levels, self._made, halved=halved)
         self._closed = False
         self._far = any(getattr(level, "is_far", False) for level in levels)
 
@@ -110,7 +92,7 @@ class LevelRaster:
     @property
     def held_bytes(self) -> int:
         """Bytes of decoded pixels that stay in memory while the image is read, at most."""
-        stored = [scaled.level for scaled in self._stored]
+        stored = [scaled.level for scaled in self._ladder.stored]
         whole = [getattr(level, "decoded_bytes", 0) for level in stored]
         decoded = sum(whole)
         blocks = sum(
@@ -128,12 +110,12 @@ class LevelRaster:
     @property
     def finest(self) -> StoredLevel:
         """The full resolution, as colours."""
-        return self._stored[0].level
+        return self._ladder.stored[0].level
 
     @property
     def has_mask(self) -> bool:
         """See `uhrqa.raster.has_mask`."""
-        return any(scaled.level.channels == 4 for scaled in self._stored)
+        return any(scaled.level.channels == 4 for scaled in self._ladder.stored)
 
     @property
     def requests(self) -> int:
@@ -190,13 +172,13 @@ class LevelRaster:
         windows: dict[StoredLevel, list[Window]] = {}
         passed: StoredLevel | None = None
         for box, out in reads:
-            source, made = self._serving(box, out)
+            source, made = self._ladder.serving(box, out)
             if made is not None and self._made.needs_pass(made):
-                source, box = self._stored[-1], Box.whole(self.size)
+                source, box = self._ladder.stored[-1], Box.whole(self.size)
                 passed = source.level
             elif made is not None:
-                source = self._made_level(made)
-            rows, cols = self._spans(source, box, out)
+                source = self._ladder.made_level(made)
+            rows, cols = self._ladder.spans(source, box, out)
             if rows.count and cols.count:
                 window = Window(*rows.inside, *cols.inside)
                 windows.setdefault(source.level, []).append(window)
@@ -208,17 +190,10 @@ class LevelRaster:
             raise ValueError(f"{self.path}: read after it was closed")
         if min(out) < 1 or box.is_empty or not all(map(math.isfinite, box)):
             raise ValueError(f"cannot read {box} as {out}: both must have an area")
-        source, made = self._serving(box, out)
+        source, made = self._ladder.serving(box, out)
         if made is not None:
-            source = self._made_level(made, self._warn)
-        return source.level, *self._spans(source, box, out)
-
-    def _spans(self, source: _Scaled, box: Box, out: Size) -> tuple[Span, Span]:
-        """What of a level's rows and columns serves a read."""
-        h, w = source.level.size
-        rows = span((box.y0, box.y1), self.size.h, out.h, (h, source.sy))
-        cols = span((box.x0, box.x1), self.size.w, out.w, (w, source.sx))
-        return rows, cols
+            source = self._ladder.made_level(made, self._warn)
+        return source.level, *self._ladder.spans(source, box, out)
 
     def keep_levels(self, kept: KeptLevels) -> None:
         """Say where made levels outlive this process; of its windows, too."""
@@ -226,7 +201,7 @@ class LevelRaster:
 
     def cropped(self, window: Window) -> LevelRaster:
         """A window of the finest level as an image of its own; closing it closes nothing."""
-        level = CroppedLevel(self._stored[0].level, window)
+        level = CroppedLevel(self._ladder.stored[0].level, window)
         cut = LevelRaster(
             self.path,
             [level],
@@ -250,37 +225,9 @@ class LevelRaster:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serving(self, box: Box, out: Size) -> tuple[_Scaled, int | None]:
-        """Which level serves a read.
-
-        Returns:
-            The coarsest stored one, and the index of a made one that is coarser still, if any.
-        """
-        (h, w), stored = self.size, len(self._stored)
-        last = self.levels[-1]
-        made = [(last.h / factor, last.w / factor) for factor in self._made.factors]
-        shown = box.intersect(Box.whole(self.size))
-        number = level_for(
-            [*self.levels, *made],
-            (h * out.h / box.h, w * out.w / box.w),
-            whole=shown.w * shown.h >= WHOLE * self.size.area,
-        )
-        return self._stored[min(number, stored - 1)], number - stored if number >= stored else None
-
-    def _made_level(self, index: int, warn: Callable[[], None] = lambda: None) -> _Scaled:
-        last, factor = self._stored[-1], self._made.factors[index]
-        return _Scaled(self._made.get(index, warn), last.sy / factor, last.sx / factor)
-
     def _warn(self) -> None:
         if self.overview_advice:
             warnings.warn(self.overview_advice, NoOverviewWarning, stacklevel=6)
-
-
-def is_reduction(size: Size, whole: Size) -> bool:
-    """Whether a size is another one reduced by one factor, rounded down or up."""
-    low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
-    high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
-    return low < high and size.area <= LARGEST_OVERVIEW * whole.area
 
 
 def _sampled(level: StoredLevel, rows: Span, cols: Span) -> Array:

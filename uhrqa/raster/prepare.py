@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uhrqa.aside import draft_of
 from uhrqa.errors import ConfigError, OutputError, RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, StretchWarning, open_raster
@@ -202,18 +201,7 @@ def _whole(path: Path) -> Iterator[Path]:
         OutputError: it cannot be written.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        draft, old = folder / path.name, folder / "old"
-        try:
+        with draft_of(path, [path] if path.is_dir() else _beside(path)) as draft:
             yield draft
-            old.mkdir()
-            for file in [path] if path.is_dir() else _beside(path):
-                file.rename(old / file.name)
-            draft.replace(path)
-        finally:
-            if draft.exists() and old.exists():  # where this fails, the folder is left
-                for file in old.iterdir():
-                    file.rename(path.with_name(file.name))
-            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,13 +1,16 @@
-"""Which of an image's resolutions serves a read."""
+"""Which of an image's resolutions serves a read, and what counts as one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from uhrqa.geometry import Size
+
 Sides = tuple[float, float]  # (h, w) of all of an image at one resolution
 
 SLACK = 0.01  # a level may be this much coarser than asked, and one pixel at most
+LARGEST_OVERVIEW = 0.8  # share of the area; an overview nearer to the image saves nothing
 WHOLE_GAP = 2.5  # views of all of the image are made of a level so many times as fine
 WHOLE_PIXELS = 3 * 2**20  # that such a level has at most: views must stay cheap
 
@@ -44,3 +47,10 @@ def serves(size: Sides, asked: Sides) -> bool:
         has > sought - 1 - 1e-6 and has >= sought * (1 - SLACK)
         for has, sought in zip(size, asked, strict=True)
     )
+
+
+def is_reduction(size: Size, whole: Size) -> bool:
+    """Whether a size is another one reduced by one factor, rounded down or up."""
+    low = max((size.h - 1) / whole.h, (size.w - 1) / whole.w)
+    high = min((size.h + 1) / whole.h, (size.w + 1) / whole.w)
+    return low < high and size.area <= LARGEST_OVERVIEW * whole.area

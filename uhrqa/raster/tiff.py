@@ -29,10 +29,11 @@ from uhrqa.raster.gdal_kinds import tiff_crs
 from uhrqa.raster.georeference import tiff_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import PREPARE, check_size, guarded
-from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half
 from uhrqa.raster.samples import choose
+from uhrqa.raster.serving import is_reduction
 from uhrqa.raster.tiff_files import (
     MASK_OVERVIEWS,
     MASKS,

@@ -26,9 +26,10 @@ from uhrqa.raster.formats import is_remote
 from uhrqa.raster.georeference import zarr_ground
 from uhrqa.raster.ground import Ground, NoGround
 from uhrqa.raster.guard import check_size, guarded
-from uhrqa.raster.levels import LevelRaster, is_reduction
+from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.painter import Painter
 from uhrqa.raster.samples import choose
+from uhrqa.raster.serving import is_reduction
 from uhrqa.raster.stores import shown
 from uhrqa.raster.zarr_axes import layout_of, like, names_of
 from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource, samples_of

@@ -102,6 +102,7 @@ class Partition:
         Raises:
             ConfigError: a package is not installed.
         """
+        from uhrqa.clustering import KMeans
         from uhrqa.regions import birch_regions, grid_regions
 
         count = self.count(room)
@@ -112,11 +113,5 @@ class Partition:
             return birch_regions(
                 features, places, count, seed=scene.seed, coord_weight=self.coord_weight
             )
-        return scene.kmeans(
-            tokens,
-            places,
-            count,
-            iterations=self.iterations,
-            coord_weight=self.coord_weight,
-            plain=self.kind == "lloyd",
-        )
+        how = KMeans(count, self.iterations, self.coord_weight, plain=self.kind == "lloyd")
+        return scene.kmeans(tokens, places, how)

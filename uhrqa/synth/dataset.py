@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from uhrqa import __version__
+from uhrqa.aside import draft_of
 from uhrqa.errors import OutputError
 from uhrqa.geometry import Size
 from uhrqa.synth.benchmark import SIDES, benchmark
@@ -190,7 +188,8 @@ def _write_image(
     def tell() -> None:
         drawn(path.name, next(numbers), tiles)
 
-    with _draft_of(path) as draft:
+    old = [path] if path.is_dir() else []
+    with draft_of(path, old, alone=True) as draft:
         if recipe.format == "zarr":
             write_zarr(scene, draft, recipe.noise, recipe.shards, tell)
         else:
@@ -198,28 +197,5 @@ def _write_image(
 
 
 def _replace(path: Path, text: str) -> None:
-    with _draft_of(path) as draft:
+    with draft_of(path, alone=True) as draft:
         draft.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _draft_of(path: Path) -> Iterator[Path]:
-    """A name to write under first, so that what has the right name is whole."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of a run that was killed
-        _remove(left)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield draft
-        if path.is_dir():  # a directory is not replaced
-            _remove(path)
-        draft.replace(path)
-    finally:
-        _remove(draft)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)

@@ -11,11 +11,11 @@ from transformers.models.llava_next.image_processing_pil_llava_next import (
     LlavaNextImageProcessorPil,
 )
 
+from uhrqa.aside import follow_umask
 from uhrqa.rfm import save_rfm
 from uhrqa.training.decoder import Learner
 from uhrqa.training.rfm import LAYERS
 from uhrqa.training.shape import MEAN, STD
-from uhrqa.vlm.shards import follow_umask
 
 
 def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
@@ -57,4 +57,4 @@ def save_checkpoint(learner: Learner, rfm: nn.Module | None, out: Path) -> None:
     save_file(tables, out / "placement.safetensors")
     if rfm is not None:
         save_rfm(rfm, out / "rfm.safetensors", LAYERS)
-    follow_umask(out)
+    follow_umask(out, "*.safetensors")

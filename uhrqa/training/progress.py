@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from uhrqa.aside import draft_of
+
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 60.0  # seconds
@@ -78,6 +80,5 @@ class Stage:
         """Write the checkpoint; a kill while writing leaves the one before."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         parts = {name: part.state_dict() for name, part in self.state.items()}
-        draft = self.file.with_suffix(".part")
-        torch.save({"step": self.step, "used": self.used, **parts}, draft)
-        draft.replace(self.file)
+        with draft_of(self.file, alone=True) as draft:
+            torch.save({"step": self.step, "used": self.used, **parts}, draft)

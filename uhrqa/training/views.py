@@ -18,11 +18,12 @@ from transformers import CLIPVisionModel, PreTrainedTokenizerFast
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Level, Pyramid, Tile
 from uhrqa.synth.drawing import draw_scene
-from uhrqa.synth.labels import Footprints, coverage, hits
+from uhrqa.synth.labels import Footprints
 from uhrqa.synth.questions import Question, make_questions
 from uhrqa.synth.scene import SceneTruth
 from uhrqa.synth.splits import SEEDS, scene_seed
 from uhrqa.synth.window import render
+from uhrqa.training.marks import mark, site_hits, thin
 from uhrqa.training.shape import Shape, encode
 from uhrqa.training.tiles import LONGEST, disturb
 from uhrqa.training.vision import PatchHeads
@@ -31,11 +32,8 @@ LEVEL1_SIDE = 896
 VIEW_SIDES = (448, 672, 896, 1344, 2016, 2688)
 MOST_VIEWS = 3
 MOST_TILES = 16
-MOST_TOKENS = 300
 FILL = 115  # the grey that normalises to zero, which pads tiles
-LEAST_PART = 0.04  # share of an object's area from which a token shows a part of it
 DIP_TOKENS = 2560  # N_max = 40 tiles: what a relevance pass over a finer level sees
-Pairs = list[tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -160,8 +158,8 @@ class ViewMaker:
             encoded = encode(self.tower, batch)
             tempting = temptation(self.heads(encoded)).flatten().numpy()
             features = encoded.half().flatten(0, 1).numpy()
-        table, hit, middle, parts = _mark(scene, prints, chosen, grid)
-        kept, hit, middle = _thin(rng, tempting, table, hit, middle)
+        table, hit, middle, parts = mark(scene, prints, chosen, grid)
+        kept, hit, middle = thin(rng, tempting, table, hit, middle)
         finest = max(level.index for level, _ in chosen)
         covered = {t for t, token in middle if table[kept[token], 0] == finest}
         new = {int(old): index for index, old in enumerate(kept)}
@@ -182,41 +180,10 @@ class ViewMaker:
             centres=np.array(middle, dtype=np.int64).reshape(-1, 2),
             parts=np.array(list(shown), dtype=np.int64).reshape(-1, 2),
             part_share=np.array(list(shown.values()), np.float32),
-            site_hits=_site_hits(scene, table),
+            site_hits=site_hits(scene, table),
             length=prints.length,
         )
         return view, covered
-
-
-def _mark(
-    scene: SceneTruth, prints: Footprints, chosen: list[tuple[Level, list[Tile]]], grid: int
-) -> tuple[np.ndarray, Pairs, Pairs, dict[tuple[int, int], float]]:
-    """Where the tokens of all tiles lie, and what they show.
-
-    Returns:
-        `[N, 6]` as `_places` gives them; pairs of object and token that shows it; of object and
-        token with its centre; and of each object and token with a part of it, that part.
-    """
-    columns: list[np.ndarray] = []
-    hit: Pairs = []
-    middle: Pairs = []
-    parts: dict[tuple[int, int], float] = {}
-    start = 0
-    for level, tiles in chosen:
-        for tile in tiles:
-            box = level.box(tile)
-            columns.append(_places(level, tile, grid))
-            if scene.things:
-                shares, own = coverage(prints, box, grid)
-                seen = hits(prints, shares, box.w * box.h / grid**2)
-                hit += [(t, start + c) for t, c in np.argwhere(seen).tolist()]
-                parts |= {
-                    (t, start + c): float(shares[t, c])
-                    for t, c in np.argwhere(shares >= LEAST_PART).tolist()
-                }
-                middle += [(t, start + c) for t, c in enumerate(own.tolist()) if c >= 0]
-            start += len(columns[-1])
-    return np.concatenate(columns), hit, middle, parts
 
 
 def _draw(rng: np.random.Generator) -> SceneTruth:
@@ -252,46 +219,10 @@ def _tile_pixels(scene: SceneTruth, level: Level, tile: Tile, fill: int) -> np.n
     return pixels
 
 
-def _places(level: Level, tile: Tile, grid: int) -> np.ndarray:
-    """Level, row, column, centre x and y in [0, 1], depth and padding of a tile's tokens."""
-    cell = level.tile / grid
-    rows, cols = (
-        axis.ravel() for axis in np.meshgrid(np.arange(grid), np.arange(grid), indexing="ij")
-    )
-    rows, cols = rows + tile.row * grid, cols + tile.col * grid
-    x = np.clip((cols + 0.5) * cell / level.size.w, 0, 1)
-    y = np.clip((rows + 0.5) * cell / level.size.h, 0, 1)
-    depth = math.log2(max(max(level.size) / cell, 1.0))
-    inside = (cols * cell < level.size.w) & (rows * cell < level.size.h)
-    constant = np.ones(grid * grid)
-    return np.stack([constant * level.index, rows, cols, x, y, constant * depth, inside], -1)
-
-
 def temptation(logits: dict[str, Tensor]) -> Tensor:
     """`[T, n]`: chance that a patch is an object, plus a third of that of a site's ground."""
     thing, site = (1 - logits[name].float().softmax(-1)[..., 0] for name in ("kind", "site"))
     return torch.maximum(thing, site / 3)
-
-
-def _thin(
-    rng: np.random.Generator,
-    tempting: np.ndarray,
-    table: np.ndarray,
-    hit: list[tuple[int, int]],
-    middle: list[tuple[int, int]],
-) -> tuple[np.ndarray, list[tuple[int, int]], list[tuple[int, int]]]:
-    """Drop padding, and other tokens down to `MOST_TOKENS`; what may mislead stays longest."""
-    inside = table[:, 6] > 0
-    needed = np.zeros(len(table), bool)
-    needed[[token for _, token in hit + middle]] = True
-    needed |= table[:, 0] == 0
-    wish = rng.random(len(table)) * (1.0 - 0.9 * tempting)
-    order = np.argsort(wish + ~inside * 10 - needed * 10)
-    count = min(len(table), MOST_TOKENS, int(inside.sum()))
-    kept = np.sort(order[: max(count, int((needed & inside).sum()))])
-    new = {int(old): index for index, old in enumerate(kept)}
-    hit = [(t, new[token]) for t, token in hit if token in new]
-    return kept, hit, [(t, new[token]) for t, token in middle if token in new]
 
 
 def _full(chosen: list[tuple[Level, list[Tile]]], kind: str, grid: int) -> dict[int, int]:
@@ -300,14 +231,3 @@ def _full(chosen: list[tuple[Level, list[Tile]]], kind: str, grid: int) -> dict[
         every = round(level.size.area / (level.tile / grid) ** 2)
         found[level.index] = every if kind != "fine" else min(every, DIP_TOKENS)
     return found
-
-
-def _site_hits(scene: SceneTruth, table: np.ndarray) -> np.ndarray:
-    """(site, token) pairs of the tokens on each pad."""
-    pairs = []
-    cell = max(scene.size) / 2 ** table[:, 5]
-    x, y = table[:, 3] * scene.size.w, table[:, 4] * scene.size.h
-    for index, site in enumerate(scene.sites):
-        near = np.hypot(x - site.x, y - site.y) < np.maximum(0.6 * site.radius, 0.6 * cell)
-        pairs += [(index, int(token)) for token in np.nonzero(near & (table[:, 0] > 0))[0]]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)

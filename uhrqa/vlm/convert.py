@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -22,6 +20,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
+from uhrqa.aside import draft_of
 from uhrqa.errors import ConfigError, OutputError
 from uhrqa.rfm import FORMAT
 from uhrqa.vlm.card import Card, card_of_directory, load_card
@@ -31,7 +30,7 @@ from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.layouts import EXTRAS
 from uhrqa.vlm.loading import load_strictly, weights_of
 from uhrqa.vlm.pickles import as_safetensors, card_differences, card_of_pickles
-from uhrqa.vlm.shards import follow_umask, read_under
+from uhrqa.vlm.shards import read_under
 from uhrqa.vlm.source import Source, source_of
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 
@@ -112,7 +111,8 @@ def _convert(card: Card, target: Path, *, pickled: bool = False) -> Converted:
             f"{card.name}: is in the stock layout already; use it with -m {quote(card.name)}"
         )
     try:
-        with _written_whole(target) as place:
+        with draft_of(target) as place:
+            place.mkdir()
             tensors = _write(card, path, source, place)
         release = source.layout.name if source else card.layout or "stock"
         return Converted(target, release, tensors, _write_card(card, target))
@@ -129,20 +129,6 @@ def _check_target(target: Path) -> None:
         raise OutputError(f"{target}: is there and not empty; name a new directory")
     if (file := _card_file(target)).exists():
         raise OutputError(f"{file}: is there, and a card of that name is to be written")
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[Path]:
-    """A directory beside the target that takes its name in the end, or is removed."""
-    outer = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent.resolve()))
-    try:
-        place = outer / target.name
-        place.mkdir()  # unlike the outer one with the rights that the user's umask gives
-        yield place
-        follow_umask(place)
-        place.replace(target)
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
 
 
 def _write(card: Card, path: Path, source: Source | None, place: Path) -> dict[str, int]:

@@ -25,9 +25,9 @@ from uhrqa.rfm import describe_misfit, empty_rfm
 from uhrqa.vlm.card import Card
 from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.families import find_class
+from uhrqa.vlm.faults import describe_fault
 from uhrqa.vlm.headers import Entry
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER, kind_of
-from uhrqa.vlm.loading import describe_fault
 from uhrqa.vlm.source import Source
 from uhrqa.vlm.tokenizing import load_tokenizer, normalisation_of
 

@@ -22,6 +22,7 @@ from uhrqa.vlm.card import Card
 from uhrqa.vlm.config_checks import check_counts, reason_of
 from uhrqa.vlm.device import place_of
 from uhrqa.vlm.directory import read_layout
+from uhrqa.vlm.faults import describe_fault
 from uhrqa.vlm.headers import Entry, check_dtypes, convert_command, read_headers
 from uhrqa.vlm.layouts import RENAMES, STOCK_TOWER
 from uhrqa.vlm.pickles import (
@@ -33,8 +34,6 @@ from uhrqa.vlm.pickles import (
 )
 from uhrqa.vlm.size_check import check_size
 from uhrqa.vlm.source import Source
-
-SHOWN = 3  # names of each kind in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,29 +220,3 @@ def check_finite(path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
             f"{path}: NaN or infinite weights in {len(bad)} of {len(weights)} tensors, first "
             f"{bad[0]}; the training that made them failed, or the files are damaged"
         )
-
-
-def describe_fault(report: Mapping[str, Any]) -> str | None:
-    """All that a loading report of transformers has to complain of, in words, a few names each."""
-    shapes = {
-        name: f"{name} is {_shape(there)} in the file, {_shape(wanted)} by the config"
-        for name, there, wanted in report["mismatched_keys"]
-    }
-    kinds = {
-        "misshapen": [shapes[name] for name in sorted(shapes)],
-        "missing": sorted(report["missing_keys"]),
-        "unexpected": sorted(report["unexpected_keys"]),
-    }
-    told = [f"{len(names)} {kind} weights, {_few(names)}" for kind, names in kinds.items() if names]
-    if not told:
-        return str(report["error_msgs"][0]) if report.get("error_msgs") else None
-    return "; ".join(told)
-
-
-def _few(names: list[str]) -> str:
-    rest = len(names) - SHOWN
-    return f"first {', '.join(names[:SHOWN])}" + (f" and {rest} more" if rest > 0 else "")
-
-
-def _shape(sides: Iterable[int]) -> str:
-    return f"[{', '.join(map(str, sides))}]"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from stat import S_IMODE
 from typing import TYPE_CHECKING
 
 from uhrqa.errors import CheckpointError
@@ -65,16 +64,3 @@ def read_under(path: Path, prefixes: Iterable[str]) -> dict[str, Tensor]:
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
     return found
-
-
-def follow_umask(directory: Path) -> None:
-    """Give a directory's files of tensors the rights that its other files have.
-
-    safetensors and transformers write them readable by their owner alone.
-
-    Args:
-        directory: of a checkpoint that was just written, `config.json` among its files.
-    """
-    mode = S_IMODE((directory / "config.json").stat().st_mode)
-    for file in directory.glob("*.safetensors"):
-        file.chmod(mode)
