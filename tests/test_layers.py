@@ -24,6 +24,7 @@ GROUND = (
     "choices",
     "kept_files",
     "points",
+    "ahead",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -50,6 +51,7 @@ FLOORS = (
         "segments",
         "calibrate",
     ),
+    ("tile_batches",),
     ("relevance_pass", "encoding", "feature_files"),
     ("clip_relevance",),
     ("scene",),
