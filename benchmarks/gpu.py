@@ -13,9 +13,9 @@ A drawn scene as a tiled TIFF with overviews, in the page cache. Rows, all run i
 - `plain`: the released procedure as `benchmarks.plain` writes it, once.
 
 Milliseconds are those of the fastest of some repeats, by stage; `read` is the time that is waited
-for tiles. The floor is what `benchmarks.gpu_rates` makes of the rates it measures in the same run, `share` the
-part of the time that it explains. Random weights time like real ones; the answers mean nothing.
-`--device cpu --small` tries the script itself on any machine.
+for tiles. The floor is what `benchmarks.gpu_rates` makes of the rates it measures in the same run,
+`share` the part of the time that it explains. Random weights time like real ones; answers mean
+nothing. `--device cpu --small` tries the script itself on any machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tiles read in a thread while those before them are encoded, beside one after the other, on a CPU.
 
-    python -m benchmarks.reading_ahead [--runs 5] [--side 4096] [--latency 0.02]
+    python -m benchmarks.reading_ahead [--runs 5] [--side 4096] [--latency 0.02] [--server]
 
 All tiles of the finest level of a JPEG-compressed TIFF, from a disk and from a server on loopback
 that waits before each answer; both ways in turn, medians compared. `waited` is what the ledger
@@ -65,13 +65,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--latency", type=float, default=0.02, help="seconds before each answer")
+    parser.add_argument("--server", action="store_true", help="that alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model("tiny", device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.tif"
         write(path, options.side, "jpeg")
-        compare("disk", str(path), model, options.runs)
+        if not options.server:
+            compare("disk", str(path), model, options.runs)
         with serving_apart(path.parent, options.latency) as url:
             server = f"server, {1000 * options.latency:g} ms an answer"
             compare(server, f"{url}/a.tif", model, options.runs)
