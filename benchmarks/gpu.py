@@ -24,7 +24,8 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +69,11 @@ class Bench:
     def run(self, strategy: str, budget: int) -> dict[str, list[Answer]]:
         """Answers by way, run in turn."""
         found: dict[str, list[Answer]] = {way: [] for way in (*WAYS, "warm")}
-        device = self.model.device.type
-        usual = DEPTHS[device]
         for run in range(self.repeats + 1):
             for way in WAYS if run % 2 else reversed(WAYS):
-                DEPTHS[device], features = WAYS[way], FeatureCache()
-                found[way].append(self._ask(0, strategy, budget, features))
-            DEPTHS[device] = usual
+                features = FeatureCache()
+                with reading_ahead(self.model.device.type, WAYS[way]):
+                    found[way].append(self._ask(0, strategy, budget, features))
             found["warm"].append(self._ask(1, strategy, budget, features))
         return {way: answers[1:] for way, answers in found.items()}
 
@@ -122,6 +121,17 @@ class Bench:
             f"{strategy:>12} {budget:6d} {'plain':>7}" + " " * 68 + f"{1000 * taken:9.2f}",
             flush=True,
         )
+
+
+@contextmanager
+def reading_ahead(device: str, depth: int) -> Iterator[None]:
+    """Have so many batches of tiles read ahead on a kind of device."""
+    usual = DEPTHS[device]
+    DEPTHS[device] = depth
+    try:
+        yield
+    finally:
+        DEPTHS[device] = usual
 
 
 def seconds_of(answer: Answer) -> float:

@@ -83,6 +83,7 @@ class TileBatches:
             RasterError: the image cannot be read there.
         """
         parts = [tiles[start : start + READ_BATCH] for start in range(0, len(tiles), READ_BATCH)]
+        # Where tiles are held, nothing is done with a batch meanwhile.
         depth = 0 if hold else DEPTHS.get(self._device.type, 0)
 
         def make(part: Sequence[Tile], stopped: Event) -> TileBatch:
