@@ -78,7 +78,7 @@ test-lmms: ## the lmms-eval plug-in, in an environment of its own (lmms-eval bri
 		$(VENV)-lmms/bin/python -m pip uninstall --quiet --yes torchvision
 	$(VENV)-lmms/bin/python -m pytest tests/integrations -W default
 
-bench-gpu: setup ## seconds and memory on a CUDA device
+bench-gpu: setup ## shapes of 7B and 8B models on a CUDA device: stages beside their floor, plain procedures
 	$(BIN)/python -m benchmarks.gpu
 
 clean: ## remove the virtual environment and what tools left behind

@@ -40,7 +40,9 @@ def ask_ours(path: Path, strategy: str, model: VisionLanguageModel) -> dict[str,
     return {"answer": answer.text, "read": answer.bytes_read, "stages": dict(answer.seconds)}
 
 
-def ask_plainly(path: Path, strategy: str, model: VisionLanguageModel) -> dict[str, Any]:
+def ask_plainly(
+    path: Path, strategy: str, model: VisionLanguageModel, budget: int = BUDGET
+) -> dict[str, Any]:
     """Everything first: all pixels, all levels, all tiles encoded; then select and answer."""
     from PIL import Image
 
@@ -72,7 +74,7 @@ def ask_plainly(path: Path, strategy: str, model: VisionLanguageModel) -> dict[s
             encoded = model.encode_tiles(cut(np.asarray(view), level, model.fill))
             for key, tile in zip(keys, pool_tiles(encoded, encoder.pooling(level)), strict=True):
                 features.put(key, EncodedTile(tile))
-    answer = ask(raster, QUESTION, model=model, strategy=strategy, budget=BUDGET, features=features)
+    answer = ask(raster, QUESTION, model=model, strategy=strategy, budget=budget, features=features)
     missed = answer.counts.tiles_encoded
     if missed:
         raise RuntimeError(f"{missed} tiles were not encoded before: not the procedure meant")

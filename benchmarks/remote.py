@@ -69,7 +69,7 @@ def serve(root: Path, latency: float, pipe: Connection) -> None:
 
 
 @contextmanager
-def _server(root: Path, latency: float) -> Iterator[str]:
+def serving_apart(root: Path, latency: float) -> Iterator[str]:
     """A server in a process of its own: it must not share our interpreter's lock."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
@@ -98,7 +98,7 @@ def main() -> None:
             path = Path(directory) / f"{compression}.tif"
             write(path, options.side, compression)
             opening, reading = [], []
-            with _server(path.parent, options.latency) as url:
+            with serving_apart(path.parent, options.latency) as url:
                 for _ in range(options.repeats):
                     begin = time.perf_counter()
                     with open_raster(f"{url}/{path.name}") as raster:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from uhrqa import ask, load_model
 from uhrqa.budget import Budget
+from uhrqa.ledger import Ledger
+from uhrqa.pyramid import Pyramid
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
+from uhrqa.tile_batches import DEPTHS, TileBatches
 from uhrqa.training.shape import Machine, Shape
 from uhrqa.training.tiny import train
 
@@ -57,6 +61,32 @@ def test_the_same_seed_gives_the_same_selection_on_a_gpu(checkpoint: Path, image
         for _ in range(2)
     ]
     assert torch.equal(runs[0].tokens.box, runs[1].tokens.box)
+
+
+def test_reading_ahead_on_a_gpu_keeps_the_same_tokens(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(str(checkpoint), device="cuda", dtype="float32")
+    pixels = np.random.default_rng(0).integers(0, 255, (900, 700, 3), dtype=np.uint8)
+    kept = []
+    for depth in (0, 2):
+        monkeypatch.setitem(DEPTHS, "cuda", depth)
+        scene = Scene(open_raster(pixels), model, "how many?")
+        kept.append(scene.tokens(scene.pyramid[-1]).embed)
+    assert torch.equal(*kept)
+
+
+def test_tiles_are_pinned_for_a_gpu_also_where_some_are_left_out(tmp_path: Path) -> None:
+    pixels = np.full((112, 112, 4), 255, np.uint8)
+    pixels[:56, :56, 3] = 0
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])
+    with open_raster(tmp_path / "a.tif") as raster:
+        level = Pyramid.build(raster.size, 56, 112)[1]
+        reads = TileBatches(raster, (0, 0, 0), torch.device("cuda"), Ledger())
+        (batch,) = reads.read(level, list(level.tiles()), 4)
+    assert batch.seen == [False, True, True, True]
+    assert len(batch.pixels) == 3
+    assert batch.pixels.is_pinned()
 
 
 def test_every_stage_of_the_training_takes_a_step_on_a_gpu(tmp_path: Path) -> None:

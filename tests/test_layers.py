@@ -25,6 +25,7 @@ GROUND = (
     "kept_files",
     "aside",
     "points",
+    "ahead",
 )  # each may import those before it
 FLOORS = (
     GROUND,
@@ -51,6 +52,7 @@ FLOORS = (
         "segments",
         "calibrate",
     ),
+    ("tile_batches",),
     ("relevance_pass", "encoding", "feature_files", "clustering"),
     ("clip_relevance", "scene_shape"),
     ("scene",),

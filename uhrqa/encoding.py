@@ -6,27 +6,24 @@ Knows nothing of questions, strategies or caps on tiles.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_max_pool2d
 
 from uhrqa.features import PAIRED, EncodedTile, FeatureCache, TileKey
-from uhrqa.geometry import Box, Size
+from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
 from uhrqa.outline import in_order, outline
 from uhrqa.pyramid import Level, Tile
-from uhrqa.raster import Pixels, Raster, has_mask, requests_made
-from uhrqa.tile_pixels import TilePixels, z_order
+from uhrqa.raster import Pixels, Raster, has_mask
+from uhrqa.tile_batches import TileBatch, TileBatches
+from uhrqa.tile_pixels import z_order
 from uhrqa.tokens import VisualTokens, pool_tiles
 from uhrqa.vlm import SceneModel
 from uhrqa.vlm.paired import Paired
-
-READ_BATCH = 64  # tiles whose pixels are in memory at once
 
 
 class TileEncoder:
@@ -48,7 +45,7 @@ class TileEncoder:
         self.ledger = ledger
         self._levels: dict[tuple[int, ...], Level] = {}  # by index and grid of tokens
         self._like: Tensor | None = None  # tokens laid out before, without any
-        self._pixels = TilePixels(raster)
+        self._batches = TileBatches(raster, model.fill, model.device, ledger)
         features.belong_to(raster, model)
 
     def pooling(self, level: Level) -> int:
@@ -96,18 +93,10 @@ class TileEncoder:
             if entry is not None and _is_enough(entry, masked=masked, watch=watch)
         }
         missing = [tile for tile in tiles if tile not in have]
-        for batch, pixels, shown in self._read(level, sorted(missing, key=z_order)):
-            seen = [masked or cells is None or bool(cells.any()) for cells in shown]
-            encoded = self._encoded(level, pixels[torch.tensor(seen)], watch)
-            for tile, cells, is_seen in zip(batch, shown, seen, strict=True):
-                features, traits = next(encoded) if is_seen else (None, None)
-                entry = EncodedTile(features, cells, traits)
-                have[tile] = entry
-                self.features.put(self.key(level, tile), entry)
-            self.ledger.encoded[level] += sum(seen)
-            self.ledger.watched += watch * sum(seen)
-            if not all(seen):
-                self.ledger.blank[level] += len(seen) - sum(seen)
+        order = sorted(missing, key=z_order)
+        with closing(self._batches.read(level, order, self.side(level), masked=masked)) as batches:
+            for batch in batches:
+                self._keep(level, batch, have, watch)
         return have, missing
 
     def encode_paired(
@@ -131,16 +120,32 @@ class TileEncoder:
             if (found := self.features.get(key)) is not None and found.features is not None
         }
         missing = [key for key in keys if key not in have]
-        for start in range(0, len(missing), READ_BATCH):
-            batch = missing[start : start + READ_BATCH]
-            with self.ledger.stage("read"):
-                pixels, _ = self.read(level, [key[-1] for key in batch])
-            with self.ledger.stage("relevance"):
-                encoded = towers.encode(pixels)
-            for key, patches in zip(batch, encoded, strict=True):
-                have[key] = patches.clone()
-                self.features.put(key, EncodedTile(have[key]))
+        reads = self._batches.read(level, [key[-1] for key in missing], 1, masked=True)
+        with closing(reads) as batches:
+            for batch in batches:
+                with self.ledger.stage("relevance"):
+                    encoded = towers.encode(batch.pixels)
+                for tile, patches in zip(batch.tiles, encoded, strict=True):
+                    key = self.key(level, tile, PAIRED)
+                    have[key] = patches.clone()
+                    self.features.put(key, EncodedTile(have[key]))
         return torch.stack([have[key] for key in keys]), len(missing)
+
+    def _keep(
+        self, level: Level, batch: TileBatch, have: dict[Tile, EncodedTile], watch: bool
+    ) -> None:
+        """Encode what is seen of a batch, and keep all of it."""
+        encoded = self._encoded(level, batch.pixels, watch)
+        for tile, cells, is_seen in zip(batch.tiles, batch.shown, batch.seen, strict=True):
+            features, traits = next(encoded) if is_seen else (None, None)
+            entry = EncodedTile(features, cells, traits)
+            have[tile] = entry
+            self.features.put(self.key(level, tile), entry)
+        seen = sum(batch.seen)
+        self.ledger.encoded[level] += seen
+        self.ledger.watched += watch * seen
+        if seen < len(batch.seen):
+            self.ledger.blank[level] += len(batch.seen) - seen
 
     def _encoded(
         self, level: Level, pixels: Tensor, watch: bool
@@ -161,25 +166,6 @@ class TileEncoder:
             # A row of a batch is a view that would keep the whole batch alive.
             yield row.clone(), None if pooled is None else pooled[index].clone()
 
-    def _read(
-        self, level: Level, tiles: list[Tile], *, hold: bool = False
-    ) -> Iterator[tuple[list[Tile], Tensor, list[Tensor | None]]]:
-        """Tiles by batches: their pixels `[T, 3, B, B]`, and which of their tokens show image."""
-        side = self.side(level)
-        for start in range(0, len(tiles), READ_BATCH):
-            batch = tiles[start : start + READ_BATCH]
-            with self.ledger.stage("read"):
-                pixels, mask = self.read(level, batch, hold=hold)
-                shown = self._shown(mask, side)
-            yield batch, pixels, shown  # outside: the stage ends before what is read is encoded
-
-    def _shown(self, mask: Tensor, side: int) -> list[Tensor | None]:
-        """`[n, n]` bool of each tile: tokens under which there is any image; None where all do."""
-        if not has_mask(self.raster):
-            return [None] * len(mask)
-        cells = adaptive_max_pool2d(mask[:, None].float(), side)[:, 0] > 0
-        return [None if tile.all() else tile.clone() for tile in cells]
-
     def shown_cells(self, level: Level) -> Tensor:
         """`[rows, cols]` bool: tokens of a level that show any image.
 
@@ -194,8 +180,8 @@ class TileEncoder:
             kept = {tile: self.features.get(self.key(level, tile)) for tile in level.tiles()}
             found = [(tile, entry.shown) for tile, entry in kept.items() if entry is not None]
             missing = [tile for tile, entry in kept.items() if entry is None]
-            for tiles, _, shown in self._read(level, sorted(missing, key=z_order), hold=True):
-                found += zip(tiles, shown, strict=True)
+            for batch in self._batches.read(level, sorted(missing, key=z_order), side, hold=True):
+                found += zip(batch.tiles, batch.shown, strict=True)
             for tile, shown_here in found:
                 if shown_here is not None:
                     cells[tile.row, tile.col] = shown_here
@@ -204,37 +190,7 @@ class TileEncoder:
 
     def overview(self, out: Size) -> Pixels:
         """The whole image in `out` pixels."""
-        with self.ledger.stage("read"), self._noting():
-            return self.raster.read(Box.whole(self.raster.size), out)
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Note in the ledger what is taken from storage meanwhile."""
-        before, asked = self.raster.bytes_read, requests_made(self.raster)
-        yield
-        self.ledger.bytes_read += self.raster.bytes_read - before
-        self.ledger.requests += requests_made(self.raster) - asked
-
-    def read(
-        self, level: Level, tiles: Sequence[Tile], *, hold: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Pixels `[T, 3, B, B]` uint8, filled where there is no image, and where there is one.
-
-        Args:
-            level: whose tiles.
-            tiles: which.
-            hold: they will likely be read once more.
-        """
-        fill, out = self.model.fill, Size(level.tile, level.tile)
-        batch = np.empty((len(tiles), *out, 3), np.uint8)
-        mask = np.empty(batch.shape[:3], np.bool_)
-        places = [(self.key(level, tile), level.box(tile)) for tile in tiles]
-        with self._noting():
-            read = self._pixels.read(places, out, hold=hold)
-        for row, shown, pixels in zip(batch, mask, read, strict=True):
-            row[:] = np.where(pixels.mask[..., None], pixels.array, fill)
-            shown[:] = pixels.mask
-        return torch.from_numpy(batch).permute(0, 3, 1, 2), torch.from_numpy(mask)
+        return self._batches.overview(out)
 
     def lay_out(
         self, level: Level, encoded: dict[Tile, EncodedTile], masked: bool

@@ -68,7 +68,7 @@ class Ledger:
         watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         clusterings: k-means over tokens.
-        seconds: wall time by stage.
+        seconds: wall time by stage; of reading, what was waited for, not what was hidden.
         bytes_read: encoded bytes taken from storage.
         requests: to a server, repeated ones counted once.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
 
 from uhrqa.geometry import Box, Size
 from uhrqa.pyramid import Tile
@@ -26,7 +27,12 @@ class TilePixels:
         self._held: dict[Hashable, Pixels] = {}
 
     def read(
-        self, tiles: Sequence[tuple[Hashable, Box]], out: Size, *, hold: bool = False
+        self,
+        tiles: Sequence[tuple[Hashable, Box]],
+        out: Size,
+        *,
+        hold: bool = False,
+        stopped: Event | None = None,
     ) -> list[Pixels]:
         """What the boxes of tiles show.
 
@@ -34,11 +40,15 @@ class TilePixels:
             tiles: their keys and boxes.
             out: size of each.
             hold: keep them until they are read again, within `HELD_BYTES`.
+            stopped: once it is set, no further tile is begun.
+
+        Raises:
+            CancelledError: it was stopped.
         """
         found = [self._held.pop(key, None) for key, _ in tiles]
         boxes = [box for (_, box), held in zip(tiles, found, strict=True) if held is None]
         expect(self._raster, [(box, out) for box in boxes])
-        rest = iter(self._read(boxes, out))
+        rest = self._read(boxes, out, stopped or Event())
         pixels = [next(rest) if held is None else held for held in found]
         if hold:
             for (key, _), one in zip(tiles, pixels, strict=True):
@@ -47,13 +57,19 @@ class TilePixels:
                     self._held[key] = one
         return pixels
 
-    def _read(self, boxes: Sequence[Box], out: Size) -> Iterator[Pixels]:
+    def _read(self, boxes: Sequence[Box], out: Size, stopped: Event) -> Iterator[Pixels]:
         """The first in this thread: it may go through all of the image, and Ctrl-C ends that."""
-        yield from (self._raster.read(box, out) for box in boxes[:1])
+
+        def one(box: Box) -> Pixels:
+            if stopped.is_set():
+                raise CancelledError
+            return self._raster.read(box, out)
+
+        yield from map(one, boxes[:1])
         threads = min(MAX_THREADS, os.cpu_count() or 1, len(boxes) - 1)
         if threads > 0:
             with ThreadPoolExecutor(threads) as pool:
-                yield from pool.map(lambda box: self._raster.read(box, out), boxes[1:])
+                yield from pool.map(one, boxes[1:])
 
 
 def z_order(tile: Tile) -> int:

@@ -132,7 +132,8 @@ class Family(ABC):
         return torch.cat(parts).unflatten(1, (side, side))
 
     def _encode_batch(self, pixels: Tensor) -> Tensor:
-        scaled = (pixels.to(self.device).float() / 255 - self.mean) / self.std
+        moved = pixels.to(self.device, non_blocking=True)  # as uint8; not waited for where pinned
+        scaled = (moved.float() / 255 - self.mean) / self.std
         return self.features(scaled.to(self.model.dtype))
 
     @torch.inference_mode()

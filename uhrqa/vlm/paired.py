@@ -85,7 +85,9 @@ class PairedTowers:
         self._is_clip = model.config.model_type == "clip"
         self._batching = Batching()
         mean, std = read_normalisation(path, CLIP if self._is_clip else HALVES)
-        self._mean, self._std = (torch.tensor(part).view(3, 1, 1) for part in (mean, std))
+        self._mean, self._std = (
+            torch.tensor(part, device=model.device).view(3, 1, 1) for part in (mean, std)
+        )
 
     @property
     def scale(self) -> float:
@@ -102,10 +104,11 @@ class PairedTowers:
     def _encode_batch(self, pixels: Tensor) -> Tensor:
         vision = self._model.vision_model
         side = self._model.config.vision_config.image_size
-        tiles = (pixels.float() / 255 - self._mean) / self._std
+        moved = pixels.to(self._model.device, non_blocking=True)  # as uint8
+        tiles = (moved.float() / 255 - self._mean) / self._std
         if tiles.shape[-1] != side:
             tiles = interpolate(tiles, (side, side), mode="bilinear", antialias=True)
-        hidden = vision(tiles.to(self._model.device, self._model.dtype)).last_hidden_state
+        hidden = vision(tiles.to(self._model.dtype)).last_hidden_state
         if self._is_clip:
             seen = self._model.visual_projection(vision.post_layernorm(hidden[:, 1:]))
         else:
