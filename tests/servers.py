@@ -68,7 +68,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, path: Path) -> None:
         if not path.is_file():
-            self._answer(404, b"nothing")
+            self._answer(404, b"")
             return
         data, tag = self._content(path)
         wanted = self.headers.get("Range")

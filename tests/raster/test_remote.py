@@ -103,8 +103,9 @@ def test_a_group_of_arrays_on_s3_is_listed(s3: Server, root: Path) -> None:
 
 def test_the_head_of_a_tiff_is_one_request(server: Server) -> None:
     with open_raster(f"{server.url}/noise.tif") as raster:
-        assert [entry[2] for entry in server.asked] == ["bytes=0-65535"]
-        assert requests_made(raster) == 1
+        assert server.asked[0] == ("GET", "/noise.tif", "bytes=0-65535")
+        assert {place for _, place, _ in server.asked[1:]} == {"/noise.tif.ovr", "/noise.tif.msk"}
+        assert requests_made(raster) == len(server.asked) == 3
 
 
 def test_what_is_told_beforehand_comes_at_once_and_only_once(server: Server, root: Path) -> None:
@@ -118,7 +119,7 @@ def test_what_is_told_beforehand_comes_at_once_and_only_once(server: Server, roo
         for box, out in reads:
             assert np.array_equal(raster.read(box, out).array, local.read(box, out).array)
         # A request for each of the 3 rows of 2 tiles that a window touches; they lie side by side.
-        assert len(server.asked) == requests_made(raster) == 1 + 4 * 3
+        assert len(server.asked) == requests_made(raster) == 3 + 4 * 3
         spent = raster.bytes_read - before[0], local.bytes_read - before[1]
         assert spent[1] <= spent[0] <= 1.02 * spent[1]
         assert raster.bytes_read == server.sent
@@ -155,7 +156,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
     server.failures = 2
     with open_raster(f"{server.url}/noise.tif") as raster:
         assert raster.size == (1500, 2000)
-    assert len(server.asked) == 3
+    assert len(server.asked) == 5  # and for two files beside it
 
 
 @pytest.mark.parametrize(

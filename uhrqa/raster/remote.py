@@ -18,7 +18,7 @@ from uhrqa.raster.blocks import Meter
 from uhrqa.raster.files import Range, merged
 from uhrqa.raster.formats import MAGIC, ZARR_FILES
 from uhrqa.raster.head_stream import HEAD_BYTES, MOST_AHEAD, HeadStream
-from uhrqa.raster.stores import open_store, shown, told
+from uhrqa.raster.stores import AbsentError, NoRangesError, beside, open_store, shown, told
 from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
@@ -101,15 +101,19 @@ def _version(meta: ObjectMeta) -> tuple[object, ...]:
 class RemoteFile:
     """One file on a server; see `ByteFile`. Opening it is one request, which brings its head.
 
+    Args:
+        url: its address.
+        meter: counts what is read, with other files; its own by default.
+
     Raises:
         RasterError: it is not there, or cannot be read by parts.
     """
 
     is_remote = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, meter: Meter | None = None) -> None:
         self.path = shown(url)
-        self.meter = Meter()
+        self.meter = meter or Meter()
         self._url = url
         self._store = open_store(url)
         self._first: tuple[object, ...] | None = None
@@ -154,6 +158,24 @@ class RemoteFile:
     def stream(self) -> IO[bytes]:
         """The file as a stream for reading headers."""
         return cast("IO[bytes]", HeadStream(self))
+
+    def beside(self, suffixes: Sequence[str]) -> dict[str, RemoteFile]:
+        """See `ByteFile.beside`: a request for each, all at once.
+
+        What a server does not give is not there, nor what is no TIFF: some answer with a page.
+        """
+        answers = list(self._pool.map(self._beside, suffixes))
+        return {
+            suffix: file for suffix, file in zip(suffixes, answers, strict=True) if file is not None
+        }
+
+    def _beside(self, suffix: str) -> RemoteFile | None:
+        try:
+            file = RemoteFile(beside(self._url, suffix), self.meter)
+        except (AbsentError, NoRangesError):
+            self.meter.add(0, requests=1)
+            return None
+        return file if MAGIC.get(file.head[:4]) == "tiff" else None
 
     def copied(self, most: int = MAX_WHOLE_BYTES) -> IO[bytes]:
         """All of the file in a temporary one, which is gone when it is closed.
