@@ -87,17 +87,19 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=source.bad,
         reading=reading,
-        halved=_are_halves(tif, levels),
+        scales=_halves(tif, levels),
     )
 
 
-def _are_halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> bool:
-    """Whether each level is exactly half of the one before, as `uhrqa prepare` writes them."""
+def _halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> list[tuple[float, float]] | None:
+    """Scales of levels that are exactly half of the one before each, as `prepare` writes them."""
     with guarded(f"{tif.filename}: the TIFF headers cannot be read"):
         ours = next(pages_of(tif)).software == EXACT_HALVES
-    return ours and all(
-        level.size == half(finer.size) for finer, level in itertools.pairwise(levels)
-    )
+    if not ours or any(
+        level.size != half(finer.size) for finer, level in itertools.pairwise(levels)
+    ):
+        return None
+    return [(0.5**number, 0.5**number) for number in range(len(levels))]
 
 
 def _ground(tif: TiffFile, place: str | RemoteFile) -> Ground | NoGround:
