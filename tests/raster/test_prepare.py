@@ -100,6 +100,40 @@ def even(array: np.ndarray) -> np.ndarray:
     return np.pad(array, ((0, h % 2), (0, w % 2), (0, 0)), mode="edge")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    ("roles", "how"),
+    [
+        ("gray undefined undefined", {"photometric": "minisblack"}),
+        ("gray undefined undefined undefined undefined", {"photometric": "minisblack"}),
+        ("red green blue", {"photometric": "rgb"}),
+        ("red green blue undefined", {"photometric": "rgb", "alpha": "no"}),
+        ("red green blue alpha", {"photometric": "rgb", "alpha": "premultiplied"}),
+        ("blue green red undefined", {"photometric": "minisblack"}),
+    ],
+)
+def test_bands_are_named_as_the_image_names_them(
+    tmp_path: Path, roles: str, how: dict[str, str], dtype: str
+) -> None:
+    names = roles.split()
+    bands = np.moveaxis(values(dtype, len(names))[:40, :50], 2, 0)
+    profile = {"width": 50, "height": 40, "count": len(names), "dtype": dtype, "driver": "GTiff"}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile, **how) as image:
+        image.write(bands)
+        image.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
+    prepare(tmp_path / "a.tif", tmp_path / "b.tif")
+    seen: list[Any] = []
+    for name in ("a.tif", "b.tif"):
+        with rasterio.open(tmp_path / name) as image:
+            kind = image.tags(4, ns="IMAGE_STRUCTURE").get("ALPHA") if len(names) == 4 else None
+            seen.append((" ".join(role.name for role in image.colorinterp), kind))
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            seen[-1] = (*seen[-1], tif.pages.first.photometric, tif.pages.first.extrasamples)
+    assert seen[0] == seen[1]
+    assert seen[0][0] == roles
+    assert_alike(tmp_path / "a.tif", tmp_path / "b.tif")
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_levels_of_bytes_are_halvings_of_all(tmp_path: Path, target: str) -> None:
     array = values("uint8", 3)

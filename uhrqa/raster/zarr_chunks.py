@@ -72,6 +72,7 @@ def samples_of(array: Any, layout: Layout, colours: tuple[int, ...] | None = Non
         colour=RGB if layout.bands >= 3 else GREY,
         shown=colours if colours and max(colours) < layout.bands else first,
         nodata=_nodata(attributes, dtype) if isinstance(attributes, dict) else None,
+        guessed=layout.bands > 3 and not colours,  # three alone are what most writers have of RGB
     )
 
 
