@@ -174,14 +174,15 @@ class ZarrChunks:
 
     @cached_property
     def _seen(self) -> BlockLevel:
-        """Blocks that are decoded for the contrast alone."""
+        """Blocks that are decoded for the contrast, until they are painted."""
         samples = self._source.painter.samples
         return self._blocks(len(samples.indices), self._fetch, BlockCache(), samples.dtype)
 
     def _painted(self, row: int, col: int) -> NDArray[np.uint8]:
         source, size = self._source, self._layout.size
         try:
-            return source.painter.paint(self._fetch(row, col))
+            source.painter.settle()
+            return source.painter.paint(self._seen.taken(row, col))
         except RasterError as error:
             if not source.bad.forgives(error, self._index, row, col):
                 raise
