@@ -15,6 +15,7 @@ from uhrqa.raster.guard import guarded
 
 if TYPE_CHECKING:
     from uhrqa.raster.remote import RemoteFile
+    from uhrqa.raster.streamed import StreamedFile
 
 Range = tuple[int, int]  # offset and number of bytes
 GAP = 2**12  # bytes between two ranges that are fetched along rather than asked for apart
@@ -146,7 +147,7 @@ class WholeFile:
             raise
 
 
-def open_whole(place: str | RemoteFile) -> WholeFile:
+def open_whole(place: str | RemoteFile | StreamedFile) -> WholeFile:
     """Open a file that is decoded as a whole; one on a server is fetched, and let go.
 
     Raises:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs", "az")
 TIMEOUT = timedelta(seconds=30)  # of one request
 CONNECT_TIMEOUT = timedelta(seconds=10)
+MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 RETRIES = 4
 RETRY_TIMEOUT = timedelta(seconds=60)  # of one request and all its repetitions
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=100), timedelta(seconds=5)
@@ -105,6 +106,19 @@ def open_store(url: str) -> ObjectStore:
         if scheme == "s3":
             return S3Store(bucket, **common)
         return GCSStore(bucket, **common) if scheme == "gs" else AzureStore(bucket, **common)
+
+
+def check_whole(path: str, length: int) -> None:
+    """Refuse to fetch all of a large file.
+
+    Raises:
+        RasterError: it is larger than `MAX_WHOLE_BYTES`.
+    """
+    if length > MAX_WHOLE_BYTES:
+        raise RasterError(
+            f"{path}: {length >> 20} MiB of a format without random access, which would be "
+            f"fetched whole (limit {MAX_WHOLE_BYTES >> 20}); download it, or store it as a COG"
+        )
 
 
 @contextmanager
