@@ -7,7 +7,7 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -23,6 +23,8 @@ class Server:
         ranges: whether parts of files are sent.
         latency: seconds before each answer.
         failures: answers of 503 that are still to come.
+        unsized: answers do not say how long they are.
+        cut: bytes that are missing at the end of each answer.
         signed: only requests with an `Authorization` header are answered.
         asked: method, path and range of every request.
     """
@@ -31,6 +33,8 @@ class Server:
     ranges: bool = True
     latency: float = 0.0
     failures: int = 0
+    unsized: bool = False
+    cut: int = 0
     signed: bool = False
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     url: str = ""
@@ -68,7 +72,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, path: Path) -> None:
         if not path.is_file():
-            self._answer(404, b"nothing")
+            self._answer(404, b"")
             return
         data, tag = self._content(path)
         wanted = self.headers.get("Range")
@@ -119,12 +123,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(code)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if self.state.unsized:
+            self.close_connection = True
+        else:
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         self.end_headers()
         if self.command == "GET":
             self.state.sent += len(body)
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # who asked for a part may not want all of it
+                self.wfile.write(body[: len(body) - self.state.cut])
+            self.close_connection |= self.state.cut > 0
 
 
 class _Threads(http.server.ThreadingHTTPServer):

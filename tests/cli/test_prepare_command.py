@@ -22,6 +22,8 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(uhrqa, image) -> None:
         (("prepare", image, "there.tif"), 6, "--overwrite"),
         (("prepare", image, "b.png"), 2, "name a .tif"),
         (("prepare", "none.tif", "b.tif"), 3, "no such file"),
+        (("prepare", image, "https://host/b.tif"), 2, "https://host/b.tif: a copy is written to a"),
+        (("prepare", image, "s3://bucket/b.zarr"), 2, "then upload it"),
         (("prepare", image, "b.tif", "--compression", "jpeg"), 2, "give zstd, deflate, none"),
     )
     for args, code, text in cases:

@@ -50,6 +50,40 @@ def test_values_of_every_type_and_band_stay(
         assert_alike(source, tmp_path / target, Reading(bands=(5, 1, 4)))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    ("roles", "how"),
+    [
+        ("gray undefined undefined", {"photometric": "minisblack"}),
+        ("gray undefined undefined undefined undefined", {"photometric": "minisblack"}),
+        ("red green blue", {"photometric": "rgb"}),
+        ("red green blue undefined", {"photometric": "rgb", "alpha": "no"}),
+        ("red green blue alpha", {"photometric": "rgb", "alpha": "premultiplied"}),
+        ("blue green red undefined", {"photometric": "minisblack"}),
+    ],
+)
+def test_bands_are_named_as_the_image_names_them(
+    tmp_path: Path, roles: str, how: dict[str, str], dtype: str
+) -> None:
+    names = roles.split()
+    bands = np.moveaxis(values(dtype, len(names))[:40, :50], 2, 0)
+    profile = {"width": 50, "height": 40, "count": len(names), "dtype": dtype, "driver": "GTiff"}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile, **how) as image:
+        image.write(bands)
+        image.colorinterp = [rasterio.enums.ColorInterp[name] for name in names]
+    prepare(tmp_path / "a.tif", tmp_path / "b.tif")
+    seen: list[Any] = []
+    for name in ("a.tif", "b.tif"):
+        with rasterio.open(tmp_path / name) as image:
+            kind = image.tags(4, ns="IMAGE_STRUCTURE").get("ALPHA") if len(names) == 4 else None
+            seen.append((" ".join(role.name for role in image.colorinterp), kind))
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            seen[-1] = (*seen[-1], tif.pages.first.photometric, tif.pages.first.extrasamples)
+    assert seen[0] == seen[1]
+    assert seen[0][0] == roles
+    assert_alike(tmp_path / "a.tif", tmp_path / "b.tif")
+
+
 def test_a_mask_stays_and_another_program_sees_it(tmp_path: Path) -> None:
     array, mask = values("uint16", 3), np.ones((H, W), bool)
     mask[100:300, 200:900] = False

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.fixtures_raster import CONTAINERS, coordinate_raster, noise_raster
 from tests.servers import Server, serving
@@ -17,6 +18,7 @@ from uhrqa.raster import expect, open_raster, requests_made
 from uhrqa.raster.files import GAP, merged
 
 SIDES = (331, 517)
+SMALL = Size(110, 100)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +105,9 @@ def test_a_group_of_arrays_on_s3_is_listed(s3: Server, root: Path) -> None:
 
 def test_the_head_of_a_tiff_is_one_request(server: Server) -> None:
     with open_raster(f"{server.url}/noise.tif") as raster:
-        assert [entry[2] for entry in server.asked] == ["bytes=0-65535"]
-        assert requests_made(raster) == 1
+        assert server.asked[0] == ("GET", "/noise.tif", "bytes=0-65535")
+        assert {place for _, place, _ in server.asked[1:]} == {"/noise.tif.ovr", "/noise.tif.msk"}
+        assert requests_made(raster) == len(server.asked) == 3
 
 
 def test_what_is_told_beforehand_comes_at_once_and_only_once(server: Server, root: Path) -> None:
@@ -118,7 +121,7 @@ def test_what_is_told_beforehand_comes_at_once_and_only_once(server: Server, roo
         for box, out in reads:
             assert np.array_equal(raster.read(box, out).array, local.read(box, out).array)
         # A request for each of the 3 rows of 2 tiles that a window touches; they lie side by side.
-        assert len(server.asked) == requests_made(raster) == 1 + 4 * 3
+        assert len(server.asked) == requests_made(raster) == 3 + 4 * 3
         spent = raster.bytes_read - before[0], local.bytes_read - before[1]
         assert spent[1] <= spent[0] <= 1.02 * spent[1]
         assert raster.bytes_read == server.sent
@@ -134,10 +137,52 @@ def test_the_bytes_counted_are_those_sent(server: Server, root: Path) -> None:
                 assert (raster.bytes_read, requests_made(raster)) == (server.sent, len(gets))
 
 
-def test_a_server_without_ranges_is_refused(root: Path) -> None:
+def test_a_tiff_on_a_server_without_ranges_is_refused(root: Path) -> None:
     message = r"does not send parts of a file.*download"
     with serving(root, ranges=False) as server, pytest.raises(RasterError, match=message):
         open_raster(f"{server.url}/noise.tif")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_png_or_jpeg_needs_no_ranges(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "image"
+    Image.fromarray(noise_raster(1100, 1000)).save(path, kind, quality=95)
+    with (
+        serving(tmp_path, ranges=False) as server,
+        open_raster(f"{server.url}/image") as raster,
+        open_raster(path) as local,
+    ):
+        box = Box.whole(raster.size)
+        assert path.stat().st_size > 2**20  # in several pieces
+        assert np.array_equal(raster.read(box, SMALL).array, local.read(box, SMALL).array)
+        assert [entry[2] for entry in server.asked] == ["bytes=0-65535", None]
+        assert raster.bytes_read == path.stat().st_size
+
+
+def test_a_server_that_does_not_say_how_long_a_file_is_is_refused_with_what_to_do(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uhrqa.raster.stores.RETRIES", 0)
+    with serving(root, ranges=False, unsized=True) as server:
+        message = r"does not send parts of a file.*download"
+        with pytest.raises(RasterError, match=message):
+            open_raster(f"{server.url}/{address(root, 'png')}")
+
+
+def test_without_ranges_too_a_large_png_is_refused_and_a_short_answer_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(noise_raster(700, 600)).save(tmp_path / "image.png")  # more than the first MiB
+    with serving(tmp_path, ranges=False) as server:
+        place = f"{server.url}/image.png"
+        monkeypatch.setattr("uhrqa.raster.stores.MAX_WHOLE_BYTES", 1000)
+        with pytest.raises(RasterError, match=r"without random access.*download it"):
+            open_raster(place)
+        monkeypatch.undo()
+        monkeypatch.setattr("uhrqa.raster.stores.RETRIES", 0)
+        server.cut = 100
+        with pytest.raises(RasterError, match=r"cannot be read|ended at byte"):
+            open_raster(place)
 
 
 def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:
@@ -155,7 +200,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
     server.failures = 2
     with open_raster(f"{server.url}/noise.tif") as raster:
         assert raster.size == (1500, 2000)
-    assert len(server.asked) == 3
+    assert len(server.asked) == 5  # and for two files beside it
 
 
 @pytest.mark.parametrize(
@@ -163,6 +208,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
     [
         ("{url}/missing.tif", "no such file on the server"),
         ("{url}/words.txt", "not a TIFF, Zarr, PNG or JPEG"),
+        ("{url}/image.jp2", "or download the file: what only GDAL reads is read from a disk"),
         ("s3://bucket", "write for example s3://bucket/image.tif"),
         ("http://", "not an address"),
         ("ftp://host/image.tif", "only http://, https://, s3://, gs://, az:// are read"),
@@ -174,6 +220,7 @@ def test_what_is_not_an_image_is_told_in_a_line(
 ) -> None:
     monkeypatch.setattr("uhrqa.raster.stores.RETRIES", 0)
     (root / "words.txt").write_text("only words here")
+    (root / "image.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n")
     with pytest.raises(RasterError, match=message) as caught:
         open_raster(place.format(url=server.url))
     assert "\n" not in str(caught.value)
@@ -191,7 +238,7 @@ def test_a_signature_in_an_address_is_sent_but_never_shown(server: Server) -> No
 def test_a_png_too_large_to_fetch_is_refused(
     server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uhrqa.raster.remote.RemoteFile.copied.__defaults__", (1000,))
+    monkeypatch.setattr("uhrqa.raster.stores.MAX_WHOLE_BYTES", 1000)
     with pytest.raises(RasterError, match=r"without random access.*download it"):
         open_raster(f"{server.url}/{address(root, 'png')}")
 

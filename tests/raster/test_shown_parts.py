@@ -71,7 +71,28 @@ def test_what_the_contrast_needs_is_asked_for_together(tmp_path: Path) -> None:
     save(tmp_path / "a.tif", grey, tile=(256, 256), compression="zlib")
     with serving(tmp_path) as server, open_raster(f"{server.url}/a.tif", QUIET) as raster:
         shown(raster)
-        assert requests_made(raster) == 2  # the head, and 16 tiles that lie side by side
+        # The head, two files beside it that are not there, and 16 tiles that lie side by side.
+        assert requests_made(raster) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["tiff-tiles-deflate", "tiff-strips-lzw", "zarr-3", "zarr-3-shards"]
+)
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_the_contrast_is_found_from_is_read_once(
+    tmp_path: Path, name: str, remote: bool
+) -> None:
+    deep: Any = noise_raster(500, 600).astype(np.uint16) * 200
+    path: Any = CONTAINERS[name](tmp_path, deep)
+    files = [path, *path.rglob("*")]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    with serving(tmp_path) as server:
+        place = f"{server.url}/{path.name}" if remote else path
+        with open_raster(place, QUIET) as raster:
+            raster.read(Box.whole(raster.size), raster.size)
+            assert stored * 0.95 < raster.bytes_read < stored * 1.1 + 2**16 * remote
+            if remote:
+                assert raster.bytes_read == pytest.approx(server.sent, abs=2000)
 
 
 def test_bands_stored_apart_are_chosen_on_a_server(tmp_path: Path) -> None:

@@ -49,6 +49,77 @@ def ngff(path: Path, levels: list[np.ndarray], axes: str, version: str = "0.5", 
     return path
 
 
+def slope(count: int, step: float) -> np.ndarray:
+    """`[count, count, 3]`: red and green are four times the source pixel that a pixel's middle is.
+
+    That of an image of 61 px (`step` 1), or of a level that has `step` of its pixels in each.
+    """
+    place = np.clip((np.arange(count) + 0.5) * step - 0.5, 0, 60)
+    return np.stack([*np.meshgrid(4 * place, 4 * place), np.zeros((count, count))], -1).round()
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ([(2.0, 30), (4.0, 15)], True),  # rounded down
+        ([(2.0, 31), (4.0, 16)], True),  # rounded up
+        ([(61 / 30, 30), (61 / 15, 15)], False),  # the whole image resized, and nothing said
+        ([(61 / 30, 30), (61 / 15, 15)], True),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 0.25])
+def test_levels_lie_where_their_scales_say(
+    tmp_path: Path, levels: list[tuple[float, int]], said: bool, version: str, unit: float
+):
+    made = [(1.0, 61), *levels]
+    arrays = [slope(count, step).astype(np.uint8) for step, count in made]
+    path = ngff(tmp_path / "a.zarr", arrays, "yxc", version)
+    if said:
+        say_scales(path, [unit * step for step, _ in made])
+    with open_raster(path) as raster:
+        assert raster.levels == tuple(Size(count, count) for _, count in made)
+        seen = raster.read(Box(8, 8, 52, 52), Size(11, 11)).array
+    middles = 4 * (8 + 4 * (np.arange(11) + 0.5) - 0.5)
+    assert np.abs(seen[..., 0] - middles).max() < 1.5
+    assert np.abs(seen[..., 1] - middles[:, None]).max() < 1.5
+
+
+def say_scales(path: Path, factors: list[float]) -> None:
+    group = zarr.open_group(str(path))
+    said: Any = group.attrs.asdict()
+    for dataset, factor in zip(
+        said.get("ome", said)["multiscales"][0]["datasets"], factors, strict=True
+    ):
+        scale = {"type": "scale", "scale": [factor, factor, 1.0]}
+        dataset["coordinateTransformations"] = [scale]
+    group.attrs.put(said)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"type": "scale", "scale": [7.0, 7.0, 1.0]}],  # against the sizes
+        [{"type": "scale", "scale": [2.0]}],
+        [{"type": "scale", "scale": [0, "x", None]}],
+        [{"type": "scale", "path": "elsewhere"}],
+        "none",
+        [None],
+    ],
+)
+def test_scales_that_cannot_be_are_told_from_the_sizes(tmp_path: Path, steps: Any):
+    path = ngff(tmp_path / "a.zarr", [PICTURE, PICTURE[::2, ::2]], "yxc")
+    group = zarr.open_group(str(path))
+    said: Any = group.attrs.asdict()
+    said["ome"]["multiscales"][0]["datasets"][1]["coordinateTransformations"] = steps
+    group.attrs.put(said)
+    with open_raster(path) as raster:
+        assert raster.levels == SIZES
+        assert np.array_equal(
+            raster.read(Box.whole(raster.size), SIZES[1]).array, PICTURE[::2, ::2]
+        )
+
+
 def all_of(path: Path) -> np.ndarray:
     with open_raster(path) as raster:
         return raster.read(Box.whole(raster.size), raster.size).array

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +29,7 @@ SCHEMA = "uhrqa.prepare/1"
 @opt.share("max_pixels", "on_bad_tile", *opt.PRINTING)
 def prepare(
     source: Annotated[str, typer.Argument(metavar="SRC", help=opt.IMAGE_HELP)],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="File.tif or directory.zarr.")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="File.tif or directory.zarr.")],
     *,
     compression: Annotated[
         str, typer.Option(metavar="NAME", help="zstd, deflate (TIFF) or none; without loss.")

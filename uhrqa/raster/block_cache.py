@@ -50,6 +50,13 @@ class BlockCache:
                     self._making.pop(key, None)
         return block
 
+    def take(self, key: tuple[int, int, int], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The block of `key`, which is kept no longer; made if it is not at hand."""
+        with self._lock:
+            if (block := self._blocks.pop(key, None)) is not None:
+                self._bytes -= block.nbytes
+        return make() if block is None else block
+
     def _found(self, key: tuple[int, int, int]) -> NDArray[Any] | None:
         with self._lock:
             if key in self._blocks:

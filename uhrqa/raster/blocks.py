@@ -150,9 +150,8 @@ class BlockLevel:
         if self._gather is None:
             return
         places = sorted({place for window in windows for place in self._under(window)})
-        missing = self._cache.lacks((self._index, *place) for place in places)
-        if missing:
-            self._gather([(row, col) for _, row, col in missing])
+        if missing := self.lacking(places):
+            self._gather(missing)
 
     def stored_bytes(self, windows: Iterable[Window]) -> int | None:
         """Bytes in storage of the blocks that windows touch, each once; None: not known."""
@@ -191,6 +190,15 @@ class BlockLevel:
                 y0 - top : y1 - top, x0 - left : x1 - left
             ]
         return out
+
+    def taken(self, row: int, col: int) -> NDArray[Any]:
+        """A block that is not read again soon, so that it is kept no longer."""
+        return self._cache.take((self._index, row, col), lambda: self._fetch(row, col))
+
+    def lacking(self, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of some blocks (row, col) that are not at hand."""
+        missing = self._cache.lacks((self._index, *place) for place in places)
+        return [(row, col) for _, row, col in missing]
 
     def parts(self, window: Window) -> Iterator[Window]:
         """A window cut along the edges of blocks."""

@@ -36,9 +36,10 @@ class Copy:
         dtype: of a sample.
         bits: of a sample that the image used; 12 for values to 4095 in uint16.
         count: samples of a pixel, without the mask.
-        colour: see `samples`.
+        colour: see `samples`; grey where bands are shown as colours but nothing names them so.
         shown: indices of the samples that make the colour.
         alpha: index of the one that is 0 where there is no image.
+        premultiplied: colours are multiplied by it.
         nodata: value that says so.
         masked: whether a mask comes as a last plane, 0 or 1.
         ground: where it lies.
@@ -55,6 +56,7 @@ class Copy:
     colour: str
     shown: tuple[int, ...]
     alpha: int | None
+    premultiplied: bool
     nodata: float | None
     masked: bool
     ground: Ground | None
@@ -94,8 +96,8 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
         return Copy(
             sizes=level_sizes(size), dtype=np.dtype(np.uint8), bits=8, count=count,
             colour=RGB if rgb else GREY, shown=(0, 1, 2) if rgb else (0,),
-            alpha=3 if count == 4 else None, nodata=None, masked=False, ground=place, band=band,
-            read=raster.finest.window,
+            alpha=3 if count == 4 else None, premultiplied=False, nodata=None, masked=False,
+            ground=place, band=band, read=raster.finest.window,
             halving=SampleHalving(None, (), False, np.zeros(count, np.uint8)),
             holes=lambda: int(raster.shown().get("masked_tiles", 0)),
         )  # fmt: skip
@@ -115,7 +117,8 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
 
     return Copy(
         sizes=level_sizes(size), dtype=samples.dtype, bits=samples.bits, count=samples.count,
-        colour=samples.colour, shown=shown, alpha=samples.alpha, nodata=samples.nodata,
+        colour=GREY if samples.guessed else samples.colour, shown=shown, alpha=samples.alpha,
+        premultiplied=samples.premultiplied, nodata=samples.nodata,
         masked=samples.masked, ground=place, band=band, read=read,
         halving=SampleHalving(painter, order, samples.masked, _fill(samples, painter.nodata)),
         holes=lambda: len(holes),

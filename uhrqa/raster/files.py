@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from uhrqa.raster.guard import guarded
 
 if TYPE_CHECKING:
     from uhrqa.raster.remote import RemoteFile
+    from uhrqa.raster.streamed import StreamedFile
 
 Range = tuple[int, int]  # offset and number of bytes
 GAP = 2**12  # bytes between two ranges that are fetched along rather than asked for apart
@@ -46,6 +47,18 @@ class ByteFile(Protocol):
 
     def expect(self, ranges: Sequence[Range]) -> None:
         """Say what will be read next, so that it may be fetched at once."""
+        ...
+
+    def stream(self) -> IO[bytes]:
+        """The file as a stream for reading headers; closed by who asked."""
+        ...
+
+    def beside(self, suffixes: Sequence[str]) -> Mapping[str, ByteFile]:
+        """Those of the files that are there whose names go on with suffixes; same meter.
+
+        Raises:
+            RasterError: one cannot be opened.
+        """
         ...
 
     def close(self) -> None:
@@ -88,6 +101,19 @@ class LocalFile:
     def expect(self, ranges: Sequence[Range]) -> None:
         """A disk needs no warning."""
 
+    def stream(self) -> IO[bytes]:
+        """See `ByteFile.stream`."""
+        return Path(self.path).open("rb")
+
+    def beside(self, suffixes: Sequence[str]) -> dict[str, LocalFile]:
+        """See `ByteFile.beside`."""
+        paths = {suffix: f"{self.path}{suffix}" for suffix in suffixes}
+        return {
+            suffix: LocalFile(path, self.meter)
+            for suffix, path in paths.items()
+            if Path(path).is_file()
+        }
+
     def close(self) -> None:
         """Release the file."""
         os.close(self._descriptor)
@@ -121,7 +147,7 @@ class WholeFile:
             raise
 
 
-def open_whole(place: str | RemoteFile) -> WholeFile:
+def open_whole(place: str | RemoteFile | StreamedFile) -> WholeFile:
     """Open a file that is decoded as a whole; one on a server is fetched, and let go.
 
     Raises:

@@ -31,7 +31,7 @@ def samples_of(path: str, dataset: Dataset) -> Samples:
     roles = [role.name for role in dataset.colorinterp]
     alphas = [band for band, role in enumerate(roles) if role == "alpha"]
     colours = [band for band in range(dataset.count) if band not in alphas]
-    colour, shown = GREY, colours[:1] or [0]
+    colour, shown, guessed = GREY, colours[:1] or [0], False
     if roles[0] == "palette":
         colour, shown = PALETTE, [0]
     elif tuple(roles[:4]) == INKS:
@@ -39,7 +39,7 @@ def samples_of(path: str, dataset: Dataset) -> Samples:
     elif all(name in roles for name in COLOURS):
         colour, shown = RGB, [roles.index(name) for name in COLOURS]
     elif len(colours) >= 3:
-        colour, shown = RGB, colours[:3]
+        colour, shown, guessed = RGB, colours[:3], True
     return Samples(
         count=dataset.count,
         dtype=dtype,
@@ -50,6 +50,7 @@ def samples_of(path: str, dataset: Dataset) -> Samples:
         nodata=dataset.nodatavals[shown[0]],
         palette=_palette(dataset, dtype) if colour == PALETTE else None,
         masked=has_mask_band(dataset),
+        guessed=guessed,
     )
 
 

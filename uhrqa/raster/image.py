@@ -34,6 +34,7 @@ from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
     from uhrqa.raster.remote import RemoteFile
+    from uhrqa.raster.streamed import StreamedFile
 
 Values = NDArray[Any]
 MAX_IMAGE_PIXELS = 2**30  # decoded to 4 bytes each
@@ -51,7 +52,7 @@ PNG_DEPTH_AT = 24  # byte of the header that holds the bits per sample; the colo
 JPEG_PIXELS_A_BYTE = 4096  # 64 pixels take a bit at least; some slack for arithmetic coding
 
 
-def open_png(place: str | RemoteFile, reading: Reading) -> LevelRaster:
+def open_png(place: str | RemoteFile | StreamedFile, reading: Reading) -> LevelRaster:
     """Open a PNG image; one on a server is fetched whole.
 
     Raises:
@@ -80,7 +81,7 @@ def open_png(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         return _raster(file, image, pixels, samples, reading)
 
 
-def open_jpeg(place: str | RemoteFile, reading: Reading) -> LevelRaster:
+def open_jpeg(place: str | RemoteFile | StreamedFile, reading: Reading) -> LevelRaster:
     """Open a JPEG image; one on a server is fetched whole.
 
     Raises:

@@ -29,19 +29,20 @@ class Ladder:
     Args:
         levels: stored, finest first.
         made: of the last one.
-        halved: stored levels are 1, 2, 4... times coarser exactly; else their sizes tell.
+        scales: pixels of each stored level for one of the image, along y and x; None: sizes tell.
     """
 
-    def __init__(self, levels: Sequence[StoredLevel], made: MadeLevels, *, halved: bool) -> None:
+    def __init__(
+        self,
+        levels: Sequence[StoredLevel],
+        made: MadeLevels,
+        scales: Sequence[tuple[float, float]] | None,
+    ) -> None:
         self.size = levels[0].size
         self.made = made
         h, w = self.size
-        self.stored = [
-            Scaled(lv, 0.5**number, 0.5**number)
-            if halved
-            else Scaled(lv, lv.size.h / h, lv.size.w / w)
-            for number, lv in enumerate(levels)
-        ]
+        scales = scales or [(level.size.h / h, level.size.w / w) for level in levels]
+        self.stored = [Scaled(lv, *scale) for lv, scale in zip(levels, scales, strict=True)]
 
     def serving(self, box: Box, out: Size) -> tuple[Scaled, int | None]:
         """Which level serves a read.

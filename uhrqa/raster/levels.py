@@ -50,8 +50,9 @@ class LevelRaster:
         bad: tiles that could not be decoded.
         reading: what was asked for.
         part: which part of the file this shows, where made levels are kept.
-        halved: levels are 1, 2, 4... times coarser exactly, their last row and column in part
-            beyond the image; else their scale is told from their sizes.
+        scales: pixels of each level for one of the image, along y and x, where the file says so:
+            the last row and column may lie in part beyond the image, or stop before its edge; else
+            they are told from the sizes.
     """
 
     def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
@@ -67,7 +68,7 @@ class LevelRaster:
         bad: BadTiles | None = None,
         reading: Reading | None = None,
         part: str = "",
-        halved: bool = False,
+        scales: Sequence[tuple[float, float]] | None = None,
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -80,7 +81,7 @@ class LevelRaster:
         self._bad = bad
         self.reading = reading or Reading()
         self._made = MadeLevels(levels[-1], WINDOW_PIXELS, part)
-        self._ladder = Ladder(levels, self._made, halved=halved)
+        self._ladder = Ladder(levels, self._made, scales)
         self._closed = False
         self._far = any(getattr(level, "is_far", False) for level in levels)
 

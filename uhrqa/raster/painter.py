@@ -64,6 +64,14 @@ class Painter:
         """Say where samples for the contrast come from: the full-resolution image."""
         self._size, self._read, self._expect = size, read, expect
 
+    def settle(self) -> None:
+        """Find the limits of the contrast, if any, before samples are read to be painted.
+
+        What is read for them may then serve again.
+        """
+        if self._percentiles is not None:
+            self._tones()
+
     def stored(self, window: Window) -> tuple[Values, Mask | None] | None:
         """Samples of the full-resolution image as they are stored, and where a mask shows image.
 

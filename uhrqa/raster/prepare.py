@@ -13,7 +13,7 @@ from uhrqa.errors import ConfigError, OutputError, RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import ExtraBandsWarning, StretchWarning, open_raster
 from uhrqa.raster.copies import Copy, copy_of, is_painted
-from uhrqa.raster.formats import ZARR_FILES
+from uhrqa.raster.formats import ZARR_FILES, is_remote
 from uhrqa.raster.image_files import image_files
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.samples import WHITE_ZERO
@@ -73,6 +73,8 @@ def prepare(  # noqa: PLR0913 - all but the first two by name
         OutputError: the target is there already, or cannot be written.
         RasterError: the image cannot be read, or the target's format cannot hold it.
     """
+    if is_remote(str(target)):
+        raise ConfigError(f"{target}: a copy is written to a disk; name a file, then upload it")
     path = Path(target)
     _check_target(path, Path(source), compression, overwrite=overwrite)
     with _opened(source, Reading(max_pixels=max_pixels, on_bad_tile=on_bad_tile)) as copy:

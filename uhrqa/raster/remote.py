@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, cast
 
 from uhrqa.errors import RasterError, StorageError
@@ -18,7 +19,16 @@ from uhrqa.raster.blocks import Meter
 from uhrqa.raster.files import Range, merged
 from uhrqa.raster.formats import MAGIC, ZARR_FILES
 from uhrqa.raster.head_stream import HEAD_BYTES, MOST_AHEAD, HeadStream
-from uhrqa.raster.stores import open_store, shown, told
+from uhrqa.raster.stores import (
+    AbsentError,
+    NoRangesError,
+    beside,
+    check_whole,
+    open_store,
+    shown,
+    told,
+)
+from uhrqa.raster.streamed import StreamedFile
 from uhrqa.reading import Reading
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 
 REQUESTS = 32  # at once
 HELD_BYTES = 2**26  # fetched ahead and not yet read
-MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
+WHOLE = ("png", "jpeg")  # formats that are fetched whole
 
 
 def open_remote(url: str, reading: Reading) -> Raster:
@@ -40,21 +50,32 @@ def open_remote(url: str, reading: Reading) -> Raster:
         RasterError: nothing is there, or nothing that can be read by parts.
     """
     try:
-        file = RemoteFile(url)
+        file: RemoteFile | StreamedFile = RemoteFile(url)
+    except NoRangesError as refusal:
+        try:
+            file = StreamedFile(url)
+        except StorageError:  # one that does not say how long a file is, either
+            raise refusal from None
+        if _format_of(file) not in WHOLE:
+            file.close()
+            raise
     except RasterError:
         if has_zarr(url):
             return _opened("zarr", url, reading)
         raise
-    for magic, name in MAGIC.items():
-        if file.head.startswith(magic):
-            return _opened(name, file, reading)
+    if (name := _format_of(file)) is not None:
+        return _opened(name, file, reading)
     file.close()
     if has_zarr(url):
         return _opened("zarr", url, reading)
     raise RasterError(
         f"{file.path}: not a TIFF, Zarr, PNG or JPEG image (it starts with {file.head[:8]!r}); "
-        "check the address"
+        "check the address, or download the file: what only GDAL reads is read from a disk"
     )
+
+
+def _format_of(file: RemoteFile | StreamedFile) -> str | None:
+    return next((name for magic, name in MAGIC.items() if file.head.startswith(magic)), None)
 
 
 def has_zarr(url: str) -> bool:
@@ -84,11 +105,11 @@ def stamp(url: str) -> str:
         return repr(_version(obstore.head(open_store(url), "")))
 
 
-def _opened(name: str, source: str | RemoteFile, reading: Reading) -> Raster:
+def _opened(name: str, source: str | RemoteFile | StreamedFile, reading: Reading) -> Raster:
     try:
         raster: Raster = FORMATS.load(name)(source, reading)
     except BaseException:
-        if isinstance(source, RemoteFile):
+        if not isinstance(source, str):
             source.close()
         raise
     return raster
@@ -101,15 +122,19 @@ def _version(meta: ObjectMeta) -> tuple[object, ...]:
 class RemoteFile:
     """One file on a server; see `ByteFile`. Opening it is one request, which brings its head.
 
+    Args:
+        url: its address.
+        meter: counts what is read, with other files; its own by default.
+
     Raises:
         RasterError: it is not there, or cannot be read by parts.
     """
 
     is_remote = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, meter: Meter | None = None) -> None:
         self.path = shown(url)
-        self.meter = Meter()
+        self.meter = meter or Meter()
         self._url = url
         self._store = open_store(url)
         self._first: tuple[object, ...] | None = None
@@ -155,22 +180,38 @@ class RemoteFile:
         """The file as a stream for reading headers."""
         return cast("IO[bytes]", HeadStream(self))
 
-    def copied(self, most: int = MAX_WHOLE_BYTES) -> IO[bytes]:
+    def beside(self, suffixes: Sequence[str]) -> dict[str, RemoteFile]:
+        """See `ByteFile.beside`: a request for each, all at once.
+
+        What a server does not give is not there, nor what is no TIFF: some answer with a page.
+        """
+        answers = list(self._pool.map(self._beside, suffixes))
+        return {
+            suffix: file for suffix, file in zip(suffixes, answers, strict=True) if file is not None
+        }
+
+    def _beside(self, suffix: str) -> RemoteFile | None:
+        try:
+            file = RemoteFile(beside(self._url, suffix), self.meter)
+        except (AbsentError, NoRangesError):
+            self.meter.add(0, requests=1)
+            return None
+        return file if _format_of(file) == "tiff" else None
+
+    def copied(self) -> IO[bytes]:
         """All of the file in a temporary one, which is gone when it is closed.
 
         Raises:
-            RasterError: it is larger than `most` bytes.
+            RasterError: it is too large.
         """
-        if self.length > most:
-            raise RasterError(
-                f"{self.path}: {self.length >> 20} MiB of a format without random access, which "
-                f"would be fetched whole (limit {most >> 20}); download it, or store it as a COG"
-            )
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        copy.write(self.head)
-        for start in range(len(self.head), self.length, MOST_AHEAD):
-            copy.write(self.read(start, min(MOST_AHEAD, self.length - start)))
-        copy.seek(0)
+        check_whole(self.path, self.length)
+        with ExitStack() as stack:
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            copy.write(self.head)
+            for start in range(len(self.head), self.length, MOST_AHEAD):
+                copy.write(self.read(start, min(MOST_AHEAD, self.length - start)))
+            copy.seek(0)
+            stack.pop_all()  # the caller closes it
         return copy
 
     def close(self) -> None:

@@ -38,6 +38,8 @@ class Samples:
         nodata: value that says so, where the file declares one.
         palette: `[2^bits, 3]` uint8.
         masked: whether masks come with the samples.
+        guessed: red, green and blue are the first three bands alone because nothing names others.
+        premultiplied: colours are multiplied by alpha.
     """
 
     count: int
@@ -49,6 +51,8 @@ class Samples:
     nodata: float | None = None
     palette: NDArray[np.uint8] | None = None
     masked: bool = False
+    guessed: bool = False
+    premultiplied: bool = False
 
     @property
     def indices(self) -> tuple[int, ...]:

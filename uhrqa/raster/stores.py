@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCHEMES = ("http", "https", "s3", "gs", "az")
 TIMEOUT = timedelta(seconds=30)  # of one request
 CONNECT_TIMEOUT = timedelta(seconds=10)
+MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 RETRIES = 4
 RETRY_TIMEOUT = timedelta(seconds=60)  # of one request and all its repetitions
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=100), timedelta(seconds=5)
@@ -55,6 +56,14 @@ ASK_FOR = {  # what may be missing where access is denied
 }
 
 
+class AbsentError(StorageError):
+    """The server has no such file, or none that may be read."""
+
+
+class NoRangesError(StorageError):
+    """The server sends files as a whole alone."""
+
+
 def scheme_of(url: str) -> str:
     """What stands before `://`, in small letters."""
     return url.partition("://")[0].lower()
@@ -65,6 +74,12 @@ def shown(url: str) -> str:
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0]
+
+
+def beside(url: str, suffix: str) -> str:
+    """The address of the file whose name goes on with a suffix; a signature stays behind it."""
+    place, mark, query = url.partition("?")
+    return f"{place}{suffix}{mark}{query}"
 
 
 def open_store(url: str) -> ObjectStore:
@@ -93,12 +108,25 @@ def open_store(url: str) -> ObjectStore:
         return GCSStore(bucket, **common) if scheme == "gs" else AzureStore(bucket, **common)
 
 
+def check_whole(path: str, length: int) -> None:
+    """Refuse to fetch all of a large file.
+
+    Raises:
+        RasterError: it is larger than `MAX_WHOLE_BYTES`.
+    """
+    if length > MAX_WHOLE_BYTES:
+        raise RasterError(
+            f"{path}: {length >> 20} MiB of a format without random access, which would be "
+            f"fetched whole (limit {MAX_WHOLE_BYTES >> 20}); download it, or store it as a COG"
+        )
+
+
 @contextmanager
 def told(url: str) -> Iterator[None]:
     """Turn what goes wrong between us and a server into one clear line.
 
     Raises:
-        StorageError: anything went wrong.
+        StorageError: anything went wrong; `AbsentError` and `NoRangesError` where it is that.
     """
     from obstore import exceptions as bad
 
@@ -106,12 +134,12 @@ def told(url: str) -> Iterator[None]:
     try:
         yield
     except (bad.NotFoundError, FileNotFoundError) as error:
-        raise StorageError(f"{where}: no such file on the server") from error
+        raise AbsentError(f"{where}: no such file on the server") from error
     except (bad.PermissionDeniedError, bad.UnauthenticatedError, PermissionError) as error:
         remedy = ASK_FOR.get(scheme_of(url), "use an address that needs no password")
-        raise StorageError(f"{where}: access denied, or no such file; {remedy}") from error
+        raise AbsentError(f"{where}: access denied, or no such file; {remedy}") from error
     except (bad.NotSupportedError, NotImplementedError) as error:
-        raise StorageError(
+        raise NoRangesError(
             f"{where}: the server does not send parts of a file (no range requests); download the "
             "file first, or put it on another server"
         ) from error

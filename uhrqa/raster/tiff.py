@@ -5,7 +5,8 @@ pixel is decoded. Covered: integers to 32 bits and floats, any number of bands, 
 direction, RGB, palettes, CMYK, YCbCr; alpha, mask images, no-data values; tiles and strips; every
 compression that imagecodecs decodes; overviews as SubIFDs or as later images; a first image that is
 a thumbnail of a later one. Of several full images one is read, with a warning.
-Files of overviews and masks beside the image (`.ovr`, `.msk`) are used where it lies on a disk.
+Files of overviews and masks beside the image (`.ovr`, `.msk`) are used; of one on a server only
+where it stores no overviews itself, so that others cost no request more.
 Refused: CIE L*a*b* and complex numbers. Ignored: orientation (as GDAL does), colour profiles.
 """
 
@@ -34,14 +35,7 @@ from uhrqa.raster.painter import Painter
 from uhrqa.raster.reduce import half
 from uhrqa.raster.samples import choose
 from uhrqa.raster.serving import is_reduction
-from uhrqa.raster.tiff_files import (
-    MASK_OVERVIEWS,
-    MASKS,
-    MAX_IMAGES,
-    OVERVIEWS,
-    TiffFiles,
-    pages_of,
-)
+from uhrqa.raster.tiff_files import MAX_IMAGES, TiffFiles, pages_of
 from uhrqa.raster.tiff_kinds import EXACT_HALVES, samples_of
 from uhrqa.raster.tiff_level import mask_level, tiff_level
 from uhrqa.raster.tiff_tiles import TiffSource
@@ -94,17 +88,19 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=source.bad,
         reading=reading,
-        halved=_are_halves(tif, levels),
+        scales=_halves(tif, levels),
     )
 
 
-def _are_halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> bool:
-    """Whether each level is exactly half of the one before, as `uhrqa prepare` writes them."""
+def _halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> list[tuple[float, float]] | None:
+    """Scales of levels that are exactly half of the one before each, as `prepare` writes them."""
     with guarded(f"{tif.filename}: the TIFF headers cannot be read"):
         ours = next(pages_of(tif)).software == EXACT_HALVES
-    return ours and all(
-        level.size == half(finer.size) for finer, level in itertools.pairwise(levels)
-    )
+    if not ours or any(
+        level.size != half(finer.size) for finer, level in itertools.pairwise(levels)
+    ):
+        return None
+    return [(0.5**number, 0.5**number) for number in range(len(levels))]
 
 
 def _ground(tif: TiffFile, place: str | RemoteFile) -> Ground | NoGround:
@@ -132,11 +128,15 @@ def _levels(files: TiffFiles, reading: Reading) -> tuple[list[StoredLevel], Pain
         first = next((page for page in pages if not page.is_reduced), pages[0])
         main = _main(path, first, pages)
         check_size(path, main.imagelength, main.imagewidth, reading.max_pixels)
-        below = [*_sub_pages(main), *pages, *files.beside(OVERVIEWS)]
-        masks = _masks(files, below)
+        inside = [*_sub_pages(main), *pages]
+        unmarked = main is not first
+        complete = bool(_overviews(main, inside, unmarked=unmarked))
+        overviews, masks_beside = files.beside(complete=complete)
+        below = [*inside, *overviews]
+        masks = _by_size([page for page in below if page.is_mask], masks_beside)
         is_masked = _size(main) in masks
         found = samples_of(path, main, masked=is_masked)
-        overviews = _overviews(main, below, unmarked=main is not first)
+        overviews = _overviews(main, below, unmarked=unmarked)
         if is_masked:  # one without its mask would show what is no image
             overviews = [page for page in overviews if _size(page) in masks]
     _warn_of_others(path, main, pages)
@@ -156,10 +156,8 @@ def _level(
     return tiff_level(files.source_of(page), page, painter, index, masks=masks)
 
 
-def _masks(files: TiffFiles, pages: Sequence[TiffPage]) -> dict[Size, TiffPage]:
+def _by_size(inside: Sequence[TiffPage], beside: Sequence[TiffPage]) -> dict[Size, TiffPage]:
     """Masks by their sizes, those inside the file before those beside it."""
-    inside = [page for page in pages if page.is_mask]
-    beside = [*files.beside(MASKS), *files.beside(MASK_OVERVIEWS)]
     return {_size(page): page for page in reversed([*inside, *beside])}
 
 

@@ -15,7 +15,7 @@ from uhrqa.raster.copies import TILE, Copy
 from uhrqa.raster.ground import Ground
 from uhrqa.raster.reduce import halvings
 from uhrqa.raster.samples import RGB, WHITE_ZERO
-from uhrqa.raster.tiff_kinds import EXACT_HALVES
+from uhrqa.raster.tiff_kinds import ASSOCIATED, EXACT_HALVES, UNASSOCIATED
 
 Values = NDArray[Any]
 CLASSIC = 2**32 - 2**25  # bytes of tiles, all levels, that fit a classic TIFF with its tables
@@ -164,7 +164,8 @@ def _look(copy: Copy, compression: str) -> dict[str, Any]:
     """How tifffile writes each level."""
     colours = 3 if copy.colour == RGB and copy.shown == (0, 1, 2) else 1
     photometric = "rgb" if colours == 3 else "minisblack"
-    extra = [2 if index == copy.alpha else 0 for index in range(colours, copy.count)]
+    alpha = ASSOCIATED if copy.premultiplied else UNASSOCIATED
+    extra = [alpha if index == copy.alpha else 0 for index in range(colours, copy.count)]
     packed = compression != "none"
     return {
         "tile": (TILE, TILE),

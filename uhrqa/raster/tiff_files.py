@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from tifffile import TiffFile, TiffPage
 
-from uhrqa.raster.files import ByteFile, LocalFile
+from uhrqa.raster.files import ByteFile
 from uhrqa.raster.guard import guarded
 from uhrqa.raster.tiff_tiles import TiffSource
 
@@ -30,26 +29,22 @@ class TiffFiles:
         self.tif = tif
         self._sources = {tif: source}
         self._stack = ExitStack()
-        self._keep(tif, source.file)
+        self._stack.callback(source.file.close)
+        self._stack.callback(tif.close)
 
-    def beside(self, suffix: str) -> list[TiffPage]:
-        """Images of the file of that name beside it; none of one on a server.
+    def beside(self, *, complete: bool) -> tuple[list[TiffPage], list[TiffPage]]:
+        """Images of overviews and of masks that lie in files beside it.
+
+        Args:
+            complete: it has overviews itself; one on a server is then asked for nothing more.
 
         Raises:
-            RasterError: there is one, and it is damaged.
+            RasterError: there is such a file, and it is damaged.
         """
-        path = f"{self.source.path}{suffix}"
-        if self.source.file.is_remote or not Path(path).is_file():
-            return []
-        with guarded(f"{path}: not a readable TIFF", "write it again, or remove it"):
-            tif = TiffFile(path)
-        file = LocalFile(path, self.source.file.meter)
-        self._keep(tif, file)
-        self._sources[tif] = replace(self.source, file=file)
-        with guarded(f"{path}: the TIFF headers cannot be read", "write it again, or remove it"):
-            if pages := list(pages_of(tif)):
-                return pages
-            raise ValueError("no image where it should begin")
+        if complete and self.source.file.is_remote:
+            return [], []
+        overviews, masks = self._beside(OVERVIEWS, MASKS)
+        return overviews, [*masks, *(self._beside(MASK_OVERVIEWS)[0] if masks else ())]
 
     def source_of(self, page: TiffPage) -> TiffSource:
         """The file that holds an image."""
@@ -60,9 +55,25 @@ class TiffFiles:
         self.source.cache.clear()
         self._stack.close()
 
-    def _keep(self, tif: TiffFile, file: ByteFile) -> None:
-        self._stack.callback(file.close)
+    def _beside(self, *suffixes: str) -> list[list[TiffPage]]:
+        found = self.source.file.beside(suffixes)
+        for file in found.values():
+            self._stack.callback(file.close)
+        return [self._pages(found[suffix]) if suffix in found else [] for suffix in suffixes]
+
+    def _pages(self, file: ByteFile) -> list[TiffPage]:
+        stream = file.stream()
+        self._stack.callback(stream.close)
+        with guarded(f"{file.path}: not a readable TIFF", "write it again, or remove it"):
+            tif = TiffFile(stream, name=file.path)
         self._stack.callback(tif.close)
+        self._sources[tif] = replace(self.source, file=file)
+        with guarded(
+            f"{file.path}: the TIFF headers cannot be read", "write it again, or remove it"
+        ):
+            if pages := list(pages_of(tif)):
+                return pages
+            raise ValueError("no image where it should begin")
 
 
 def pages_of(tif: TiffFile) -> Iterator[TiffPage]:

@@ -18,7 +18,7 @@ DECODED_TO_RGB = (6, 7, 33003, 33005, 34712, 50001, 50002, 52546)  # JPEG, JPEG 
 METADATA_TAG, NODATA_TAG = 42112, 42113  # GDAL's
 ROLE = re.compile(r'<Item [^>]*sample="(\d{1,5})"[^>]*role="colorinterp"[^>]*>(\w+)<')
 COLOURS = ("red", "green", "blue")
-ALPHAS = (1, 2)  # of ExtraSamples: with colours multiplied by it, and not
+ASSOCIATED, UNASSOCIATED = ALPHAS = (1, 2)  # of ExtraSamples: colours multiplied by it, and not
 PHOTOMETRICS = {0: WHITE_ZERO, 1: GREY, 2: RGB, 3: PALETTE, 4: GREY, 5: CMYK, 6: YCBCR}
 LEAST_SAMPLES = {RGB: 3, YCBCR: 3, CMYK: 4}
 REMEDY = "convert it: convert {path} -colorspace sRGB rgb.tif"
@@ -50,17 +50,20 @@ def samples_of(path: str, page: TiffPage, *, masked: bool = False) -> Samples:
     alphas = _alphas(page, roles)
     shown = _shown(colour, count - len(alphas))
     named = [[band for band, role in roles.items() if role == name] for name in COLOURS]
-    in_order = all(named) and colour == GREY and shown == 3 and count > max(named)[0]
+    several = colour == GREY and shown == 3
+    in_order = all(named) and several and count > max(named)[0]
     return Samples(
         count=count,
         dtype=np.dtype(page.dtype).newbyteorder("="),
         bits=int(page.bitspersample),
-        colour=RGB if colour == GREY and shown == 3 else colour,
+        colour=RGB if several else colour,
         shown=tuple(bands[0] for bands in named) if in_order else tuple(range(shown)),
         alpha=alphas[0] if alphas and alphas[0] >= shown else None,
         nodata=nodata_of(page),
         palette=_palette(path, page) if colour == PALETTE else None,
         masked=masked,
+        guessed=several and not in_order,
+        premultiplied=ASSOCIATED in (page.extrasamples or ()),
     )
 
 

@@ -74,7 +74,6 @@ class TiffBlocks:
         self._tiles = tiles
         self._painter = painter
         self._masks = masks
-        self._gather = self._expect_blocks if tiles.source.file.is_remote else None
         self._raw = BlockLevel(
             tiles.size,
             len(tiles.indices),
@@ -82,7 +81,7 @@ class TiffBlocks:
             fetch=tiles.block,
             cache=BlockCache(),
             index=tiles.index,
-            gather=self._gather,
+            gather=self._expect_blocks if tiles.source.file.is_remote else None,
             dtype=tiles.dtype,
         )
 
@@ -96,7 +95,7 @@ class TiffBlocks:
             fetch=self._block,
             cache=tiles.source.cache,
             index=tiles.index,
-            gather=self._gather,
+            gather=self._expect_painted if tiles.source.file.is_remote else None,
             weigh=tiles.weigh,
             is_flat=tiles.is_sparse if self._masks is None else None,
         )
@@ -110,6 +109,9 @@ class TiffBlocks:
         if self._masks is not None:
             self._masks.expect([self._raw.part(*place) for place in places])
 
+    def _expect_painted(self, places: Sequence[tuple[int, int]]) -> None:
+        self._expect_blocks(self._raw.lacking(places))
+
     def samples(self, window: Window) -> tuple[Values, Mask | None] | None:
         """The samples of a window, and where they are image; None where damage is masked."""
         try:
@@ -121,8 +123,9 @@ class TiffBlocks:
 
     def _block(self, row: int, col: int) -> Array:
         part, tiles = self._raw.part(row, col), self._tiles
+        self._painter.settle()
         try:
-            values, valid = tiles.block(row, col), _masked(self._masks, part)
+            values, valid = self._raw.taken(row, col), _masked(self._masks, part)
         except RasterError as error:
             if not tiles.source.bad.forgives(error, tiles.index, row, col):
                 raise

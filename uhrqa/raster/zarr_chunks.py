@@ -72,6 +72,7 @@ def samples_of(array: Any, layout: Layout, colours: tuple[int, ...] | None = Non
         colour=RGB if layout.bands >= 3 else GREY,
         shown=colours if colours and max(colours) < layout.bands else first,
         nodata=_nodata(attributes, dtype) if isinstance(attributes, dict) else None,
+        guessed=layout.bands > 3 and not colours,  # three alone are what most writers have of RGB
     )
 
 
@@ -173,14 +174,15 @@ class ZarrChunks:
 
     @cached_property
     def _seen(self) -> BlockLevel:
-        """Blocks that are decoded for the contrast alone."""
+        """Blocks that are decoded for the contrast, until they are painted."""
         samples = self._source.painter.samples
         return self._blocks(len(samples.indices), self._fetch, BlockCache(), samples.dtype)
 
     def _painted(self, row: int, col: int) -> NDArray[np.uint8]:
         source, size = self._source, self._layout.size
         try:
-            return source.painter.paint(self._fetch(row, col))
+            source.painter.settle()
+            return source.painter.paint(self._seen.taken(row, col))
         except RasterError as error:
             if not source.bad.forgives(error, self._index, row, col):
                 raise

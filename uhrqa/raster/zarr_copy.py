@@ -83,19 +83,17 @@ class _Rows:
 
 
 def _attributes(copy: Copy) -> dict[str, Any]:
-    whole, several = copy.sizes[0], copy.count > 1
+    lead = [0.0] if copy.count > 1 else []
     axes = [{"name": name, "type": "space"} for name in "yx"]
-    if several:
+    if lead:
         axes = [{"name": "c", "type": "channel"}, *axes]
-    datasets = [
-        {
-            "path": str(number),
-            "coordinateTransformations": [
-                {"type": "scale", "scale": [1.0] * several + [whole.h / size.h, whole.w / size.w]}
-            ],
-        }
-        for number, size in enumerate(copy.sizes)
-    ]
+    datasets = []
+    for number in range(len(copy.sizes)):
+        step = 2.0**number  # levels are exact halves, whatever their sizes are rounded to
+        scale = {"type": "scale", "scale": [1.0 for _ in lead] + [step, step]}
+        middle = (step - 1) / 2  # of a level's first pixel, whose edges are those of the image
+        place = {"type": "translation", "translation": [*lead, middle, middle]}
+        datasets.append({"path": str(number), "coordinateTransformations": [scale, place]})
     found: dict[str, Any] = {
         "ome": {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     }

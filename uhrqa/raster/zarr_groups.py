@@ -6,8 +6,8 @@ Sources: OME-NGFF 0.4 and 0.5, Sec. `multiscales`, `omero`, `bioformats2raw.layo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import zarr
@@ -27,12 +27,14 @@ class Found:
         named: whether metadata name them as one image's resolutions; else they are all arrays.
         axes: names of their axes, where the group gives them.
         colours: which bands are red, green and blue, where it says so.
+        scales: by paths of arrays, how far apart their samples are along each axis, in any unit.
     """
 
     arrays: Sequence[Any]
     named: bool
     axes: list[str] | None = None
     colours: tuple[int, ...] | None = None
+    scales: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 def find(path: str, group: zarr.Group) -> Found:
@@ -45,10 +47,16 @@ def find(path: str, group: zarr.Group) -> Found:
     ome = attributes.get("ome", attributes)
     scales = ome.get("multiscales")
     if isinstance(scales, list):
-        nodes = [group[dataset["path"]] for dataset in scales[0]["datasets"]]
-        arrays = [node for node in nodes if isinstance(node, zarr.Array)]
+        datasets = [(group[dataset["path"]], dataset) for dataset in scales[0]["datasets"]]
+        arrays = [node for node, _ in datasets if isinstance(node, zarr.Array)]
         names = [str(axis["name"]) for axis in scales[0].get("axes", ()) if isinstance(axis, dict)]
-        found = Found(arrays, named=True, axes=names or None, colours=_colours(ome.get("omero")))
+        found = Found(
+            arrays,
+            named=True,
+            axes=names or None,
+            colours=_colours(ome.get("omero")),
+            scales={node.path: _scale(dataset) for node, dataset in datasets},
+        )
     elif isinstance(scales, dict) and (places := _places(scales)):
         found = Found([_only(path, group, place) for place in places], named=True)
     elif ome.get("bioformats2raw.layout") and isinstance(first := group.get("0"), zarr.Group):
@@ -59,6 +67,16 @@ def find(path: str, group: zarr.Group) -> Found:
         inside = ", ".join(sorted(name for name, _ in group.groups())[:5]) or "nothing"
         raise RasterError(f"{path}: a Zarr group without an array (it holds: {inside}); name one")
     return found
+
+
+def _scale(dataset: Mapping[str, Any]) -> list[float]:
+    """How far apart the samples of an OME level are along each axis; empty where it is not said."""
+    steps = dataset.get("coordinateTransformations")
+    for step in steps if isinstance(steps, list) else ():
+        scale = step.get("scale") if isinstance(step, dict) else None
+        if isinstance(scale, list) and all(isinstance(n, int | float) and n > 0 for n in scale):
+            return [float(n) for n in scale]
+    return []
 
 
 def _places(scales: dict[str, Any]) -> list[str]:

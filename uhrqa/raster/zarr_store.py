@@ -12,7 +12,7 @@ and blue. A chunk that was never written reads as the array's fill value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,33 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=bad,
         reading=reading,
+        scales=_scales(levels, group.scales),
     )
+
+
+def _scales(
+    levels: Sequence[tuple[Any, Layout]], said: Mapping[str, Sequence[float]]
+) -> list[tuple[float, float]] | None:
+    """Pixels of each level for one of the finest, along y and x, as OME's metadata say.
+
+    Edges are taken to lie together: most writers bin pixels, whether they write `translation` or
+    not.
+
+    Returns:
+        None where nothing is said of a level, or what the sizes of levels contradict.
+    """
+    finest, main = levels[0]
+    found = []
+    for array, layout in levels:
+        whole, step = said.get(finest.path, ()), said.get(array.path, ())
+        if not len(whole) == len(step) == array.ndim:
+            return None
+        y, x = (whole[axis] / step[axis] for axis in (layout.y, layout.x))
+        rounding = layout.size.h - main.size.h * y, layout.size.w - main.size.w * x
+        if max(map(abs, rounding)) >= 1:
+            return None
+        found.append((y, x))
+    return found
 
 
 def _ground(node: Any, array: Any, layout: Layout) -> Ground | NoGround:  # noqa: ANN401
