@@ -124,7 +124,7 @@ def windows(files: dict[str, Path], rounds: int) -> None:
     for kind, path in files.items():
         able = [name for name in peers if (name, kind) != ("pyvips", "zstd")]  # it shows black
         if "rasterio" in able:
-            able.append("rasterio_64")
+            able.append("rasterio_alike")
         names = ["windows", *(f"windows_{name}" for name in (*able, "imagecodecs"))]
         ours, *others = measure(rounds, *((name, path) for name in names))
         best = min(other[0] for other in others)

@@ -101,8 +101,8 @@ def windows_rasterio(path: Path, cache: int | None = None) -> None:
             image.read(window=Window(x, y, VIEW, VIEW))
 
 
-def windows_rasterio_64(path: Path) -> None:
-    """The same by rasterio, with as many decoded tiles kept as we keep."""
+def windows_rasterio_alike(path: Path) -> None:
+    """The same by rasterio, with as many bytes of decoded tiles kept as we keep."""
     from uhrqa.raster.block_cache import CACHE_BYTES
 
     windows_rasterio(path, CACHE_BYTES)
@@ -201,7 +201,7 @@ WORK: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "vips_sequential": (vips_sequential, ("pyvips",)),
     "windows": (windows, ("uhrqa.raster.tiff",)),
     "windows_rasterio": (windows_rasterio, ("rasterio",)),
-    "windows_rasterio_64": (windows_rasterio_64, ("rasterio",)),
+    "windows_rasterio_alike": (windows_rasterio_alike, ("rasterio",)),
     "windows_pyvips": (windows_pyvips, ("pyvips",)),
     "windows_imagecodecs": (windows_imagecodecs, ("tifffile",)),
     "colours": (colours, ("tifffile", "uhrqa.raster.tiff")),

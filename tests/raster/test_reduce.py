@@ -88,6 +88,12 @@ def test_halving_is_pillows_bicubic_but_for_rounding():
     assert (off > 0).mean() < 1e-3
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_is_halved_has_its_samples_side_by_side(channels: int):
+    """Else each paste of it would sort them, which costs as much as halving."""
+    assert shrink(noise(Size(64, 80), channels)).flags.c_contiguous
+
+
 def test_five_halvings_do_not_change_the_brightness():
     source = noise_raster(512, 512)
     sizes = [Size(512 >> k, 512 >> k) for k in range(6)]

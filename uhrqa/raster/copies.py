@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uhrqa.geometry import Size
-from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window
+from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window, read_once
 from uhrqa.raster.ground import Ground, ground_of, usable
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.painter import Mask, Painter
@@ -97,7 +98,7 @@ def copy_of(raster: LevelRaster, shown: tuple[int, ...]) -> Copy:
             sizes=level_sizes(size), dtype=np.dtype(np.uint8), bits=8, count=count,
             colour=RGB if rgb else GREY, shown=(0, 1, 2) if rgb else (0,),
             alpha=3 if count == 4 else None, premultiplied=False, nodata=None, masked=False,
-            ground=place, band=band, read=raster.finest.window,
+            ground=place, band=band, read=partial(read_once, raster.finest),
             halving=SampleHalving(None, (), False, np.zeros(count, np.uint8)),
             holes=lambda: int(raster.shown().get("masked_tiles", 0)),
         )  # fmt: skip

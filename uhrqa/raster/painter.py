@@ -187,9 +187,11 @@ class Painter:
 def cmyk_to_rgb(values: Array) -> Array:
     """`[h, w, 4]` of inks as `[h, w, 3]`, without a colour profile: (1 - ink) (1 - black)."""
     light = 255 - values
+    black = light[..., 3].astype(np.uint16)  # side by side: twice as fast to multiply with
     out = np.empty((*values.shape[:2], 3), np.uint8)
     for band in range(3):
-        product = np.multiply(light[..., band], light[..., 3], dtype=np.uint16)
+        product = light[..., band].astype(np.uint16)
+        product *= black
         product += 128  # what follows divides by 255 and rounds, exactly
         product += product >> 8
         out[..., band] = product >> 8

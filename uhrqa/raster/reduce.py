@@ -22,7 +22,7 @@ Values = NDArray[Any]
 Shrink = Callable[[Values], Values]
 MARGIN = 4  # bicubic at 2:1 takes row r of the result from rows 2r - 3 ... 2r + 4; even
 BAND_PIXELS = 2**22
-PIECE_PIXELS = 2**21  # halved at once, so that what lies between stays small
+PIECE_PIXELS = 2**22  # halved at once, so that what lies between stays small
 
 
 def half(size: Size) -> Size:
@@ -41,7 +41,8 @@ def shrink(values: Array) -> Array:
     h, w = values.shape[:2]
     if not values.flags.writeable or not values.flags.c_contiguous:
         values = values.copy(order="C")
-    planes = torch.from_numpy(values).permute(2, 0, 1)[None]
+    # In this order torch sees samples of a pixel side by side, and gives them so.
+    planes = torch.from_numpy(values)[None].permute(0, 3, 1, 2)
     made = interpolate(planes, size=(h // 2, w // 2), mode="bicubic", antialias=True)
     array: Array = made[0].permute(1, 2, 0).numpy()
     return array

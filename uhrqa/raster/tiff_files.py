@@ -78,6 +78,7 @@ class TiffFiles:
 
 def pages_of(tif: TiffFile) -> Iterator[TiffPage]:
     """The first images of a file, in order."""
+    tif.pages.cache = True  # who asks again need not have them parsed again
     seen: set[int] = set()
     for index in range(MAX_IMAGES):
         try:
