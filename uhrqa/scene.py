@@ -73,6 +73,7 @@ class Scene:
         self.raster = raster
         self.model = model
         self.question = question
+        self.preface = preface
         self.prompt: Prompt = model.build_prompt(
             f"{preface} {question}" if preface else question, history
         )

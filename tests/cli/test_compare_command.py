@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+
+from uhrqa.cli import identity
 
 LINES: list[dict[str, Any]] = [
     {"question_id": "A_1", "image": "a.tif", "text": "how many ships?", "ground_truth": "2",
@@ -71,6 +74,14 @@ def test_rows_of_another_state_of_the_file_are_refused(compare) -> None:
     outcome = compare("-q", "-o", "rows.jsonl")
     assert outcome.code == 6
     assert "holds rows of another run: its digest" in outcome.err
+
+
+def test_rows_of_another_version_of_a_package_are_refused(compare, monkeypatch) -> None:
+    assert compare("-q", "-o", "rows.jsonl").code == 0
+    monkeypatch.setattr(identity, "version", lambda n: "0" if n == "tokenizers" else version(n))
+    outcome = compare("-q", "-o", "rows.jsonl")
+    assert outcome.code == 6
+    assert "holds rows of another run: its versions.tokenizers is" in outcome.err
 
 
 def test_rows_about_an_image_that_was_replaced_are_refused(compare, image) -> None:
