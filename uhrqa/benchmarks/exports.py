@@ -15,7 +15,6 @@ from uhrqa.benchmarks.scores import OFFICIAL, score_rows, scoring_of, task_of
 from uhrqa.errors import OutputError, UnknownNameError
 from uhrqa.registry import suggest
 
-NO_ANSWER = "Failed to obtain answer"  # what VLMEvalKit asks again
 WRONG = "this question was not answered, and so it has to be counted as a wrong one"
 """Stands for no answer where the empty text would be A: no capital, and more than ten words."""
 LMMS_TASKS = {"xlrs": "xlrs-lite", "mme-realworld-rs": "mmerealworld"}
@@ -191,7 +190,7 @@ def vlmevalkit(outcome: Outcome) -> str:
         category = row.category if xlrs else "Perception/Remote Sensing"
         l2 = row.official.get("l2-category", "default") if xlrs else row.category
         options = row.prompt.removeprefix(row.question) if xlrs else str(list(row.choices))
-        said = NO_ANSWER if row.prediction is None else _as_text(row.prediction)
+        said = WRONG if row.prediction is None else _as_text(row.prediction)
         table.writerow((row.id, row.question, options, row.truth, category, l2, said))
     return file.getvalue()
 
