@@ -11,7 +11,7 @@ from typing import Any
 
 from uhrqa.benchmarks.mme_realworld import LITE
 from uhrqa.benchmarks.rows import BenchRow, Outcome
-from uhrqa.benchmarks.scores import OFFICIAL, score_rows, scoring_of, task_of
+from uhrqa.benchmarks.scores import OFFICIAL, scoring_of, task_of
 from uhrqa.errors import OutputError, UnknownNameError
 from uhrqa.registry import suggest
 
@@ -151,27 +151,34 @@ def lmms_samples(outcome: Outcome) -> str:
     )  # fmt: skip
     _, rule = scoring_of(task, "lmms-eval" if "lmms-eval" in task.scorers else OFFICIAL)
     lines = []
-    for entry in score_rows(_rows(outcome), rule):
-        row = entry.row
-        category, _, sub = row.category.partition("/")
+    for row in _rows(outcome):
+        said = WRONG if row.prediction is None else row.prediction
         detail = {
             "question_id": row.id,
-            "category": category,
-            "sub_category": sub or row.category,
-            "task_category": row.official.get("l2-category", "default"),
-            "pred_answer": entry.parsed,
+            **_lmms_category(task.name, row),
+            "pred_answer": rule(said, row)[0],
             "answer": row.truth,
         }
         lines.append(
             {
                 "doc_id": row.number - 1,
                 "target": row.truth,
-                "filtered_resps": row.prediction,
+                "filtered_resps": said,
                 "input": row.prompt,
                 **dict.fromkeys(metrics, detail),
             }
         )
     return _lines(lines) if name else ""
+
+
+def _lmms_category(task: str, row: BenchRow) -> dict[str, str]:
+    """Where a question belongs, in the three fields of lmms-eval's own results."""
+    if task == "xlrs":
+        category, _, sub = row.category.partition("/")
+        finest = row.official.get("l2-category", "default")
+    else:
+        category, sub, finest = "Perception", "Remote Sensing", row.category
+    return {"category": category, "sub_category": sub, "task_category": finest}
 
 
 def vlmevalkit(outcome: Outcome) -> str:
