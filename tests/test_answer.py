@@ -312,6 +312,8 @@ def test_the_model_is_told_the_ground_sample_distance_where_asked(vlm, tmp_path)
         sentence = "The image has a ground sample distance of 2 m per pixel. how many?"
         same = ask(raster, sentence, **options)
     assert told.question == "how many?"
+    assert told.to_dict()["preface"] == sentence.removesuffix(" how many?")
+    assert "preface" not in plain.to_dict()
     assert told.counts.text == same.counts.text > plain.counts.text
     with pytest.raises(RasterError, match="ground sample distance is not known"):
         ask(np.zeros((64, 64, 3), np.uint8), "how many?", gsd_in_prompt=True, **options)

@@ -42,6 +42,7 @@ class Answer:
     Attributes:
         text: what the model wrote.
         question: as it was asked.
+        preface: what the model was told before it, such as the metres a pixel; mostly empty.
         history: how many earlier questions, with their answers, stood before it.
         image: path of the raster, or what stands for one.
         size: (h, w) of the image in pixels.
@@ -99,6 +100,7 @@ class Answer:
     roi: str | None = None
     ground: Ground | NoGround = field(default_factory=NoGround, repr=False)
     shown: Mapping[str, Any] = field(default_factory=dict)
+    preface: str = ""
 
     def lonlat(self) -> list[list[list[float]]] | None:
         """Evidence as closed rings of longitude and latitude; None where the image has no place."""
@@ -119,6 +121,7 @@ class Answer:
             "schema": SCHEMA,
             "answer": self.text,
             "question": self.question,
+            **({"preface": self.preface} if self.preface else {}),
             "history": self.history,
             "image": {
                 "path": self.image,

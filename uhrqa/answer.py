@@ -214,6 +214,7 @@ def _account(
     return Answer(
         text=written.text,
         question=scene.question,
+        preface=scene.preface,
         image=str(scene.raster.path),
         size=whole_of(scene.raster).size,
         model=model.card.name,

@@ -71,6 +71,7 @@ class Scene(SceneShape):
         preface: str = "",
     ) -> None:
         self.question = question
+        self.preface = preface
         self.prompt: Prompt = model.build_prompt(
             f"{preface} {question}" if preface else question, history
         )

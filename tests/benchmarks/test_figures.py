@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,26 @@ def test_what_keeps_a_run_from_a_leaderboard_is_told() -> None:
     )[0]  # fmt: skip
 
 
+def test_caveats_are_those_of_the_subset_and_of_a_part_where_sizes_are_not_known() -> None:
+    task = TASKS.load("lrs-vqa")
+    fair, bridge, star = (board for board in boards() if board.task == task.name)
+    rows = [row(1, "B", subset="FAIR"), row(2, None, subset="STAR")]
+    told = {
+        board.subset: caveats(
+            board, task, outcome(task.name, *rows), {}, scoring="official", measure="accuracy"
+        )
+        for board in (fair, bridge, star)
+    }
+    assert "1 questions without an answer" in told["STAR"]
+    assert "1 questions without an answer" not in told["FAIR"] + told["GLH-Bridge"]
+    rshr = TASKS.load("rshr")
+    board = next(board for board in boards() if board.task == "rshr")
+    run = outcome("rshr", row(1, "B"), limit=1)
+    assert caveats(board, rshr, run, {}, scoring="official", measure="accuracy") == [
+        "a part of the questions: --limit"
+    ]
+
+
 def test_exports_hold_what_others_read() -> None:
     asked = row(4, "two", "2", category="count", subset="FAIR")
     (line,) = map(json.loads, exported(outcome("lrs-vqa", asked), "lrs-vqa").splitlines())
@@ -167,8 +188,39 @@ def test_exports_hold_what_others_read() -> None:
     }  # fmt: skip
     silent = outcome("mme-realworld-rs", row(1, None))
     (cell,) = csv.DictReader(io.StringIO(exported(silent, "vlmevalkit")), delimiter="\t")
-    assert cell["prediction"] == "Failed to obtain answer"
+    assert mme_vlmevalkit(cell["prediction"], CHOICES) == xlrs_letters(cell["prediction"]) == ""
+    assert "fail" not in cell["prediction"].lower()  # which `run.py --mode eval` takes for unasked
     assert cell["category"] == "Perception/Remote Sensing"
+
+
+def test_samples_of_mme_are_as_lmms_eval_writes_them_unanswered_ones_too() -> None:
+    run = outcome("mme-realworld-rs", row(1, "Best option: C", "C"), row(2, None))
+    one, other = map(json.loads, exported(run, "lmms-samples").splitlines())
+    assert one["mme_realworld_score"] == {
+        "question_id": "q1", "category": "Perception", "sub_category": "Remote Sensing",
+        "task_category": "color", "pred_answer": "C", "answer": "C",
+    }  # fmt: skip
+    assert (other["doc_id"], other["mme_realworld_score"]["pred_answer"]) == (1, "")
+
+
+def test_a_log_for_lmms_eval_holds_no_truths_and_says_so(tmp_path: Path) -> None:
+    run = outcome("xlrs", row(1, "A", category="x/y"))
+    path = tmp_path / "xlrs-lite.json"
+    path.write_text(exported(run, "lmms-from-log"))
+    with pytest.raises(OutputError, match="is a log for lmms-eval's from_log, and holds no truths"):
+        read_any(path)
+
+
+def test_answer_files_of_others_are_paired_by_id_whatever_their_order(tmp_path: Path) -> None:
+    rows = [row(1, "A", "A"), row(2, "B", "C"), row(3, "D", "D")]
+    for name, order in (("a", rows), ("b", [replace(r, number=4 - r.number) for r in rows])):
+        text = exported(outcome("mme-realworld-rs", *order), "mme")
+        (tmp_path / f"{name}.json").write_text(text)
+    one, other = (read_any(tmp_path / f"{name}.json") for name in "ab")
+    assert [r.id for r in one.rows] == [r.id for r in other.rows][::-1]
+    whole, *_ = gaps(one, other)
+    assert (whole.count, whole.first, whole.second) == (3, 2, 2)
+    assert (whole.gained, whole.lost) == (0, 0)
 
 
 def test_a_log_has_an_answer_to_every_record_and_what_was_not_answered_is_wrong() -> None:
@@ -223,7 +275,8 @@ def test_a_form_of_another_benchmark_is_refused() -> None:
     ("task", "form", "said", "truth"),
     [("lrs-vqa", "lrs-vqa", "two", "2"), ("mme-realworld-rs", "mme", "Answer: B", "A"),
      ("lrs-gro", "lrs-gro", "Yes", "yes"), ("mme-realworld-rs", "vlmevalkit", "b", "B"),
-     ("xlrs", "vlmevalkit", "A C", "AC"), ("xlrs", "lmms-samples", "A C", "AC")],
+     ("xlrs", "vlmevalkit", "A C", "AC"), ("xlrs", "lmms-samples", "A C", "AC"),
+     ("mme-realworld-rs", "lmms-samples", "b", "B")],
 )  # fmt: skip
 def test_what_is_exported_can_be_scored_again(
     tmp_path: Path, task: str, form: str, said: str, truth: str

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +297,18 @@ def test_a_model_that_was_changed_is_another_run(
     else:
         content[-1] ^= 1
     file.write_bytes(content)
+    outcome = uhrqa(*args)
+    assert outcome.code == 6
+    assert "another run" in outcome.err
+
+
+@pytest.mark.parametrize("package", ["imagecodecs", "tokenizers", "flash-attn"])
+def test_another_version_of_what_decides_answers_is_another_run(
+    uhrqa, monkeypatch, questions, checkpoint, package: str
+) -> None:
+    args = ("batch", questions, "-o", "out.jsonl", "-m", checkpoint, "-b", "60")
+    uhrqa(*args)
+    monkeypatch.setattr(identity, "version", lambda name: "0" if name == package else version(name))
     outcome = uhrqa(*args)
     assert outcome.code == 6
     assert "another run" in outcome.err

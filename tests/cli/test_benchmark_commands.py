@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,73 @@ def test_a_run_that_was_cut_goes_on_to_the_same_file(lrs) -> None:
     outcome = lrs("-o", "whole.jsonl")
     assert outcome.code == 6
     assert "holds rows of another run: its controls is true" in outcome.err
+
+
+KILLED = """
+import os, signal
+from uhrqa.batch import lines
+left, whole = 4, lines.write_all  # the manifest, two rows, and half of the third
+def write_all(descriptor, content):
+    global left
+    left -= 1
+    if not left:
+        os.write(descriptor, content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(descriptor, content)
+lines.write_all = write_all
+from uhrqa.cli import main
+main()
+"""
+
+
+def test_a_run_killed_inside_a_record_ends_in_the_same_bytes_but_for_times(lrs, checkpoint) -> None:
+    lrs("-q", "-o", "whole.jsonl")
+    args = ("eval", "lrs-vqa", "LRS_VQA", "-m", checkpoint, *ASK, "-q", "-o", "cut.jsonl")
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, args)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    torn = Path("cut.jsonl").read_bytes()
+    assert (torn.count(b"\n"), torn.endswith(b"\n")) == (3, False)
+    assert lrs("-q", "-o", "cut.jsonl").code == 1
+    cut, whole = (
+        re.sub(rb'"seconds": [^,}]+', b'"seconds": 0', Path(name).read_bytes())
+        for name in ("cut.jsonl", "whole.jsonl")
+    )
+    assert cut == whole
+    assert cut.count(b"\n") == 5
+
+
+def as_lrs_gro(line: dict) -> dict:
+    """A question about a drawn scene as LRS-GRO has it: boxes in the frame of 1024 px."""
+    scale = 1024 / max(line["image_size"])
+    box = [round(scale * edge) for edge in line.get("hbox", [])]
+    return {
+        "question_id": line["question_id"], "image_name": Path(line["image"]).name,
+        "category": line["category"], "question": line["text"].partition("\n")[0],
+        "higher_level": "perception", "ground_truth": line["ground_truth"], "bbox": box,
+        "type": "object" if box else "global", "split": "RL",
+    }  # fmt: skip
+
+
+def test_lrs_gro_goes_from_pictures_through_the_embedded_model_to_a_score(uhrqa) -> None:
+    made = uhrqa("synth", "drawn", "--scenes", "1", "--sides", "1536", "-q")
+    assert made.code == 0, made.err
+    (questions,) = Path("drawn").glob("*.jsonl")
+    lines = [as_lrs_gro(json.loads(line)) for line in questions.read_text().splitlines()]
+    chosen = [
+        line for line in lines if line["category"] in ("object color", "rural or urban", "count")
+    ]
+    assert {line["type"] for line in chosen} == {"object", "global"}
+    write_lines(Path("drawn", "rl.jsonl"), chosen)
+    done = uhrqa("eval", "lrs-gro", "drawn/rl.jsonl", "-m", "tiny", "-b", "256", "-o", "r.jsonl",
+                 "--json", "-", "-q")  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    (way,) = json.loads(done.out)["ways"]
+    rows = rows_of("r.jsonl")
+    right = [row["prediction"].strip().lower() == row["truth"].lower() for row in rows]
+    assert way["questions"] == len(chosen) > 4
+    assert way["right"] >= sum(right) > len(rows) / 2
+    found = [row["found"] for row in rows if row["category"] == "object"]
+    assert sum(found) > len(found) / 2  # boxes are where the objects are
 
 
 def test_an_auto_budget_is_another_run(lrs) -> None:

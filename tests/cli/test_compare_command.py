@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+
+from uhrqa.cli import identity
 
 LINES: list[dict[str, Any]] = [
     {"question_id": "A_1", "image": "a.tif", "text": "how many ships?", "ground_truth": "2",
@@ -73,16 +76,57 @@ def test_rows_of_another_state_of_the_file_are_refused(compare) -> None:
     assert "holds rows of another run: its digest" in outcome.err
 
 
-def test_rows_about_an_image_that_was_replaced_are_refused(compare, image) -> None:
+def test_rows_of_another_version_of_a_package_are_refused(compare, monkeypatch) -> None:
+    assert compare("-q", "-o", "rows.jsonl").code == 0
+    monkeypatch.setattr(identity, "version", lambda n: "0" if n == "tokenizers" else version(n))
+    outcome = compare("-q", "-o", "rows.jsonl")
+    assert outcome.code == 6
+    assert "holds rows of another run: its versions.tokenizers is" in outcome.err
+
+
+def seen(path: str = "rows.jsonl") -> dict[tuple, dict]:
+    """Rows by what tells them, without what a clock decides."""
+    rows = [json.loads(line)["row"] for line in Path(path).read_text().splitlines()[1:]]
+    for row in rows:
+        row.pop("seconds")
+    keys = [(row["scene"], row["question"], row["strategy"], row["budget"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, rows, strict=True))
+
+
+def test_questions_about_an_image_that_was_replaced_are_asked_again(compare, image) -> None:
     args = ("-q", "-o", "rows.jsonl")
     assert compare(*args).code == 0
     before = Path("rows.jsonl").read_bytes()
     assert compare(*args).code == 0
     assert Path("rows.jsonl").read_bytes() == before
+    old = seen()
     tifffile.imwrite("b.tif", np.zeros((300, 410, 3), np.uint8), photometric="rgb")
-    outcome = compare(*args)
-    assert outcome.code == 6
-    assert "rows.jsonl: holds rows of another run: its images.b.tif is" in outcome.err
+    refused = compare(*args, "--seed", "1")  # other things still make another run
+    assert (refused.code, "its seed is 0" in refused.err) == (6, True)
+    outcome = compare("-o", "rows.jsonl")
+    assert outcome.code == 0
+    assert "rows.jsonl: rows about images that were replaced since, to be asked again: 5" in (
+        outcome.err
+    )
+    new = seen()
+    assert set(new) == set(old)
+    assert {key[0] for key in old if new[key] != old[key]} == {1}
+    assert all(row["side"] == (410 if scene == 1 else 400) for (scene, *_), row in new.items())
+    assert compare("-q", "-o", "fresh.jsonl").code == 0
+    assert seen("fresh.jsonl") == new
+    held = Path("rows.jsonl").read_bytes()
+    assert "asked again" not in compare("-o", "rows.jsonl").err
+    assert Path("rows.jsonl").read_bytes() == held
+
+
+def test_rows_about_a_replaced_image_stay_until_there_are_new_ones(compare) -> None:
+    assert compare("-q", "-o", "rows.jsonl").code == 0
+    before = Path("rows.jsonl").read_bytes()
+    Path("b.tif").write_bytes(b"no image")
+    outcome = compare("-q", "-o", "rows.jsonl")
+    assert outcome.code == 3
+    assert "b.tif" in outcome.err
     assert Path("rows.jsonl").read_bytes() == before
 
 

@@ -83,6 +83,18 @@ def test_a_batch_reads_images_on_a_server_and_continues(uhrqa, checkpoint, image
         assert other.code == 6  # answers about another region are not mixed in
 
 
+def test_what_the_model_was_told_of_the_ground_stands_in_every_record(
+    uhrqa, checkpoint, placed: str, tmp_path: Path
+) -> None:
+    common = ("-m", checkpoint, "--device", "cpu", "-b", 30, "-s", "downsample", "--gsd-in-prompt")
+    sentence = "The image has a ground sample distance of 2 m per pixel."
+    done = uhrqa("ask", placed, "how many?", *common, "--json")
+    assert json.loads(done.out)["preface"] == sentence
+    (tmp_path / "q.jsonl").write_text(json.dumps({"image": placed, "question": "how many?"}))
+    assert uhrqa("batch", "q.jsonl", "-o", "out.jsonl", *common).code == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text())["preface"] == sentence
+
+
 def test_requests_stand_in_the_account(uhrqa, checkpoint, image, tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         done = uhrqa(

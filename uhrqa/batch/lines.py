@@ -6,7 +6,9 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +75,16 @@ def append(descriptor: int, path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: the disk is full or failed; the run can be continued later.
     """
-    text = json.dumps(record, ensure_ascii=False)
     try:
-        write_all(descriptor, text.encode("utf-8", "backslashreplace") + b"\n")
+        write_all(descriptor, encoded(record))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def encoded(record: Mapping[str, Any]) -> bytes:
+    """A record as a line, its end included."""
+    text = json.dumps(record, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def write_all(descriptor: int, content: bytes) -> None:
@@ -86,6 +93,46 @@ def write_all(descriptor: int, content: bytes) -> None:
     while view:
         view = view[os.write(descriptor, view) :]
     os.fsync(descriptor)
+
+
+def write_anew(descriptor: int, path: Path, fill: Callable[[int], None]) -> int:
+    """Put other content in the place of an open file, all at once.
+
+    Args:
+        descriptor: of the file; closed when this returns, and left alone when it fails.
+        path: its name.
+        fill: writes the content to the descriptor it is given.
+
+    Returns:
+        The descriptor of the new file, which no other run holds.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
+    target = path.resolve()
+    fresh, name = tempfile.mkstemp(".tmp", f"{target.name}.", target.parent)
+    try:
+        lock(fresh, path)
+        os.fchmod(fresh, stat.S_IMODE(os.fstat(descriptor).st_mode))
+        fill(fresh)
+        Path(name).replace(target)
+        _sync_directory(target.parent)  # else a power cut could bring the old file back
+    except BaseException:
+        os.close(fresh)
+        Path(name).unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    return fresh
+
+
+def _sync_directory(path: Path) -> None:
+    """Put the names of a directory on the disk, where its file system can do so."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _leads_to(path: Path, descriptor: int) -> bool:

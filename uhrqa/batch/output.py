@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from uhrqa.batch.entries import Entry, digest
-from uhrqa.batch.lines import append, lock, open_to_append, write_all
+from uhrqa.batch.lines import append, open_to_append, write_all, write_anew
 from uhrqa.batch.scan import Scan
 from uhrqa.errors import OutputError
 
@@ -145,21 +142,7 @@ class AnswerFile:
 
     def _rewrite(self) -> None:
         """Put the lines that stay in the place of the file, all at once."""
-        target = self.path.resolve()
-        descriptor, name = tempfile.mkstemp(".tmp", f"{target.name}.", target.parent)
-        fresh = Path(name)
-        try:
-            lock(descriptor, self.path)
-            os.fchmod(descriptor, stat.S_IMODE(os.fstat(self._descriptor).st_mode))
-            self._copy(descriptor)
-            fresh.replace(target)
-            _sync_directory(target.parent)  # else a power cut could bring the old file back
-        except BaseException:
-            os.close(descriptor)
-            fresh.unlink(missing_ok=True)
-            raise
-        self.close()
-        self._descriptor = descriptor
+        self._descriptor = write_anew(self._descriptor, self.path, self._copy)
 
     def _copy(self, descriptor: int) -> None:
         with (
@@ -176,13 +159,3 @@ class AnswerFile:
                     fresh.write(line.rstrip(b"\n") + b"\n")
             fresh.flush()
             os.fsync(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    """Put the names of a directory on the disk, where its file system can do so."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -184,12 +184,16 @@ def caveats(
         total, whole = sum(asked.values()), sum(sizes.values())
         lite = board.task == "mme-realworld-rs" and set(asked.values()) == {50}
         found.append(f"{'the Lite split: ' if lite else ''}{total} of {whole} questions")
+    elif not sizes and (manifest.get("limit") or manifest.get("shard")):
+        option = "--limit" if manifest.get("limit") else "--shard"
+        found.append(f"a part of the questions: {option}")
     if broken := manifest.get("data", {}).get("broken"):
         found.append(f"{broken['count']} broken records left out")
-    silent = sum(row.prediction is None for row in outcome.main)
+    rows = [row for row in outcome.main if not board.subset or row.subset == board.subset]
+    silent = sum(row.prediction is None for row in rows)
     if silent and not manifest.get("from"):
         found.append(f"{silent} questions without an answer")
-    pasted = sum(row.pasted > 1 and row.prediction is not None for row in outcome.main)
+    pasted = sum(row.pasted > 1 and row.prediction is not None for row in rows)
     if pasted:
         found.append(f"{pasted} questions about images shown side by side")
     return found

@@ -11,11 +11,10 @@ from typing import Any
 
 from uhrqa.benchmarks.mme_realworld import LITE
 from uhrqa.benchmarks.rows import BenchRow, Outcome
-from uhrqa.benchmarks.scores import OFFICIAL, score_rows, scoring_of, task_of
+from uhrqa.benchmarks.scores import OFFICIAL, scoring_of, task_of
 from uhrqa.errors import OutputError, UnknownNameError
 from uhrqa.registry import suggest
 
-NO_ANSWER = "Failed to obtain answer"  # what VLMEvalKit asks again
 WRONG = "this question was not answered, and so it has to be counted as a wrong one"
 """Stands for no answer where the empty text would be A: no capital, and more than ten words."""
 LMMS_TASKS = {"xlrs": "xlrs-lite", "mme-realworld-rs": "mmerealworld"}
@@ -152,27 +151,34 @@ def lmms_samples(outcome: Outcome) -> str:
     )  # fmt: skip
     _, rule = scoring_of(task, "lmms-eval" if "lmms-eval" in task.scorers else OFFICIAL)
     lines = []
-    for entry in score_rows(_rows(outcome), rule):
-        row = entry.row
-        category, _, sub = row.category.partition("/")
+    for row in _rows(outcome):
+        said = WRONG if row.prediction is None else row.prediction
         detail = {
             "question_id": row.id,
-            "category": category,
-            "sub_category": sub or row.category,
-            "task_category": row.official.get("l2-category", "default"),
-            "pred_answer": entry.parsed,
+            **_lmms_category(task.name, row),
+            "pred_answer": rule(said, row)[0],
             "answer": row.truth,
         }
         lines.append(
             {
                 "doc_id": row.number - 1,
                 "target": row.truth,
-                "filtered_resps": row.prediction,
+                "filtered_resps": said,
                 "input": row.prompt,
                 **dict.fromkeys(metrics, detail),
             }
         )
     return _lines(lines) if name else ""
+
+
+def _lmms_category(task: str, row: BenchRow) -> dict[str, str]:
+    """Where a question belongs, in the three fields of lmms-eval's own results."""
+    if task == "xlrs":
+        category, _, sub = row.category.partition("/")
+        finest = row.official.get("l2-category", "default")
+    else:
+        category, sub, finest = "Perception", "Remote Sensing", row.category
+    return {"category": category, "sub_category": sub, "task_category": finest}
 
 
 def vlmevalkit(outcome: Outcome) -> str:
@@ -191,7 +197,7 @@ def vlmevalkit(outcome: Outcome) -> str:
         category = row.category if xlrs else "Perception/Remote Sensing"
         l2 = row.official.get("l2-category", "default") if xlrs else row.category
         options = row.prompt.removeprefix(row.question) if xlrs else str(list(row.choices))
-        said = NO_ANSWER if row.prediction is None else _as_text(row.prediction)
+        said = WRONG if row.prediction is None else _as_text(row.prediction)
         table.writerow((row.id, row.question, options, row.truth, category, l2, said))
     return file.getvalue()
 

@@ -56,6 +56,8 @@ def _form(path: Path, every: list[Fields]) -> tuple[str, str, Reader]:
     for form, (task, needed, reader) in FORMS.items():
         if every and every[0].has(*needed):
             return form, task, reader
+    if every and every[0].has("doc_id", "resps") and not every[0].has("target"):
+        raise OutputError(f"{path}: is a log for lmms-eval's from_log, and holds no truths")
     known = ", ".join(FORMS)
     raise OutputError(f"{path}: is no result of ours, nor one of {known}")
 
@@ -123,13 +125,15 @@ def _kit(fields: Fields) -> BenchRow:
 
 
 def _lmms(fields: Fields) -> BenchRow:
-    detail: Mapping[str, Any] = fields.get("xlrs_micro_score") or {}
+    xlrs: Mapping[str, Any] = fields.get("xlrs_micro_score") or {}
+    detail: Mapping[str, Any] = xlrs or fields.get("mme_realworld_score") or {}
     said = fields.get("filtered_resps")
+    category = f"{detail.get('category')}/{detail.get('sub_category')}"
     return _row(
         fields,
         id=detail.get("question_id", fields.number),
         prediction=said[0] if isinstance(said, list) and said else said,
-        category=f"{detail.get('category')}/{detail.get('sub_category')}",
+        category=category if xlrs else str(detail.get("task_category")).lower(),
         truth=fields.text("target"),
     )
 
@@ -139,6 +143,11 @@ FORMS: Mapping[str, tuple[str, tuple[str, ...], Reader]] = {
     "LRS-GRO answers": ("lrs-gro", ("question_id", "answer1", "ground_truth"), _lrs_gro),
     "LRS-VQA answers": ("lrs-vqa", ("text", "ground_truth", "category", "prompt"), _lrs_vqa),
     "lmms-eval samples of XLRS": ("xlrs", ("filtered_resps", "xlrs_micro_score"), _lmms),
+    "lmms-eval samples of MME-RealWorld": (
+        "mme-realworld-rs",
+        ("filtered_resps", "mme_realworld_score"),
+        _lmms,
+    ),
     KIT: ("xlrs", ("index", "prediction", "answer", "category"), _kit),
 }
 """What a file is called, the task it is of, the fields that tell it, and what reads a record."""

@@ -115,6 +115,8 @@ def strict_letters(said: str, choices: Sequence[str] = ()) -> str:
 
 def unoffered(truth: str, choices: Sequence[str]) -> str:
     """Letters of a truth that none of its choices has; where these have none, they count from A."""
+    if any(choice.startswith(f"({truth})") for choice in choices):  # as nearly all are written
+        return ""
     letters = {
         split_choice(choice)[0] or chr(ord("A") + index) for index, choice in enumerate(choices)
     }

@@ -70,11 +70,12 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
         if ours != theirs:
             raise OutputError(f"the results are not of the same {part}: {ours} and {theirs}")
     _, rule = scoring_of(task, scoring)
-    theirs_by = {entry.row.number: entry for entry in score_rows(second.main, rule)}
+    key = _id_of if first.manifest.get("from") else _number_of
+    theirs_by = {key(entry): entry for entry in score_rows(second.main, rule)}
     pairs = [
-        (entry, theirs_by[entry.row.number])
+        (entry, theirs_by[key(entry)])
         for entry in score_rows(first.main, rule)
-        if entry.row.number in theirs_by
+        if key(entry) in theirs_by
     ]
     if not pairs:
         raise OutputError("the results have no answered question in common")
@@ -84,6 +85,15 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
         _gap("", pairs, seed),
         *(_gap(name, part, seed) for name, part in zip(names, parts, strict=True)),
     ]
+
+
+def _number_of(entry: Scored) -> object:
+    return entry.row.number
+
+
+def _id_of(entry: Scored) -> object:
+    """For answer files of others, whose order says nothing."""
+    return entry.row.id, entry.row.truth
 
 
 def _gap(name: str, pairs: Sequence[tuple[Scored, Scored]], seed: int) -> Gap:

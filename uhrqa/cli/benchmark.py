@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +31,8 @@ from uhrqa.cli.bench_report import broken_lines, report_outcome
 from uhrqa.cli.choice import Choice, check_model, choose, load
 from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_flags import JsonFile
-from uhrqa.cli.evaluating import VERSIONS
 from uhrqa.cli.files import inputs_of, is_file, refuse_same, require_writable
-from uhrqa.cli.identity import strategy_identity
+from uhrqa.cli.identity import run_versions, strategy_identity
 from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError, QuestionError
 
@@ -192,7 +190,7 @@ class BenchmarkRun:
             **({"shard": list(part)} if part else {}),
             "seed": settings.seed,
             "max_new_tokens": settings.max_new_tokens,
-            "versions": {name: version(name) for name in VERSIONS},
+            "versions": run_versions(),
         }
 
     def _ways(self) -> Mapping[str, Mapping[str, Any]]:

@@ -53,7 +53,8 @@ def compare(
     perhaps `choices`, `category` and `hbox` or `hboxes` (x0, y0, x1, y1 in pixels), which tell
     whether the kept tokens show what is asked about. Every question is asked with every strategy
     at every budget; answers are right when they equal the truth, letter case aside. Differences
-    between strategies are told with paired intervals over images. With `-o` a stopped run goes on.
+    between strategies are told with paired intervals over images. With `-o` a stopped run goes on;
+    questions about an image that was replaced since are asked again.
     """
     from uhrqa.evaluation.file_source import FileSource
 

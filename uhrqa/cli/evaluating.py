@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from uhrqa.cli.console import print_note
 from uhrqa.cli.eval_flags import BUDGETS
 from uhrqa.cli.eval_report import check_outputs, print_refusals, report
 from uhrqa.cli.files import inputs_of, refuse_same
-from uhrqa.cli.identity import strategy_identity
+from uhrqa.cli.identity import run_versions, strategy_identity
 from uhrqa.cli.report import count_text
 from uhrqa.cli.weights import model_manifest
 from uhrqa.errors import BudgetError
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from uhrqa.evaluation.run import Plan
 
 WAYS = "strategies and budgets"
-VERSIONS = ("uhrqa", "torch", "transformers", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +163,7 @@ def make_plan(
         "limit": limit,
         "seed": plan.seed,
         "max_new_tokens": plan.max_new_tokens,
-        "versions": {name: version(name) for name in VERSIONS},
+        "versions": run_versions(),
     }
     return plan, manifest
 

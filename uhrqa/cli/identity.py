@@ -32,9 +32,14 @@ READ = (
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 VERSIONS = (
     "uhrqa", "torch", "transformers", "numpy", "tifffile", "imagecodecs", "pillow", "zarr",
-    "rasterio", "pyvips",
+    "rasterio", "pyvips", "pyvips-binary",
 )  # fmt: skip
 """Packages that decide the pixels and features that are kept: models, decoders."""
+ANSWERING = (
+    "tokenizers", "sentencepiece", "jinja2", "pyproj", "scikit-learn", "scikit-image",
+    "bitsandbytes", "flash-attn",
+)  # fmt: skip
+"""Packages that decide answers besides: words, prompts, places, regions, arithmetic."""
 SILENT = (
     "name", "weights", "vision_tower", "strategy", "budget", "options", "notice", "licence",
     "paper", "notes", "clip", "history", "views", "overruled",
@@ -74,7 +79,7 @@ def identity(given: Given, choice: Choice, *, evidence: bool) -> dict[str, objec
         **({} if given.placing == Placing() else {"placing": _placing(given.placing)}),
         **({"choices": given.choices} if given.choices else {}),
         **({} if given.reading == Reading() else {"reading": asdict(given.reading)}),
-        "versions": {name: version(name) for name in ("uhrqa", "torch", "transformers")},
+        "versions": run_versions(),
     }
 
 
@@ -120,6 +125,11 @@ def features_identity(given: Given, choice: Choice) -> str:
 def versions() -> dict[str, str | None]:
     """Those of `VERSIONS`; None for what is not installed."""
     return {name: _version(name) for name in VERSIONS}
+
+
+def run_versions() -> dict[str, str | None]:
+    """Of every package that decides an answer; None for what is not installed."""
+    return versions() | {name: _version(name) for name in ANSWERING}
 
 
 def _version(name: str) -> str | None:

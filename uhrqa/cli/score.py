@@ -35,8 +35,8 @@ def score(
 ) -> None:
     """Score answers again, without model, images or data.
 
-    Answer files of LRS-VQA, MME-RealWorld and LRS-GRO, lmms-eval's samples of XLRS-Bench and
-    VLMEvalKit's tables are scored too. The seed is that of the intervals' draws.
+    Answer files of LRS-VQA, MME-RealWorld and LRS-GRO are scored too, and lmms-eval's samples and
+    VLMEvalKit's tables of XLRS-Bench and MME-RealWorld. The seed is that of the intervals' draws.
     """
     from uhrqa.benchmarks.imports import read_any
     from uhrqa.benchmarks.scores import task_of

@@ -1,8 +1,9 @@
 """A file of JSON lines that a stopped run goes on with: a manifest, then what was found.
 
 The first line is the manifest: everything that decides what the other lines say. A file whose
-manifest is another one is refused. A torn last line, as a killed process leaves it, is cut off. A
-file that is open for a run is locked against a second one.
+manifest is another one is refused; where only images were replaced, the lines about these go with
+the first new one, and until then the file is left as it was. A torn last line, as a killed process
+leaves it, is cut off. A file that is open for a run is locked against a second one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from uhrqa.batch.lines import append, open_to_append
+from uhrqa.batch.lines import append, encoded, open_to_append, write_all, write_anew
 from uhrqa.errors import OutputError
 
 Manifest = Mapping[str, Any]  # JSON-ready
@@ -41,6 +42,7 @@ class LineLog:
         self.path = path
         self.manifest = manifest
         self.held: list[Line] = []
+        self._outdated = False  # the file has lines that go
         self._descriptor = -1
         if path is not None:
             self._descriptor = open_to_append(path)
@@ -73,8 +75,11 @@ class LineLog:
         Raises:
             OutputError: the disk is full or failed; the run can be continued later.
         """
-        if self.path is not None and self._descriptor >= 0:
-            append(self._descriptor, self.path, line)
+        if self.path is None or self._descriptor < 0:
+            return
+        if self._outdated:
+            self._write_anew(self.path)
+        append(self._descriptor, self.path, line)
 
     def _read(self, path: Path) -> None:
         with os.fdopen(os.dup(self._descriptor), "rb") as lines:
@@ -87,9 +92,28 @@ class LineLog:
             self.write({"manifest": self.manifest})
             return
         manifest, held = parse_lines(whole, path)
-        require_same(manifest, self.manifest, path)
-        os.ftruncate(self._descriptor, len(whole))
-        self.manifest, self.held = manifest, held
+        current = self._current(manifest, held, path)
+        if current is None:
+            require_same(manifest, self.manifest, path)
+            os.ftruncate(self._descriptor, len(whole))
+            self.manifest, self.held = manifest, held
+        else:
+            self.held, self._outdated = current, True
+
+    def _current(self, manifest: Manifest, held: list[Line], path: Path) -> list[Line] | None:
+        """What stays of a file of the same run before images were replaced; None for any other."""
+        return None
+
+    def _write_anew(self, path: Path) -> None:
+        lines = [{"manifest": self.manifest}, *self.held]
+        content = b"".join(map(encoded, lines))
+        try:
+            self._descriptor = write_anew(
+                self._descriptor, path, lambda fresh: write_all(fresh, content)
+            )
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        self._outdated = False
 
 
 def read_lines(path: Path) -> tuple[Manifest, list[Line]]:

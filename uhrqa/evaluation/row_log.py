@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_lines
+from uhrqa.batch import AskedAgainWarning
+from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_lines, require_same
 from uhrqa.evaluation.rows import Key, Refusal, Row, check_types
 
 KINDS: dict[str, type[Row | Refusal]] = {"row": Row, "refused": Refusal}
@@ -38,7 +40,8 @@ class RowLog(LineLog):
     """Rows opened for a run; a context manager, locked against a second run.
 
     Args:
-        manifest: what decides the rows of this run.
+        manifest: what decides the rows of this run; `images`, if any, holds a stamp of each by
+            name, in the order of their scenes.
         path: the file, made when missing; None keeps rows in memory alone.
 
     Attributes:
@@ -59,6 +62,23 @@ class RowLog(LineLog):
         outcomes = (*self.results.rows, *self.results.refusals)
         self.done: set[Key] = {found.key for found in outcomes}
 
+    def _current(self, manifest: Manifest, held: list[Line], path: Path) -> list[Line] | None:
+        before, now = manifest.get("images"), self.manifest.get("images")
+        if not isinstance(before, dict) or not now or before == now or list(before) != list(now):
+            return None
+        require_same({**manifest, "images": now}, self.manifest, path)
+        replaced = {scene for scene, name in enumerate(now) if before[name] != now[name]}
+        parts = _results(manifest, held, path)
+        gone = {found.key for found in (*parts.rows, *parts.refusals) if found.scene in replaced}
+        if gone:
+            warnings.warn(
+                f"{path}: rows about images that were replaced since, to be asked again: "
+                f"{len(gone)}",
+                AskedAgainWarning,
+                stacklevel=5,
+            )
+        return [line for line in held if _scene_of(line) not in replaced]
+
     def append(self, found: Row | Refusal) -> None:
         """Add one outcome; it is in the file when this returns.
 
@@ -68,6 +88,13 @@ class RowLog(LineLog):
         self.write({"row" if isinstance(found, Row) else "refused": asdict(found)})
         self.results.add(found)
         self.done.add(found.key)
+
+
+def _scene_of(line: Line) -> int:
+    """The scene that a line which was read is about."""
+    (value,) = line.values()
+    scene: int = value["scene"]
+    return scene
 
 
 def read_rows(path: Path) -> Results:
