@@ -44,7 +44,7 @@ def compare(title: str, place: str, model: VisionLanguageModel, runs: int) -> No
     for run in range(runs + 1):
         found = []
         for depth in WAYS if run % 2 else reversed(WAYS):
-            DEPTHS["cpu"] = depth
+            DEPTHS["cpu"] = DEPTHS["server"] = depth
             seconds, tokens = encode_all(place, model)
             found.append(tokens)
             if run:

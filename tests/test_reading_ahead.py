@@ -20,9 +20,11 @@ from torch.overrides import TorchFunctionMode
 
 from tests.clip import make_clip
 from tests.fixtures_raster import noise_raster
+from tests.servers import serving
 from uhrqa.ahead import made_ahead
 from uhrqa.budget import Budget
 from uhrqa.errors import RasterError, SmallerBatchWarning
+from uhrqa.plan import plan
 from uhrqa.raster import Pixels, open_raster
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
@@ -38,7 +40,8 @@ def no_thread_left() -> Iterator[None]:
     """Every test here ends with the threads it began with."""
     before = set(threading.enumerate())
     yield
-    assert set(threading.enumerate()) <= before
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if not thread.daemon]  # as those of a test's server are
 
 
 def write(place: Path, *, alpha: bool) -> Path:
@@ -275,3 +278,19 @@ def test_pixels_go_to_the_device_as_bytes(vlm, tmp_path: Path) -> None:
         with Moves() as moves:
             encode(pixels)
         assert moves.seen[0] == (torch.uint8, True)
+
+
+def test_of_a_server_tiles_are_read_ahead_on_a_cpu_too(tmp_path: Path, vlm) -> None:
+    write(tmp_path / "a.tif", alpha=False)
+    held, kept = [], []
+    with serving(tmp_path) as server:
+        for place in (str(tmp_path / "a.tif"), f"{server.url}/a.tif"):
+            with open_raster(place) as raster:
+                held.append(plan(raster, vlm.card, "full", 8000).work.reads.held)
+                names = reading(raster, lambda: None)
+                scene = Scene(raster, vlm, "how many?")
+                kept.append(scene.tokens(scene.pyramid[-1]).embed)
+            is_ahead = any(name.startswith("uhrqa-ahead") for name in names)
+            assert is_ahead == place.startswith("http")
+    assert torch.equal(*kept)
+    assert held[1] == held[0] + 2 * READ_BATCH * 56 * 56 * 4  # colour and mask

@@ -81,7 +81,8 @@ class Reads:
         decoded: pixels of the blocks under them, each block once; None where that is not known.
         halved: pixels of a level of which coarser ones are made in memory first.
         stored: bytes of the blocks; None where that is not known.
-        held: bytes of decoded pixels that stay in memory while the image is read.
+        held: bytes of decoded pixels that stay in memory while the image is read, tiles that are
+            read ahead among them.
     """
 
     tiles: int

@@ -16,12 +16,14 @@ from uhrqa.geometry import Box, Size
 from uhrqa.ledger import Ledger
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels, Raster, has_mask, requests_made
+from uhrqa.raster.formats import is_remote
 from uhrqa.tile_pixels import TilePixels
 from uhrqa.vlm.batching import TILE_BATCH
 
 READ_BATCH = TILE_BATCH  # tiles that are read together
-DEPTHS = {"cpu": 0, "cuda": 2}
-"""Batches read before they are asked for, by kind of device. A CPU that encodes has no time."""
+DEPTHS = {"cpu": 0, "cuda": 2, "server": 2}
+"""Batches read before they are asked for: on a CPU that encodes what lies on a disk, none; where a
+GPU encodes, or a server is waited for, the CPU has time."""
 
 
 class TileBatch(NamedTuple):
@@ -39,6 +41,16 @@ class TileBatch(NamedTuple):
     seen: list[bool]
     pixels: Tensor
     shown: list[Tensor | None]
+
+
+def reads_ahead(raster: Raster, device: str) -> int:
+    """Batches of an image's tiles that are read before they are asked for.
+
+    Args:
+        raster: the image.
+        device: kind of what encodes.
+    """
+    return max(DEPTHS[device], DEPTHS["server"] if is_remote(raster.path) else 0)
 
 
 class TileBatches:
@@ -84,7 +96,7 @@ class TileBatches:
         """
         parts = [tiles[start : start + READ_BATCH] for start in range(0, len(tiles), READ_BATCH)]
         # Where tiles are held, nothing is done with a batch meanwhile.
-        depth = 0 if hold else DEPTHS.get(self._device.type, 0)
+        depth = 0 if hold else reads_ahead(self._raster, self._device.type)
 
         def make(part: Sequence[Tile], stopped: Event) -> TileBatch:
             return self._batch(level, part, side, masked=masked, hold=hold, stopped=stopped)
