@@ -119,10 +119,12 @@ def uhrqa(
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    from uhrqa.cli.network import skip_network_drivers
     from uhrqa.cli.signals import prepare_signals
 
     prepare_signals()
     prepare_streams()
+    skip_network_drivers()
     sys.exit(run(sys.argv[1:]))
 
 

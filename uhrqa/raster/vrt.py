@@ -3,7 +3,8 @@
 A VRT is text that anyone may have written, and GDAL takes each name in it for anything it can open:
 an address, a database, another VRT. So does it with the `.aux.xml` beside any image. Names stand in
 elements of many kinds, so every text and attribute is looked at. What is written elsewhere, as in
-the tags of a TIFF, is kept from the network by GDAL's options.
+the tags of a TIFF, is kept from the network by GDAL's options; by `cli/network.py` also where these
+do not hold.
 """
 
 from __future__ import annotations
