@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from tests.raster.test_gdal import need_rasterio, vrt, write
 from uhrqa.batch.entries import digest
@@ -58,6 +59,17 @@ def test_of_a_vrt_all_it_names_and_what_is_beside_them(tmp_path: Path):
         assert stamp_image(path) != before, name
     assert changes(tmp_path / "tif.vrt", tmp_path / "a.tif")
     assert changes(tmp_path / "tif.vrt", tmp_path / "a.tif.msk")
+
+
+def test_of_a_vrt_the_chunks_of_a_zarr_store_that_it_names(tmp_path: Path):
+    store = zarr.create_array(tmp_path / "z.zarr", shape=(20, 30), chunks=(10, 10), dtype="u1")
+    store[:10] = 1
+    path = vrt(tmp_path / "a.vrt", "z.zarr", PICTURE.shape[:2])
+    assert changes(path, tmp_path / "z.zarr" / "c" / "0" / "0")
+    assert tmp_path / "z.zarr" in image_files(str(path))  # `prepare` does not write over it
+    before = stamp_image(path)
+    store[10:] = 1  # a chunk that was absent
+    assert stamp_image(path) != before
 
 
 def test_of_a_vrt_that_names_itself_or_a_server(tmp_path: Path):

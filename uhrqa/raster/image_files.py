@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from uhrqa.errors import RasterError
@@ -10,7 +11,7 @@ from uhrqa.raster.formats import OTHER, format_of
 from uhrqa.raster.gdal import DRIVERS
 from uhrqa.raster.gdal_env import gdal_env, import_rasterio
 from uhrqa.raster.tiff_files import MASK_OVERVIEWS, MASKS, OVERVIEWS
-from uhrqa.raster.vrt import SIDE, is_text, named_files
+from uhrqa.raster.vrt import SIDE, is_text, named_files, named_stores
 
 MAX_FILES = 2**16
 BESIDE = (OVERVIEWS, MASKS, MASK_OVERVIEWS)
@@ -20,8 +21,8 @@ def image_files(path: str) -> list[Path]:
     """Every file that an image consists of, the named one first; of a directory itself alone.
 
     Of a TIFF those beside it that do not exist, too: one that comes to be changes the image. Of a
-    VRT the files that it names, with theirs, at most `MAX_FILES`. Of what else GDAL reads, the
-    files that GDAL says.
+    VRT the files that it names, with theirs, and Zarr stores with those in them, each at most
+    `MAX_FILES`. Of what else GDAL reads, the files that GDAL says.
     """
     kind = _kind(path)
     if kind == "tiff":
@@ -38,9 +39,12 @@ def image_files(path: str) -> list[Path]:
         if not is_text(place):
             found |= dict.fromkeys(_of_gdal(place))
             continue
-        fresh = [file for file in _named(place) if file not in found]
+        fresh = [file for file in _named(place, named_files) if file not in found]
         found |= dict.fromkeys(fresh)
         waiting += map(str, fresh)
+        for store in _named(place, named_stores):
+            inside = (file for file in store.rglob("*") if file.is_file())
+            found |= dict.fromkeys([store, *sorted(itertools.islice(inside, MAX_FILES))])
     return list(found)
 
 
@@ -55,9 +59,9 @@ def _beside(path: str) -> Iterator[Path]:
     return (Path(f"{path}{suffix}") for suffix in BESIDE)
 
 
-def _named(path: str) -> list[Path]:
+def _named(path: str, what: Callable[[str], set[Path]]) -> list[Path]:
     try:
-        return sorted(named_files(path))
+        return sorted(what(path))
     except RasterError:  # one that is not read
         return []
 

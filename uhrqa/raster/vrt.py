@@ -15,6 +15,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from uhrqa.errors import RasterError
+from uhrqa.raster.formats import ZARR_FILES
 
 MAX_BYTES = 2**26
 MAX_DEPTH = 8  # of VRTs that name VRTs
@@ -64,9 +65,14 @@ def named_files(path: str, whole: str | None = None) -> set[Path]:
     Raises:
         RasterError: it names what is no file on the disk, or is no VRT.
     """
-    folders = (Path(path).parent, Path())  # an attribute says which
-    places = (folder / name for name in _names(path, whole or path) for folder in folders)
-    return {place for place in places if _is_file(place)}
+    return {place for place in _places(path, whole or path) if _is_file(place)}
+
+
+def named_stores(path: str) -> set[Path]:
+    """The Zarr directories that a VRT names; errors as `named_files`."""
+    return {
+        place for place in _places(path, path) if any(_is_file(place / name) for name in ZARR_FILES)
+    }
 
 
 def check_side_file(path: str, whole: str | None = None) -> None:
@@ -83,6 +89,12 @@ def check_side_file(path: str, whole: str | None = None) -> None:
     if _is_file(Path(side)):
         for _, text in _texts(_root(side, f"{side}: no readable XML, remove it")):
             _refuse_address(whole or path, text, f"{side} names")
+
+
+def _places(path: str, whole: str) -> Iterator[Path]:
+    """Where what a VRT names may lie: beside it, or where we are; an attribute says which."""
+    folders = (Path(path).parent, Path())
+    return (folder / name for name in _names(path, whole) for folder in folders)
 
 
 def _names(path: str, whole: str) -> set[str]:
