@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 
 from uhrqa.cli import doctor, report, rows
@@ -427,3 +428,16 @@ def test_info_tells_that_there_are_places_without_image(uhrqa, image, tmp_path) 
     Image.fromarray(pixels).save(tmp_path / "half.png")
     assert "places without image" in uhrqa("info", "half.png").out
     assert json.loads(uhrqa("info", "half.png", "--json").out)["has_mask"]
+
+
+@pytest.mark.parametrize(("shards", "count"), [(None, 6), ((20, 20), 2)])
+def test_info_counts_chunks_of_a_zarr_that_are_not_there(uhrqa, tmp_path, shards, count) -> None:
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(20, 30), chunks=(10, 10), shards=shards, dtype="u1"
+    )
+    array[:10, :10] = 1
+    line = f"{count - 1} of {count} files of chunks are not there"
+    assert line in uhrqa("info", "a.zarr").out
+    assert json.loads(uhrqa("info", "a.zarr", "--json").out)["absent_files"] == [count - 1, count]
+    array[:] = 1
+    assert "not there" not in uhrqa("info", "a.zarr").out

@@ -69,7 +69,7 @@ def _budgets(settings: Settings, card: Card) -> list[int]:
 
 def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
     from uhrqa.pyramid import Pyramid
-    from uhrqa.raster import has_mask, shown
+    from uhrqa.raster import absent_files, has_mask, shown
     from uhrqa.raster.ground import describe_ground, ground_of
 
     pyramid = Pyramid.build(
@@ -85,6 +85,7 @@ def _describe(raster: Raster, card: Card, budgets: list[int]) -> dict[str, Any]:
         "stored_levels": [{"width": size.w, "height": size.h} for size in raster.levels],
         "shown": shown(raster),
         "has_mask": has_mask(raster),
+        "absent_files": absent_files(raster),
         "model": card.name,
         "tile": card.tile,
         "tokens_per_tile": card.tokens_per_tile,
@@ -139,6 +140,14 @@ def _shown_line(look: dict[str, Any]) -> str:
     return line + "\n"
 
 
+def _absent_line(found: dict[str, Any]) -> str:
+    """One line on chunks that are not there; none where all are."""
+    absent, count = found["absent_files"] or (0, 0)
+    if not absent:
+        return ""
+    return f"{absent} of {count} files of chunks are not there: shown as the array's fill value\n"
+
+
 def _print(found: dict[str, Any]) -> None:
     from uhrqa.cli.report import make_table
 
@@ -148,6 +157,7 @@ def _print(found: dict[str, Any]) -> None:
         f"{_ground_line(found)}"
         f"stored levels: {stored}\n"
         f"{_shown_line(found['shown'])}"
+        f"{_absent_line(found)}"
         f"{MASKED if found['has_mask'] else ''}"
         f"model {found['model']}: tiles of {found['tile']} px, "
         f"{found['tokens_per_tile']} tokens a tile"

@@ -219,6 +219,16 @@ def has_mask(raster: Raster) -> bool:
     return masked
 
 
+def absent_files(raster: Raster) -> tuple[int, int] | None:
+    """How many files of a Zarr array's chunks or shards are not there, of how many; reads none.
+
+    They are the array's fill value, as Zarr has it, whether they were never written or are lost.
+    None of other formats, on servers, and where there are very many.
+    """
+    tell: Callable[[], tuple[int, int] | None] | None = getattr(whole_of(raster), "absent", None)
+    return tell() if tell is not None else None
+
+
 def shown(raster: Raster) -> dict[str, Any]:
     """How the samples of a raster became colours, JSON-ready; empty where they were colours.
 

@@ -53,6 +53,7 @@ class LevelRaster:
         scales: pixels of each level for one of the image, along y and x, where the file says so:
             the last row and column may lie in part beyond the image, or stop before its edge; else
             they are told from the sizes.
+        absent: tells how many files of the finest level are not there, of how many.
     """
 
     def __init__(  # noqa: PLR0913 - what a format does not have, it leaves out
@@ -69,6 +70,7 @@ class LevelRaster:
         reading: Reading | None = None,
         part: str = "",
         scales: Sequence[tuple[float, float]] | None = None,
+        absent: Callable[[], tuple[int, int] | None] | None = None,
     ) -> None:
         self.path = path
         self.ground = ground or NoGround()
@@ -79,6 +81,7 @@ class LevelRaster:
         self._remedy = remedy
         self._painter = painter
         self._bad = bad
+        self.absent = absent
         self.reading = reading or Reading()
         self._made = MadeLevels(levels[-1], WINDOW_PIXELS, part)
         self._ladder = Ladder(levels, self._made, scales)

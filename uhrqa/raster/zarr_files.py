@@ -18,6 +18,7 @@ from uhrqa.raster.packed import exceeds
 
 Interval = tuple[int, int]
 SLACK = 8  # a chunk may unpack to so many times its pixels: a filter may have widened them
+MAX_FILES = 2**16  # that are looked for one by one
 EMPTY_CHUNK = 2**64 - 1  # offset of a chunk that a shard does not hold
 
 
@@ -113,6 +114,13 @@ class ZarrFiles:
             file = Path(self._path, self._array.path, self._array.metadata.encode_chunk_key(place))
             if file.is_file():
                 yield place, file
+
+    def absent(self) -> tuple[int, int] | None:
+        """How many files of chunks or shards are not there, of how many; None of very many."""
+        units = self._array.shards or self._array.chunks
+        whole = [(0, side) for side in self._array.shape]
+        count = math.prod(-(-side // unit) for (_, side), unit in zip(whole, units, strict=True))
+        return (count - sum(1 for _ in self._files(whole)), count) if count <= MAX_FILES else None
 
     def encoded_bytes(self, region: Sequence[Interval]) -> int:
         """Lengths of the files that a region touches; of a shard, the share that is read."""

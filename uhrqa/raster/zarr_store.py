@@ -33,6 +33,7 @@ from uhrqa.raster.serving import is_reduction
 from uhrqa.raster.stores import shown
 from uhrqa.raster.zarr_axes import layout_of, like, names_of
 from uhrqa.raster.zarr_chunks import Layout, ZarrChunks, ZarrSource, samples_of
+from uhrqa.raster.zarr_files import ZarrFiles
 from uhrqa.raster.zarr_groups import Found, find
 from uhrqa.reading import Reading
 
@@ -82,6 +83,7 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
         bad=bad,
         reading=reading,
         scales=_scales(levels, group.scales),
+        absent=None if remote else ZarrFiles(path, array).absent,
     )
 
 
