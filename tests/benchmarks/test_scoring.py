@@ -87,7 +87,8 @@ def test_an_empty_answer_is_a_for_mme_and_wrong_for_us_and_for_xlrs() -> None:
         ("B", "B"), ("A C", "AC"), ("A, C", "AC"), ("AC", "AC"), ("(A) and (C)", "AC"),
         ("(A) C", "A"), ("(D) Red", "D"), ("(b)", ""), ("(b) B", "B"), ("D) Red", "DE"),
         ("Answer: B", "AEB"), ("Answer: D", "AED"), ("A. Black", "ABC"), ("A and C", "ADC"),
-        ("The best answer is B", "B"), ("b", ""), ("", ""),
+        ("The best answer is B", "B"), ("b", ""), ("", ""), ("The best option is B", "EB"),
+        ("Best answer: C", "BEAC"),
     ],
 )  # fmt: skip
 def test_the_letters_of_xlrs(said: str, letters: str) -> None:
