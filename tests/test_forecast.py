@@ -21,14 +21,15 @@ from uhrqa.geometry import Size
 from uhrqa.ledger import Clustering
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
-from uhrqa.rates import Rates
+from uhrqa.rates import Decoder, Rates
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
 from uhrqa.vlm.card import load_card
 
 HALF = Setup("cuda", "bfloat16", 2, is_shared=False)
+DECODERS = {"tiff": Decoder(0.25, 1e-7, 1e-8), "png": Decoder(0.125, 4e-7, 2e-8)}
 RATES = Rates(
-    "a machine", {1024: 1e12, 3584: 2e12}, 4e12, 1e10, 1e-3, 1e9, 1e-4, 1e6, 1e7, 1e8, 0.5, 400
+    "a machine", {1024: 1e12, 3584: 2e12}, 4e12, 1e10, 1e-3, 1e9, 1e-4, 1e6, 5e6, DECODERS, 0.5, 400
 )
 READS = Reads(100, 100 * 336**2, 4 * 10**7, 10**7, 10**6, 5000)
 
@@ -107,10 +108,21 @@ def test_seconds_by_stage() -> None:
 
 def test_reading_takes_decoding_halving_resampling_and_each_tile() -> None:
     pixels = 100 * 336**2
-    known = (4e7 + 2 * 1e7) / 1e7 + 1e6 / 1e8 + pixels / 1e6 + 100 * 1e-4
-    assert READS.seconds(RATES) == pytest.approx(known)
+    tiles = pixels / 1e6 + 100 * 1e-4
+    known = 0.25 + 4e7 * 1e-7 + 1e7 / 5e6 + 1e6 * 1e-8
+    assert READS.seconds(RATES) == pytest.approx(known + tiles)
     guessed = Reads(100, pixels).seconds(RATES)  # of a size alone
-    assert guessed == pytest.approx(4 * pixels / 1e7 + pixels / 1e6 + 100 * 1e-4)
+    assert guessed == pytest.approx(0.25 + 4 * pixels * 1e-7 + tiles)
+
+
+def test_reading_goes_by_the_decoder_or_the_nearest_that_was_measured() -> None:
+    def taken(name: str) -> float:
+        return Reads(0, 0, 10**6, 0, 10**5, decoder=name).seconds(RATES)
+
+    png = 0.125 + 1e6 * 4e-7 + 1e5 * 2e-8
+    assert taken("png") == pytest.approx(png)
+    assert taken("png in bands") == pytest.approx(png)  # measured before pyvips was there
+    assert taken("gdal") == taken("") == taken("tiff") == pytest.approx(0.25 + 0.1 + 0.001)
 
 
 def test_choosing_takes_time_by_tokens_seen_and_rounds_of_kmeans() -> None:
@@ -156,3 +168,4 @@ def test_of_a_window_of_a_png_the_whole_is_decoded_and_held(vlm, tmp_path: Path)
         reads = plan(raster, vlm.card, "downsample", 40).work.reads
     assert reads.decoded == 256 * 512
     assert reads.held >= 256 * 512 * 3
+    assert reads.decoder == "png"

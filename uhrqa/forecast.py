@@ -18,7 +18,6 @@ from uhrqa.tally import Counts
 TILE_BATCH = 32  # tiles that go through the tower together
 LAID_OUT = 2  # copies of all tokens seen, beside tiles kept: as laid out, as chosen from
 BESIDE = 4  # pixels decoded for one of a tile, where an image's blocks are not known
-HALVING = 2  # decodings' worth of a pixel that coarser levels are made of in memory
 TOKEN_SECONDS = 5e-6  # of a token that is seen: laid out, ranked, chosen from
 SWEEPS = 3  # times its features are written anew on the way
 ROUND_SWEEPS = 1  # the same in each round of k-means, whose parts caches hold
@@ -83,6 +82,7 @@ class Reads:
         stored: bytes of the blocks; None where that is not known.
         held: bytes of decoded pixels that stay in memory while the image is read, tiles that are
             read ahead among them.
+        decoder: what decodes it; empty: not known.
     """
 
     tiles: int
@@ -91,13 +91,17 @@ class Reads:
     halved: int = 0
     stored: int | None = None
     held: int = 0
+    decoder: str = ""
 
     def seconds(self, rates: Rates) -> float:
-        """Decoding of blocks, making of coarse levels, resampling of tiles."""
+        """Opening, decoding of blocks, making of coarse levels, resampling of tiles."""
+        decoder = rates.decoder(self.decoder)
         decoded = BESIDE * self.pixels if self.decoded is None else self.decoded
         return (
-            (decoded + HALVING * self.halved) / rates.decoded
-            + (self.stored or 0) / rates.stored
+            decoder.opening
+            + decoded * decoder.pixel
+            + (self.stored or 0) * decoder.byte
+            + self.halved / rates.halved
             + self.pixels / rates.pixels
             + self.tiles * rates.tile_seconds
         )
