@@ -18,7 +18,7 @@ from uhrqa.drops import Stage
 from uhrqa.features import FEATURE_BYTES
 from uhrqa.forecast import Reads, Setup, Workload, held_bytes, memory_of, seconds_of
 from uhrqa.geometry import Size
-from uhrqa.ledger import Clustering
+from uhrqa.ledger import Choosing, Clustering
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
 from uhrqa.rates import Decoder, Rates
@@ -38,7 +38,7 @@ def work_of(tokens: int = 1000, tiles: int = 100, seen: int = 0, steps: int = 3)
     counts = counts_of((Stage(28, tokens),), tiles=tiles, text=20, steps=steps)
     passes = passes_of(seen, layers=4) if seen else ()
     cost = Cost(vision=2 * 10**12, projector=4 * 10**12, relevance=6 * 10**12, prefill=8 * 10**12)
-    return Workload(counts, cost, passes, (), tiles * 576 * 3584, READS)
+    return Workload(counts, cost, passes, (), (), tiles * 576 * 3584, READS)
 
 
 def test_weights_are_all_matrices_and_quantised_layers_are_smaller() -> None:
@@ -137,6 +137,31 @@ def test_choosing_takes_time_by_tokens_seen_and_rounds_of_kmeans() -> None:
     rounds = Clustering(1000, 20, 11, 3586)
     distances = 2 * 11 * 1000 * 20 * 3586
     assert chosen(0, rounds) == pytest.approx(distances / 2e12 + 4 * 11 * 1000 * 3586 / 1e9)
+
+
+def test_choosing_one_by_one_goes_through_all_at_each_pick() -> None:
+    def chosen(entry: Choosing) -> tuple[float, int]:
+        work = replace(work_of(), choosings=(entry,))
+        memory = memory_of(BIG, replace(work, counts=counts_of((Stage(28, 1),), text=1)), HALF)
+        return seconds_of(BIG, work, HALF, RATES)["select"], memory.activations
+
+    apart = Choosing(100_000, 500, 3584, 256)
+    seconds, held = chosen(apart)
+    projected = 2 * 100_000 * 3584 * 256
+    assert seconds == pytest.approx(projected / 2e12 + 4 * 500 * 100_000 * 256 / 1e10)
+    assert held == 4 * 100_000 * 256
+    seconds, held = chosen(Choosing(100_000, 200, 256, 256, has_factor=True))
+    assert seconds == pytest.approx(4 * 200 * 100_000 * (256 + 300) / 1e10)
+    assert held == 4 * 100_000 * (256 + 200)
+
+
+@pytest.mark.parametrize("strategy", ["divprune", "cdpruner", "dart"])
+def test_a_plan_foresees_the_choosing_of_a_run(vlm, strategy: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (224, 224, 3)).astype(np.uint8)
+    found = plan(Size(224, 224), vlm.card, strategy, 40)
+    scene = Scene(open_raster(pixels), vlm, "how many?")
+    make_strategy(strategy, vlm.card.options.get(strategy, {})).select(scene, Budget(40))
+    assert found.work.choosings == tuple(scene.ledger.choosings) != ()
 
 
 def test_a_plan_holds_what_a_forecast_needs() -> None:

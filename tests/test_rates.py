@@ -105,7 +105,7 @@ def test_a_file_of_more_bytes_tells_what_a_byte_takes(tmp_path: Path, monkeypatc
         speed, "_decoding", lambda path, _: (100 * ord(path.name) - 9600, took[path.name], 10, "x")
     )
     (found,) = speed._decoders([(Path("a"), Path("b"))], 1, {"x": 0.5}).values()
-    assert found == (0.5, pytest.approx(0.1), pytest.approx(0.02))  # 3 = 10 px and 100 bytes
+    assert list(found) == pytest.approx([0.5, 0.1, 0.02])  # 3 = 10 px and 100 bytes
 
 
 def test_ground_has_more_in_it_than_a_blank_image_and_less_than_noise() -> None:
@@ -113,7 +113,7 @@ def test_ground_has_more_in_it_than_a_blank_image_and_less_than_noise() -> None:
 
     ground = speed._ground(256, 300)
     noise = np.random.default_rng(0).integers(0, 255, ground.shape).astype(np.uint8)
-    assert (ground.shape, ground.dtype) == ((256, 300, 3), np.uint8)
+    assert ground.shape == (256, 300, 3)
     packed = [
         len(zlib.compress(np.diff(each, axis=1, prepend=each[:, :1]).tobytes())) / each.size
         for each in (ground, noise)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from uhrqa.cost import Cost, kv_bytes, vision_flops
 from uhrqa.dims import Dims
 from uhrqa.features import FEATURE_BYTES
-from uhrqa.ledger import Clustering, RelevancePass
+from uhrqa.ledger import Choosing, Clustering, RelevancePass
 from uhrqa.rates import Rates
 from uhrqa.tally import Counts
 
@@ -116,6 +116,7 @@ class Workload:
         cost: exact FLOPs by stage.
         passes: readings of attention.
         clusterings: k-means over tokens.
+        choosings: of tokens one by one.
         feature_values: numbers that kept tiles hold.
         reads: of the image.
     """
@@ -124,6 +125,7 @@ class Workload:
     cost: Cost
     passes: Sequence[RelevancePass]
     clusterings: Sequence[Clustering]
+    choosings: Sequence[Choosing]
     feature_values: int
     reads: Reads
 
@@ -143,6 +145,7 @@ def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = No
     activations = max(
         _decoder_values(dims, longest) * wide,
         _tower_values(dims, min(TILE_BATCH, counts.tiles_encoded), setup.keeps_states) * wide,
+        *(entry.held_bytes for entry in work.choosings),
     )
     process = work.reads.held + (rates.base_bytes if rates else 0) if setup.is_shared else 0
     return Memory(
@@ -252,4 +255,8 @@ def _choosing(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> float:
         for entry in work.clusterings
     )
     distances = sum(entry.flops / rates.at(entry.width) for entry in work.clusterings)
-    return seen * TOKEN_SECONDS + written / rates.copied + distances
+    one_by_one = sum(
+        entry.flops / rates.at(entry.width) + entry.swept_bytes / rates.weight_bytes
+        for entry in work.choosings
+    )
+    return seen * TOKEN_SECONDS + written / rates.copied + distances + one_by_one

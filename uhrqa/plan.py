@@ -106,6 +106,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
             cost,
             tuple(scene.ledger.passes),
             tuple(scene.ledger.clusterings),
+            tuple(scene.ledger.choosings),
             scene.features_kept * card.dims.token_width,
             reads,
         ),
