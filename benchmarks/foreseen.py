@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scene_files import KINDS, write
+from benchmarks.scene_files import EVERY_KIND, write
 
 QUESTION = "how many ships are there?"
 STRATEGIES = ("rfm-dip", "region-merge", "downsample", "cdpruner", "zoom-cover")
@@ -79,7 +79,7 @@ def main() -> None:
     """Print a row for each image, strategy and budget, and how far off they were."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 8192])
-    parser.add_argument("--formats", nargs="+", default=list(KINDS))
+    parser.add_argument("--formats", nargs="+", default=list(EVERY_KIND))
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--budgets", nargs="+", default=["512", "4000"])
     parser.add_argument("--keep", type=Path, help="scenes stay there")

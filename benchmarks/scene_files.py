@@ -1,4 +1,4 @@
-"""Drawn scenes as the files that benchmarks read: COG, TIFF without overviews, Zarr, PNG."""
+"""Drawn scenes as the files that benchmarks read: COG, TIFF without overviews, Zarr, PNG, JPEG."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 KINDS = ("cog", "tiff", "zarr", "png")
+EVERY_KIND = (*KINDS, "jpeg")
 SEED = 7
 TILE = 512
 UNIT = 4096  # px, side of the scene that a repeated one is made of
@@ -17,6 +18,7 @@ JPEG: dict[str, Any] = {
     "photometric": "rgb",
     "compressionargs": {"level": 90},
 }
+WHOLE: dict[str, dict[str, Any]] = {".png": {"compress_level": 1}, ".jpeg": {"quality": 90}}
 
 
 def write(side: int, kind: str, directory: Path) -> Path:
@@ -24,7 +26,7 @@ def write(side: int, kind: str, directory: Path) -> Path:
 
     Args:
         side: px.
-        kind: one of `KINDS`.
+        kind: one of `EVERY_KIND`.
         directory: where it is kept.
     """
     names = {"cog": f"{side}.tif", "tiff": f"{side}-flat.tif"}
@@ -44,10 +46,10 @@ def write(side: int, kind: str, directory: Path) -> Path:
 
 
 def _write_whole(whole: np.ndarray, path: Path) -> None:
-    if path.suffix == ".png":
+    if path.suffix in WHOLE:
         from PIL import Image
 
-        Image.fromarray(whole).save(path, compress_level=1)
+        Image.fromarray(whole).save(path, **WHOLE[path.suffix])
         return
     import tifffile
 
@@ -82,7 +84,7 @@ def _write_zarr(cog: Path, path: Path) -> None:
 
 def read_whole(path: Path) -> np.ndarray:
     """All pixels of an image, `[h, w, 3]`, as its format's own library gives them."""
-    if path.suffix == ".png":
+    if path.suffix in WHOLE:
         from PIL import Image
 
         Image.MAX_IMAGE_PIXELS = None

@@ -18,17 +18,18 @@ from uhrqa.drops import Stage
 from uhrqa.features import FEATURE_BYTES
 from uhrqa.forecast import Reads, Setup, Workload, held_bytes, memory_of, seconds_of
 from uhrqa.geometry import Size
-from uhrqa.ledger import Clustering
+from uhrqa.ledger import Choosing, Clustering
 from uhrqa.plan import plan
 from uhrqa.raster import open_raster
-from uhrqa.rates import Rates
+from uhrqa.rates import Decoder, Rates
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
 from uhrqa.vlm.card import load_card
 
 HALF = Setup("cuda", "bfloat16", 2, is_shared=False)
+DECODERS = {"tiff": Decoder(0.25, 1e-7, 1e-8), "png": Decoder(0.125, 4e-7, 2e-8)}
 RATES = Rates(
-    "a machine", {1024: 1e12, 3584: 2e12}, 4e12, 1e10, 1e-3, 1e9, 1e-4, 1e6, 1e7, 1e8, 0.5, 400
+    "a machine", {1024: 1e12, 3584: 2e12}, 4e12, 1e10, 1e-3, 1e9, 1e-4, 1e6, 5e6, DECODERS, 0.5, 400
 )
 READS = Reads(100, 100 * 336**2, 4 * 10**7, 10**7, 10**6, 5000)
 
@@ -37,7 +38,7 @@ def work_of(tokens: int = 1000, tiles: int = 100, seen: int = 0, steps: int = 3)
     counts = counts_of((Stage(28, tokens),), tiles=tiles, text=20, steps=steps)
     passes = passes_of(seen, layers=4) if seen else ()
     cost = Cost(vision=2 * 10**12, projector=4 * 10**12, relevance=6 * 10**12, prefill=8 * 10**12)
-    return Workload(counts, cost, passes, (), tiles * 576 * 3584, READS)
+    return Workload(counts, cost, passes, (), (), tiles * 576 * 3584, READS)
 
 
 def test_weights_are_all_matrices_and_quantised_layers_are_smaller() -> None:
@@ -107,10 +108,21 @@ def test_seconds_by_stage() -> None:
 
 def test_reading_takes_decoding_halving_resampling_and_each_tile() -> None:
     pixels = 100 * 336**2
-    known = (4e7 + 2 * 1e7) / 1e7 + 1e6 / 1e8 + pixels / 1e6 + 100 * 1e-4
-    assert READS.seconds(RATES) == pytest.approx(known)
+    tiles = pixels / 1e6 + 100 * 1e-4
+    known = 0.25 + 4e7 * 1e-7 + 1e7 / 5e6 + 1e6 * 1e-8
+    assert READS.seconds(RATES) == pytest.approx(known + tiles)
     guessed = Reads(100, pixels).seconds(RATES)  # of a size alone
-    assert guessed == pytest.approx(4 * pixels / 1e7 + pixels / 1e6 + 100 * 1e-4)
+    assert guessed == pytest.approx(0.25 + 4 * pixels * 1e-7 + tiles)
+
+
+def test_reading_goes_by_the_decoder_or_the_nearest_that_was_measured() -> None:
+    def taken(name: str) -> float:
+        return Reads(0, 0, 10**6, 0, 10**5, decoder=name).seconds(RATES)
+
+    png = 0.125 + 1e6 * 4e-7 + 1e5 * 2e-8
+    assert taken("png") == pytest.approx(png)
+    assert taken("png in bands") == pytest.approx(png)  # measured before pyvips was there
+    assert taken("gdal") == taken("") == taken("tiff") == pytest.approx(0.25 + 0.1 + 0.001)
 
 
 def test_choosing_takes_time_by_tokens_seen_and_rounds_of_kmeans() -> None:
@@ -125,6 +137,31 @@ def test_choosing_takes_time_by_tokens_seen_and_rounds_of_kmeans() -> None:
     rounds = Clustering(1000, 20, 11, 3586)
     distances = 2 * 11 * 1000 * 20 * 3586
     assert chosen(0, rounds) == pytest.approx(distances / 2e12 + 4 * 11 * 1000 * 3586 / 1e9)
+
+
+def test_choosing_one_by_one_goes_through_all_at_each_pick() -> None:
+    def chosen(entry: Choosing) -> tuple[float, int]:
+        work = replace(work_of(), choosings=(entry,))
+        memory = memory_of(BIG, replace(work, counts=counts_of((Stage(28, 1),), text=1)), HALF)
+        return seconds_of(BIG, work, HALF, RATES)["select"], memory.activations
+
+    apart = Choosing(100_000, 500, 3584, 256)
+    seconds, held = chosen(apart)
+    projected = 2 * 100_000 * 3584 * 256
+    assert seconds == pytest.approx(projected / 2e12 + 4 * 500 * 100_000 * 256 / 1e10)
+    assert held == 4 * 100_000 * 256
+    seconds, held = chosen(Choosing(100_000, 200, 256, 256, has_factor=True))
+    assert seconds == pytest.approx(4 * 200 * 100_000 * (256 + 300) / 1e10)
+    assert held == 4 * 100_000 * (256 + 200)
+
+
+@pytest.mark.parametrize("strategy", ["divprune", "cdpruner", "dart"])
+def test_a_plan_foresees_the_choosing_of_a_run(vlm, strategy: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (224, 224, 3)).astype(np.uint8)
+    found = plan(Size(224, 224), vlm.card, strategy, 40)
+    scene = Scene(open_raster(pixels), vlm, "how many?")
+    make_strategy(strategy, vlm.card.options.get(strategy, {})).select(scene, Budget(40))
+    assert found.work.choosings == tuple(scene.ledger.choosings) != ()
 
 
 def test_a_plan_holds_what_a_forecast_needs() -> None:
@@ -156,3 +193,4 @@ def test_of_a_window_of_a_png_the_whole_is_decoded_and_held(vlm, tmp_path: Path)
         reads = plan(raster, vlm.card, "downsample", 40).work.reads
     assert reads.decoded == 256 * 512
     assert reads.held >= 256 * 512 * 3
+    assert reads.decoder == "png"

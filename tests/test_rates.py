@@ -7,13 +7,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from uhrqa import calibrate
 from uhrqa.errors import OutputError
-from uhrqa.raster import speed
-from uhrqa.rates import FILE, Rates, load_rates, save_rates
+from uhrqa.raster import image, speed
+from uhrqa.raster.image_bands import has_pyvips
+from uhrqa.rates import FILE, Decoder, Rates, load_rates, save_rates
 
 RATES = Rates(
     "a machine",
@@ -25,7 +27,7 @@ RATES = Rates(
     1e-4,
     6e6,
     2e8,
-    1e8,
+    {"tiff": Decoder(0.03, 4e-9, 3e-9), "png": Decoder(1e-3, 7e-9, 2e-8)},
     0.05,
     300_000_000,
 )
@@ -51,10 +53,22 @@ def test_a_damaged_file_counts_as_not_measured(tmp_path: Path, text: str) -> Non
     assert load_rates(tmp_path, "a machine", "float32") is None
 
 
-@pytest.mark.parametrize("field", ["pixels", "weight_bytes", "layer_seconds", "stored"])
+@pytest.mark.parametrize("field", ["pixels", "weight_bytes", "layer_seconds", "halved"])
 def test_a_rate_of_nothing_is_not_divided_by(tmp_path: Path, field: str) -> None:
     table = json.loads(save_rates(tmp_path, RATES, "float32").read_text())
     table["a machine, float32"][field] = 0.0
+    (tmp_path / FILE).write_text(json.dumps(table))
+    assert load_rates(tmp_path, "a machine", "float32") is None
+
+
+@pytest.mark.parametrize(
+    "decoders",
+    [{}, {"png": {"opening": 1.0, "pixel": 1.0, "byte": 1.0}}, {"tiff": {"opening": 1.0}}, 3]
+    + [{"tiff": {"opening": 1.0, "pixel": wrong, "byte": 1.0}} for wrong in (0.0, "1", None)],
+)
+def test_decoders_that_were_not_measured_whole_are_not_believed(tmp_path: Path, decoders) -> None:
+    table = json.loads(save_rates(tmp_path, RATES, "float32").read_text())
+    table["a machine, float32"]["decoders"] = decoders
     (tmp_path / FILE).write_text(json.dumps(table))
     assert load_rates(tmp_path, "a machine", "float32") is None
 
@@ -74,11 +88,37 @@ def test_measuring_a_cpu_gives_rates_that_can_be_kept(tmp_path: Path, monkeypatc
     monkeypatch.setattr(calibrate, "CPU_SHAPES", ((64, 8), (128, 4)))
     monkeypatch.setattr(calibrate, "CPU_TOKENS", 16)
     monkeypatch.setattr(speed, "SCENE", 512)
+    monkeypatch.setattr(speed, "WHOLE", 512)
+    monkeypatch.setattr(image, "WARN_PIXELS", 512**2)
     found = calibrate.measure(torch.device("cpu"), torch.float32, 0.1)
     assert set(found.flops) == {64, 128}
     save_rates(tmp_path, found, "float32")
     assert load_rates(tmp_path, found.device, "float32") == found
     assert found.base_bytes > 1e7
+    banded = {"png in bands", "jpeg in bands"} if has_pyvips() else set()
+    assert set(found.decoders) == {"tiff", "zarr", "png", "jpeg"} | banded
+
+
+def test_a_file_of_more_bytes_tells_what_a_byte_takes(tmp_path: Path, monkeypatch) -> None:
+    took = {"a": 3.0, "b": 5.0}
+    monkeypatch.setattr(
+        speed, "_decoding", lambda path, _: (100 * ord(path.name) - 9600, took[path.name], 10, "x")
+    )
+    (found,) = speed._decoders([(Path("a"), Path("b"))], 1, {"x": 0.5}).values()
+    assert list(found) == pytest.approx([0.5, 0.1, 0.02])  # 3 = 10 px and 100 bytes
+
+
+def test_ground_has_more_in_it_than_a_blank_image_and_less_than_noise() -> None:
+    import zlib
+
+    ground = speed._ground(256, 300)
+    noise = np.random.default_rng(0).integers(0, 255, ground.shape).astype(np.uint8)
+    assert ground.shape == (256, 300, 3)
+    packed = [
+        len(zlib.compress(np.diff(each, axis=1, prepend=each[:, :1]).tobytes())) / each.size
+        for each in (ground, noise)
+    ]
+    assert 0.1 < packed[0] < 0.6 < packed[1]
 
 
 def test_the_measured_layer_counts_its_own_matrices_as_the_counter_does() -> None:

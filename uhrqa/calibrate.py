@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from uhrqa.machine import processor_name, resident_memory
 from uhrqa.raster.speed import measure_reading, seconds
-from uhrqa.rates import Rates
+from uhrqa.rates import Decoder, Rates
 
 CPU_SHAPES = ((128, 2048), (256, 2048), (1024, 256), (2048, 96))  # width, tokens
 GPU_SHAPES = ((1024, 4096), (4096, 4096))
@@ -56,8 +56,8 @@ def measure(device: torch.device, dtype: torch.dtype, start_seconds: float) -> R
         _copy_rate(torch.device("cpu")),
         reading.tile,
         1 / reading.pixel,
-        1 / reading.decoded,
-        1 / reading.stored,
+        1 / reading.halved,
+        {name: Decoder(*each) for name, each in reading.decoders.items()},
         start_seconds,
         base,
     )

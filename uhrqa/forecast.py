@@ -11,14 +11,13 @@ from dataclasses import dataclass, fields
 from uhrqa.cost import Cost, kv_bytes, vision_flops
 from uhrqa.dims import Dims
 from uhrqa.features import FEATURE_BYTES
-from uhrqa.ledger import Clustering, RelevancePass
+from uhrqa.ledger import Choosing, Clustering, RelevancePass
 from uhrqa.rates import Rates
 from uhrqa.tally import Counts
 
 TILE_BATCH = 32  # tiles that go through the tower together
 LAID_OUT = 2  # copies of all tokens seen, beside tiles kept: as laid out, as chosen from
 BESIDE = 4  # pixels decoded for one of a tile, where an image's blocks are not known
-HALVING = 2  # decodings' worth of a pixel that coarser levels are made of in memory
 TOKEN_SECONDS = 5e-6  # of a token that is seen: laid out, ranked, chosen from
 SWEEPS = 3  # times its features are written anew on the way
 ROUND_SWEEPS = 1  # the same in each round of k-means, whose parts caches hold
@@ -83,6 +82,7 @@ class Reads:
         stored: bytes of the blocks; None where that is not known.
         held: bytes of decoded pixels that stay in memory while the image is read, tiles that are
             read ahead among them.
+        decoder: what decodes it; empty: not known.
     """
 
     tiles: int
@@ -91,13 +91,17 @@ class Reads:
     halved: int = 0
     stored: int | None = None
     held: int = 0
+    decoder: str = ""
 
     def seconds(self, rates: Rates) -> float:
-        """Decoding of blocks, making of coarse levels, resampling of tiles."""
+        """Opening, decoding of blocks, making of coarse levels, resampling of tiles."""
+        decoder = rates.decoder(self.decoder)
         decoded = BESIDE * self.pixels if self.decoded is None else self.decoded
         return (
-            (decoded + HALVING * self.halved) / rates.decoded
-            + (self.stored or 0) / rates.stored
+            decoder.opening
+            + decoded * decoder.pixel
+            + (self.stored or 0) * decoder.byte
+            + self.halved / rates.halved
             + self.pixels / rates.pixels
             + self.tiles * rates.tile_seconds
         )
@@ -112,6 +116,7 @@ class Workload:
         cost: exact FLOPs by stage.
         passes: readings of attention.
         clusterings: k-means over tokens.
+        choosings: of tokens one by one.
         feature_values: numbers that kept tiles hold.
         reads: of the image.
     """
@@ -120,6 +125,7 @@ class Workload:
     cost: Cost
     passes: Sequence[RelevancePass]
     clusterings: Sequence[Clustering]
+    choosings: Sequence[Choosing]
     feature_values: int
     reads: Reads
 
@@ -139,6 +145,7 @@ def memory_of(dims: Dims, work: Workload, setup: Setup, rates: Rates | None = No
     activations = max(
         _decoder_values(dims, longest) * wide,
         _tower_values(dims, min(TILE_BATCH, counts.tiles_encoded), setup.keeps_states) * wide,
+        *(entry.held_bytes for entry in work.choosings),
     )
     process = work.reads.held + (rates.base_bytes if rates else 0) if setup.is_shared else 0
     return Memory(
@@ -248,4 +255,8 @@ def _choosing(dims: Dims, work: Workload, setup: Setup, rates: Rates) -> float:
         for entry in work.clusterings
     )
     distances = sum(entry.flops / rates.at(entry.width) for entry in work.clusterings)
-    return seen * TOKEN_SECONDS + written / rates.copied + distances
+    one_by_one = sum(
+        entry.flops / rates.at(entry.width) + entry.swept_bytes / rates.weight_bytes
+        for entry in work.choosings
+    )
+    return seen * TOKEN_SECONDS + written / rates.copied + distances + one_by_one

@@ -56,6 +56,44 @@ class Clustering:
         return 2 * self.rounds * self.points * self.regions * self.width
 
 
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """A choice of tokens one by one, each compared with all.
+
+    Attributes:
+        points: tokens to choose from.
+        picks: tokens that are compared with all.
+        width: of a token's features.
+        compared: of what is looked at of them.
+        has_factor: a row for each pick is held and gone through again at every later one.
+    """
+
+    points: int
+    picks: int
+    width: int
+    compared: int
+    has_factor: bool = False
+
+    @property
+    def flops(self) -> int:
+        """Of the projection of features that are wider than what is compared."""
+        return 2 * self.points * self.width * self.compared * (self.compared < self.width)
+
+    @property
+    def swept_bytes(self) -> int:
+        """What goes by, float32: all features at each pick, and half of the factor.
+
+        That is gone through across its rows, which takes as long as three times as many bytes.
+        """
+        factor = 3 * self.picks // 2 if self.has_factor else 0
+        return 4 * self.picks * self.points * (self.compared + factor)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the features and the factor."""
+        return 4 * self.points * (self.compared + self.picks * self.has_factor)
+
+
 @dataclass
 class Ledger:
     """What was really done for one question; every count and cost that is printed comes from here.
@@ -68,6 +106,7 @@ class Ledger:
         watched: tiles encoded of which the vision tower's attention was read, too.
         passes: readings of attention.
         clusterings: k-means over tokens.
+        choosings: of tokens one by one.
         seconds: wall time by stage; of reading, what was waited for, not what was hidden.
         bytes_read: encoded bytes taken from storage.
         requests: to a server, repeated ones counted once.
@@ -80,6 +119,7 @@ class Ledger:
     watched: int = 0
     passes: list[RelevancePass] = field(default_factory=list)
     clusterings: list[Clustering] = field(default_factory=list)
+    choosings: list[Choosing] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_read: int = 0
     requests: int = 0

@@ -19,7 +19,7 @@ from uhrqa.forecast import Reads, Workload
 from uhrqa.geometry import Box, Size
 from uhrqa.planned import PlannedModel, PlannedRaster, PlannedScene
 from uhrqa.raster import Raster, has_mask
-from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, held_bytes
+from uhrqa.raster.foreseen import bytes_to_read, decoded_pixels, decoder_of, held_bytes
 from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
 from uhrqa.strategies import make_strategy
@@ -106,6 +106,7 @@ def plan(  # noqa: PLR0913 - mirrors `ask`
             cost,
             tuple(scene.ledger.passes),
             tuple(scene.ledger.clusterings),
+            tuple(scene.ledger.choosings),
             scene.features_kept * card.dims.token_width,
             reads,
         ),
@@ -136,4 +137,5 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
     ahead = reads_ahead(image, "cpu")  # elsewhere what is held is not counted
     largest = max((out.area for _, out in wanted), default=0)
     held += PIXEL_BYTES * largest * min(ahead * READ_BATCH, len(wanted))
-    return Reads(len(wanted), pixels, decoded, halved, bytes_to_read(image, wanted), held)
+    stored = bytes_to_read(image, wanted)
+    return Reads(len(wanted), pixels, decoded, halved, stored, held, decoder_of(image))

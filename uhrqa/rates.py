@@ -15,7 +15,23 @@ from uhrqa.aside import draft_of
 from uhrqa.errors import OutputError
 
 FILE = "rates.json"
-MEASURE = "uhrqa profile --calibrate measures this machine in a few seconds"
+USUAL = "tiff"  # stands for decoders that were not measured
+MEASURE = "uhrqa profile --calibrate measures this machine in some 15 CPU seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Seconds that a way to decode takes, from a file in the page cache.
+
+    Attributes:
+        opening: of the first file in a process, the loading of a library in it.
+        pixel: of each pixel decoded.
+        byte: of each byte in storage beside that, which tells what is lossy from what is not.
+    """
+
+    opening: float
+    pixel: float
+    byte: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +47,8 @@ class Rates:
         copied: bytes a second of a large tensor written anew.
         tile_seconds: what a tile takes that is read, whatever its size.
         pixels: of a tile resampled per second.
-        decoded: pixels of blocks decoded per second, from a file in the page cache.
-        stored: bytes of blocks decompressed per second, beside that.
+        halved: pixels per second of an image that coarse levels are made of in memory.
+        decoders: how fast each decodes; that of TIFF is always among them.
         start_seconds: of the first question of a process, whatever it asks about.
         base_bytes: what the process holds before there is a model.
     """
@@ -45,8 +61,8 @@ class Rates:
     copied: float
     tile_seconds: float
     pixels: float
-    decoded: float
-    stored: float
+    halved: float
+    decoders: Mapping[str, Decoder]
     start_seconds: float
     base_bytes: int
 
@@ -59,6 +75,15 @@ class Rates:
         low, high = known[above - 1], known[above]
         share = math.log(width / low) / math.log(high / low)
         return self.flops[low] * (1 - share) + self.flops[high] * share
+
+    def decoder(self, name: str) -> Decoder:
+        """What was measured of a decoder, of the other way of its format, or of TIFF.
+
+        Args:
+            name: of a raster; may be empty.
+        """
+        known = self.decoders
+        return known.get(name) or known.get(name.split(" ")[0]) or known[USUAL]
 
 
 def load_rates(directory: Path, device: str, dtype: str) -> Rates | None:
@@ -74,12 +99,15 @@ def load_rates(directory: Path, device: str, dtype: str) -> Rates | None:
         return None
     try:
         flops = {int(width): float(rate) for width, rate in found.pop("flops").items()}
-        rates = Rates(flops=flops, **found)
+        decoders = {name: Decoder(**entry) for name, entry in found.pop("decoders").items()}
+        rates = Rates(flops=flops, decoders=decoders, **found)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     others = (getattr(rates, field.name) for field in fields(rates) if field.type == "float")
-    figures = (*flops.values(), *others)
-    return rates if flops and all(isinstance(n, float) and n > 0 for n in figures) else None
+    figures = [*flops.values(), *others]
+    figures += [n for entry in decoders.values() for n in (entry.opening, entry.pixel, entry.byte)]
+    whole = flops and USUAL in decoders
+    return rates if whole and all(isinstance(n, float) and n > 0 for n in figures) else None
 
 
 def save_rates(directory: Path, rates: Rates, dtype: str) -> Path:

@@ -15,11 +15,12 @@ from torch import Tensor
 from uhrqa.clip_relevance import clip_relevance
 from uhrqa.clustering import KMeans
 from uhrqa.config import MOST_SEED
+from uhrqa.diversity import WIDTH
 from uhrqa.encoding import TileEncoder
 from uhrqa.errors import ConfigError, RasterError
 from uhrqa.features import FeatureCache
 from uhrqa.geometry import Size
-from uhrqa.ledger import Ledger
+from uhrqa.ledger import Choosing, Ledger
 from uhrqa.pyramid import Level, Tile
 from uhrqa.raster import Pixels, Raster
 from uhrqa.relevance_pass import RelevanceReader
@@ -228,6 +229,14 @@ class Scene(SceneShape):
     def overview(self, out: Size) -> Pixels:
         """The whole image in `out` pixels; the read is noted in the ledger."""
         return self._encoder.overview(out)
+
+    def note_choosing(self, points: int, picks: int, *, has_factor: bool = False) -> None:
+        """Note in the ledger that tokens are compared one by one with all; see `Choosing`."""
+        width = self.model.card.dims.decoder.width
+        compared = min(width, WIDTH)
+        if has_factor:  # its rank: after that many picks nothing adds anything
+            picks = min(picks, compared)
+        self.ledger.choosings.append(Choosing(points, picks, width, compared, has_factor))
 
     def kmeans(self, tokens: VisualTokens, places: Tensor, how: KMeans) -> Tensor:
         """`[N]` regions of tokens at `[N, 2]` places, at most `how.k`; noted in the ledger."""

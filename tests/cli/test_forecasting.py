@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import tifffile
 import torch
+from PIL import Image
 
 from uhrqa.calibrate import device_name
 from uhrqa.cli import forecasting
@@ -17,7 +19,7 @@ from uhrqa.config import load_settings
 from uhrqa.errors import ConfigError
 from uhrqa.forecast import Memory
 from uhrqa.geometry import Size
-from uhrqa.rates import Rates, save_rates
+from uhrqa.rates import Decoder, Rates, save_rates
 
 SEVEN_B = "llava-v1.6-vicuna-7b"
 PLAN = ("profile", "--size", "4096x4096", "-m", SEVEN_B, "-b", "1k", "-s", "downsample")
@@ -29,8 +31,10 @@ def measured(uhrqa, monkeypatch, tmp_path: Path):
     """A cache that says this CPU does 1 TFLOP a second."""
     monkeypatch.setenv("UHRQA_CACHE", str(tmp_path / "cache"))
     name = device_name(torch.device("cpu"))
+    quick, slow = Decoder(1e-6, 1e-9, 1e-9), Decoder(1e-6, 1e-3, 1e-9)
+    decoders = {"tiff": quick, "png": slow}
     rates = Rates(
-        name, {1024: 1e12}, 1e12, 1e11, 1e-5, 1e10, 1e-5, 1e8, 1e9, 1e9, 1e-3, 100_000_000
+        name, {1024: 1e12}, 1e12, 1e11, 1e-5, 1e10, 1e-5, 1e8, 1e9, decoders, 1e-3, 100_000_000
     )
     save_rates(tmp_path / "cache", rates, "float32")
     return uhrqa
@@ -75,6 +79,7 @@ def test_calibrating_keeps_what_it_measures(uhrqa, monkeypatch, tmp_path: Path) 
     monkeypatch.setattr(calibrate, "CPU_SHAPES", ((64, 8),))
     monkeypatch.setattr(calibrate, "CPU_TOKENS", 16)
     monkeypatch.setattr(speed, "SCENE", 512)
+    monkeypatch.setattr(speed, "WHOLE", 512)
     monkeypatch.setenv("UHRQA_CACHE", str(tmp_path / "cache"))
     outcome = uhrqa("profile", "--calibrate", *CPU)
     assert (outcome.code, outcome.out) == (0, "")
@@ -145,6 +150,27 @@ def test_what_cannot_fit_names_the_least_that_would(measured, checkpoint, image)
     assert "does not fit 90.0 MB: the least budget, " in outcome.err
     least = outcome.err.partition("takes about ")[2].partition(";")[0].replace(" ", "")
     assert measured(*args, "--max-memory", least).code == 0
+
+
+def test_limits_reckon_with_a_decoder_that_is_slow(
+    measured, checkpoint, image, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "a.png")
+    Image.fromarray(tifffile.imread(image)).save(path)
+
+    def asked(place: str, *limits: str):
+        return measured(
+            "ask", place, "how many?", "-m", checkpoint, *CPU, "-s", "downsample", *limits
+        )
+
+    assert asked(image, "--max-seconds", "1").code == 0
+    outcome = asked(path, "--max-seconds", "1")  # PNG: 1 ms a pixel
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (7, "", 1)
+    assert "downsample does not fit 1 s: the least budget, 16 visual tokens, takes" in outcome.err
+    least = outcome.err.partition("takes about ")[2].partition(" s;")[0]
+    assert asked(path, "--max-seconds", least).code == 0
+    more = str(float(least) + 1)
+    assert "all that was asked for" in asked(path, "--max-seconds", more, "-b", "70").err
 
 
 def test_limits_refuse_what_they_cannot_keep(uhrqa, checkpoint, image) -> None:

@@ -17,7 +17,7 @@ from tests.fixtures_raster import coordinate_raster, noise_raster
 from uhrqa.errors import RasterError, StorageError, WholeImageWarning
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, image, image_bands, image_level, open_raster
-from uhrqa.raster.foreseen import held_bytes
+from uhrqa.raster.foreseen import decoder_of
 
 pytest.importorskip("pyvips")
 PICTURE = coordinate_raster(333, 421)
@@ -42,7 +42,7 @@ def whole(raster: Raster) -> Pixels:
 
 
 def is_banded(raster: Raster) -> bool:
-    return held_bytes(raster) < raster.size.area
+    return decoder_of(raster).endswith(" in bands")
 
 
 def save(path: Path, picture: Image.Image, **options: Any) -> Path:

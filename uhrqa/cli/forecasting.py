@@ -256,6 +256,10 @@ def rates_text(rates: Rates) -> list[str]:
     """What was measured, a line each."""
     layers = ", ".join(f"{rate / 1e9:.0f} at width {width}" for width, rate in rates.flops.items())
     streaming, launching = rates.weight_bytes / 1e9, 1e6 * rates.layer_seconds
+    decoders = ", ".join(
+        f"{name} {1e9 * each.pixel:.1f} ns a pixel and {1e9 * each.byte:.1f} a byte"
+        for name, each in rates.decoders.items()
+    )
     return [
         rates.device,
         f"layers of many tokens: {layers}; attention {rates.attention / 1e9:.0f} (GFLOPs a second)",
@@ -263,5 +267,6 @@ def rates_text(rates: Rates) -> list[str]:
         f"the first question of a process: {1e3 * rates.start_seconds:.0f} ms at least",
         f"memory written: {rates.copied / 1e9:.1f} GB a second",
         f"tiles: {1e6 * rates.tile_seconds:.0f} µs each, {rates.pixels / 1e6:.1f} Mpx a second",
-        f"blocks: {rates.decoded / 1e6:.0f} Mpx and {rates.stored / 1e6:.0f} MB a second",
+        f"decoding: {decoders}",
+        f"making of coarse levels: {rates.halved / 1e6:.0f} Mpx a second",
     ]

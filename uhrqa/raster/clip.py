@@ -18,7 +18,7 @@ from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made, shown
 from uhrqa.raster.blocks import Window
 from uhrqa.raster.derived_levels import Touched
-from uhrqa.raster.foreseen import held_bytes, touched
+from uhrqa.raster.foreseen import decoder_of, held_bytes, touched
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
 from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
@@ -104,6 +104,11 @@ class ClippedRaster:
     def overview_advice(self) -> str | None:
         """See `uhrqa.raster.overview_advice`."""
         return overview_advice(self._source)
+
+    @property
+    def decoder(self) -> str:
+        """See `uhrqa.raster.foreseen.decoder_of`."""
+        return decoder_of(self._source)
 
     @property
     def held_bytes(self) -> int:

@@ -43,6 +43,11 @@ def held_bytes(raster: Raster) -> int:
     return int(getattr(raster, "held_bytes", 0))
 
 
+def decoder_of(raster: Raster) -> str:
+    """What decodes a raster, as a machine's speed is known by; empty if not told."""
+    return str(getattr(raster, "decoder", ""))
+
+
 def decoded_pixels(raster: Raster, reads: Sequence[tuple[Box, Size]]) -> tuple[int, int] | None:
     """Pixels of the blocks that reads decode, each block once, and of a level that is halved first.
 

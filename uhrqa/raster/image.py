@@ -140,7 +140,13 @@ def _raster(
         file.stream.close()
 
     return LevelRaster(
-        file.path, [level], meter=file.meter, close=close, painter=painter, reading=reading
+        file.path,
+        [level],
+        meter=file.meter,
+        close=close,
+        painter=painter,
+        reading=reading,
+        decoder=str(image.format).lower() + " in bands" * isinstance(pixels, BandedPixels),
     )
 
 

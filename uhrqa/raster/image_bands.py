@@ -19,6 +19,7 @@ from uhrqa.geometry import Size
 from uhrqa.raster.blocks import Window
 
 Values = NDArray[Any]
+BANDS_HELD = 3  # the last one, the next, and about as much in libvips
 WIDE = 2  # windows of more than a width by this are read by whole rows
 
 
@@ -60,7 +61,7 @@ class BandedPixels:
         self._dtype = dtype
         self._rows = band
         self._row_bytes = size.w * samples * dtype.itemsize
-        self.held_bytes = band * self._row_bytes
+        self.held_bytes = BANDS_HELD * band * self._row_bytes
         self._image: Any = None
         self._spool: IO[bytes] | None = None
         self._band: tuple[int, Values] = 0, np.empty((0, size.w, samples), dtype)

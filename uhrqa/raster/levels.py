@@ -49,6 +49,7 @@ class LevelRaster:
         painter: what made colours of samples.
         bad: tiles that could not be decoded.
         reading: what was asked for.
+        decoder: what decodes it: a format, and how, where there are two ways.
         part: which part of the file this shows, where made levels are kept.
         scales: pixels of each level for one of the image, along y and x, where the file says so:
             the last row and column may lie in part beyond the image, or stop before its edge; else
@@ -68,6 +69,7 @@ class LevelRaster:
         painter: Painter | None = None,
         bad: BadTiles | None = None,
         reading: Reading | None = None,
+        decoder: str = "",
         part: str = "",
         scales: Sequence[tuple[float, float]] | None = None,
         absent: Callable[[], tuple[int, int] | None] | None = None,
@@ -79,6 +81,7 @@ class LevelRaster:
         self._meter = meter or Meter()
         self._close = close
         self._remedy = remedy
+        self.decoder = decoder
         self._painter = painter
         self._bad = bad
         self.absent = absent
@@ -212,6 +215,7 @@ class LevelRaster:
             meter=self._meter,
             remedy=self._remedy,
             reading=self.reading,
+            decoder=self.decoder,
             part=repr(tuple(window)),
         )
         cut._made.kept = self._made.kept

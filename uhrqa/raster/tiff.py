@@ -88,6 +88,7 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=source.bad,
         reading=reading,
+        decoder="tiff",
         scales=_halves(tif, levels),
     )
 

@@ -82,6 +82,7 @@ def open_zarr(path: str, reading: Reading) -> LevelRaster:
         painter=painter,
         bad=bad,
         reading=reading,
+        decoder="zarr",
         scales=_scales(levels, group.scales),
         absent=None if remote else ZarrFiles(path, array).absent,
     )

@@ -39,6 +39,7 @@ class DivPrune:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
+        scene.note_choosing(len(tokens), min(room, len(tokens)))
         unit = unit_features(scene.features_of(tokens), scene.seed)
         picks = farthest_apart(unit, room).sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks))
@@ -65,6 +66,7 @@ class CdPruner:
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
         scores = scene.relevance(tokens, thumbnail, source=self.relevance, layer=self.layer)
         near = scores.argsort(descending=True, stable=True)[: self.candidates * room]
+        scene.note_choosing(len(near), min(room, len(near)), has_factor=True)
         unit = unit_features(scene.features_of(tokens.take(near)), scene.seed)
         picks = near[conditional_dpp(unit, scores[near].to(unit), room)].sort().values
         return behind_thumbnail(thumbnail, tokens.take(picks), scores[picks])
@@ -88,6 +90,7 @@ class Dart:
         from uhrqa.selection import behind_thumbnail
 
         thumbnail, tokens, room = room_behind_thumbnail(scene, budget, self.level)
+        scene.note_choosing(len(tokens), min(self.pivots, room))
         features = scene.features_of(tokens)
         lengths = torch.cat([part.float().norm(dim=1) for part in torch.split(features, CHUNK)])
         longest = lengths.argsort(descending=True, stable=True)
