@@ -8,7 +8,6 @@ process of its own, and prints one row a file. Memory should hardly grow with th
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from uhrqa.geometry import Box, Size
+from uhrqa.machine import peak_memory
 from uhrqa.raster import open_raster
 
 TILE, OVERVIEW, TILES_READ, VIEW = 512, 1024, 40, 336
@@ -55,7 +55,7 @@ def write(path: Path, side: int) -> None:
 
 def read(path: Path) -> None:
     """Look at one file and print a row about it."""
-    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), peak_memory()
     rng = np.random.default_rng(0)
     with open_raster(path) as raster:
         raster.read(Box.whole(raster.size), Size(OVERVIEW, OVERVIEW))
@@ -64,11 +64,11 @@ def read(path: Path) -> None:
             x, y = rng.integers(0, raster.size.w - VIEW, 2)
             raster.read(Box(x, y, x + VIEW, y + VIEW), Size(VIEW, VIEW))
         length, total = path.stat().st_size, raster.bytes_read
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     print(
         f"{raster.size!s:>18} {length / 1e6:9.1f} MB file  overview {overview / length:7.2%}  "
-        f"with tiles {total / length:7.2%}  peak {peak / 1024:5.0f} MB "
-        f"({before / 1024:.0f} before)  {time.process_time() - start:.2f} CPU s"
+        f"with tiles {total / length:7.2%}  peak {peak / 2**20:5.0f} MB "
+        f"({before / 2**20:.0f} before)  {time.process_time() - start:.2f} CPU s"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from uhrqa.machine import peak_memory
 
 VIEW, WINDOWS, LOOKS = 336, 150, 20
 
@@ -222,9 +223,9 @@ def run(name: str, path: Path) -> None:
         if module == "torch":
             importlib.import_module("torch").set_num_threads(1)
             importlib.import_module("torch.nn.functional")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_memory() / 2**20
     begin = time.process_time()
     work(path)
     seconds = time.process_time() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     print(f"{seconds} {peak} {before}")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from uhrqa.budget import Budget
 from uhrqa.features import EncodedTile
 from uhrqa.geometry import Size
 from uhrqa.ledger import Ledger
+from uhrqa.machine import peak_memory
 from uhrqa.outline import outline
 from uhrqa.planned import PlannedEncoder, PlannedModel, PlannedRaster, PlannedScene
 from uhrqa.pyramid import Level, Tile
@@ -144,7 +144,7 @@ def run(name: str, options: dict[str, Any], budget: Budget) -> tuple[Selection, 
 def measure(name: str, budget: Budget) -> dict[str, Any]:
     """What one strategy takes, in this process."""
     selection, ledger, seconds = run(name, {}, budget)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_memory() / 2**30
     kept, seen = len(selection.tokens), sum(ledger.seen.values())
     return {"kept": kept, "seen": seen, "seconds": seconds, "peak": peak}
 

@@ -8,7 +8,6 @@ its own for each format, and prints one row a file. Memory should hardly grow wi
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from uhrqa.machine import peak_memory
 from uhrqa.synth.drawing import draw_scene
 from uhrqa.synth.files import tile_count, write_scene
 from uhrqa.synth.scene import SceneTruth
@@ -34,15 +34,15 @@ WRITERS: dict[str, Callable[[SceneTruth, Path], None]] = {
 def write(side: int, format: str, path: Path) -> None:
     """Write one file and print a row about it."""
     scene = draw_scene(scene_seed("test", 0), side)
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.perf_counter(), peak_memory()
     WRITERS[format](scene, path)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     files = [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]
     length, tiles = sum(part.stat().st_size for part in files), tile_count(scene.size)
     print(
         f"{scene.size!s:>18} {format:8} {length / 1e6:9.1f} MB in {len(files):5} files  "
-        f"peak {peak / 1024:5.0f} MB ({before / 1024:.0f} before)  {seconds:6.1f} s  "
+        f"peak {peak / 2**20:5.0f} MB ({before / 2**20:.0f} before)  {seconds:6.1f} s  "
         f"{1000 * seconds / tiles:.0f} ms a tile",
         flush=True,
     )
