@@ -21,7 +21,7 @@ import torch
 
 from uhrqa import ask, load_model
 from uhrqa.account import Answer
-from uhrqa.answer import Asker
+from uhrqa.asker import Asker
 from uhrqa.feature_files import FeatureFiles
 from uhrqa.features import FeatureCache
 from uhrqa.raster import Raster, open_raster

@@ -60,6 +60,7 @@ FLOORS = (
     ("strategies", "tally"),
     ("attempts", "forecast", "conventions"),
     ("account",),
+    ("asker",),
     ("answer",),
     ("batch", "conversation", "together", "plan", "synth"),
     ("training", "evaluation", "labels"),  # on drawn scenes, or by their rules

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from uhrqa import ask
-from uhrqa.answer import Asker
+from uhrqa.asker import Asker
 from uhrqa.errors import QuestionError, SmallerBatchWarning
 from uhrqa.features import FeatureCache
 from uhrqa.raster import open_raster

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from uhrqa.account import Answer
-from uhrqa.answer import Asker, Steps
+from uhrqa.asker import Asker, Steps
 from uhrqa.attempts import Unwritten
 from uhrqa.choices import check_choices
 from uhrqa.errors import SmallerBatchWarning, is_out_of_memory

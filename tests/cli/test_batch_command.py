@@ -17,7 +17,7 @@ import torch
 import zarr
 
 from tests.cli.conftest import start
-from uhrqa.answer import Asker
+from uhrqa.asker import Asker
 from uhrqa.cli import identity
 from uhrqa.errors import CheckpointError
 from uhrqa.vlm import card

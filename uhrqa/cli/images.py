@@ -37,7 +37,7 @@ class Images:
     @contextmanager
     def open(self, path: Path | str) -> Iterator[Answerer]:
         """One image, its encoded tiles and, where tokens are the same, their keys shared."""
-        from uhrqa.answer import Asker
+        from uhrqa.asker import Asker
         from uhrqa.raster import open_raster
         from uhrqa.together import ask_together
         from uhrqa.vlm.prefix import Prefix
