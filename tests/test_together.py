@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from uhrqa import ask
+from uhrqa import Answer, ask
 from uhrqa.asker import Asker
 from uhrqa.errors import QuestionError, SmallerBatchWarning
 from uhrqa.features import FeatureCache
 from uhrqa.raster import open_raster
 from uhrqa.together import Question, ask_together
+from uhrqa.vlm.prefix import Prefix
 
 QUESTIONS: list[Question] = [
     ("how many ships?", ()),
@@ -98,10 +99,39 @@ def test_where_memory_runs_out_fewer_are_written_at_once(vlm, image) -> None:
     assert told(together) == told(alone)
 
 
-def test_what_is_no_lack_of_memory_is_not_hidden(vlm, image) -> None:
+def test_halves_share_the_prefix_that_a_failed_try_left(vlm, image) -> None:
+    model: Any = Watched(vlm, room=2)
+    questions = [QUESTIONS[0], *QUESTIONS[2:], ("where?", ())]
+    asker = Asker.of(model, strategy="downsample", budget=60, prefix=Prefix())
+    with open_raster(image) as raster:
+        with pytest.warns(SmallerBatchWarning):
+            found = ask_together(asker, raster, questions)
+        how: Any = {"model": vlm, "strategy": "downsample", "budget": 60}
+        alone = [ask(raster, text, **how).text for text, _ in questions]
+    assert [answer.text for answer in found if isinstance(answer, Answer)] == alone
+
+
+def test_what_fails_together_is_tried_by_itself(vlm, image, monkeypatch) -> None:
     model: Any = Watched(vlm, room=0, error=RuntimeError("a mistake of ours"))
-    with open_raster(image) as raster, pytest.raises(RuntimeError, match="a mistake of ours"):
-        ask_together(Asker.of(model, budget=60), raster, QUESTIONS)
+    real = type(vlm).generate
+    calls: list[int] = []
+
+    def generate(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("a mistake of ours")
+        return real(*args)
+
+    monkeypatch.setattr(type(vlm), "generate", generate)
+    with open_raster(image) as raster:
+        found = ask_together(Asker.of(model, budget=60), raster, QUESTIONS)
+    assert sorted(type(each).__name__ for each in found) == ["Answer"] * 3 + ["RuntimeError"]
+
+
+def test_bad_choices_are_the_fault_of_their_question(vlm, image) -> None:
+    with open_raster(image) as raster:
+        found = ask_together(Asker.of(vlm, budget=60), raster, [QUESTIONS[0], ("?", ("a", "a"))])
+    assert [type(each).__name__ for each in found] == ["Answer", "ConfigError"]
 
 
 def test_an_answer_that_cannot_be_written_fails_alone(vlm, image, monkeypatch) -> None:

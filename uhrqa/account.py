@@ -60,7 +60,8 @@ class Answer:
         bytes_read: encoded bytes taken from storage.
         requests: to the server the image lies on; 0 for a file.
         peak_memory: most resident bytes of the process so far.
-        device_memory: most bytes on the GPU during the question; None on a CPU.
+        device_memory: most bytes on the GPU during the question, and those that were answered
+            together with it; None on a CPU.
         evidence: the kept tokens, in the order of the prompt, separators left out.
         steps: the strategy's decisions, a line each.
         notes: what the user should know, such as a lowered budget.

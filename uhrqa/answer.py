@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.account import Answer, Evidence
-from uhrqa.asker import Asker
+from uhrqa.asker import Asker, watch_memory
 from uhrqa.budget import Budget
 from uhrqa.choices import check_choices
 from uhrqa.config import MAX_NEW_TOKENS
@@ -85,6 +85,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     )
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))
+        watch_memory(loaded)
         steps = asker.steps(source, question, offered, history)
         unwritten = next(steps)
         while True:

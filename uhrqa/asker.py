@@ -11,6 +11,7 @@ import torch
 from uhrqa.account import Answer, Evidence
 from uhrqa.attempts import Try, Unwritten, Writing, answer_until_stable
 from uhrqa.budget import Budget
+from uhrqa.choices import check_choices
 from uhrqa.config import MAX_NEW_TOKENS
 from uhrqa.errors import ConfigError
 from uhrqa.features import FeatureCache
@@ -82,7 +83,7 @@ class Asker:
         Args:
             raster: the image.
             question: the user's words.
-            choices: checked ones; none: it is written freely.
+            choices: the answers there are; none: it is written freely.
             history: questions asked before, with their answers.
 
         Yields:
@@ -91,9 +92,8 @@ class Asker:
         Raises:
             UhrqaError: see `ask`.
         """
+        offered = check_choices(choices) if choices else ()
         model = self.model
-        if model.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(model.device)
         scene = Scene(
             raster,
             model,
@@ -104,7 +104,7 @@ class Asker:
             history=history,
             preface=gsd_sentence(raster) if self.gsd_in_prompt else "",
         )
-        writing = Writing(self.max_new_tokens, choices, self.prefix)
+        writing = Writing(self.max_new_tokens, offered, self.prefix)
         tries = yield from answer_until_stable(self.strategy, scene, model, self.budget, writing)
         attempts = tuple(entry.summary(scene.decoder_layers) for entry in tries)
         return _account(
@@ -116,6 +116,12 @@ class Asker:
             strategy=self.name,
             attempts=attempts if self.budget.auto else (),
         )
+
+
+def watch_memory(model: VisionLanguageModel) -> None:
+    """Begin to note the most memory that is taken on a model's device."""
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
 
 
 def _account(

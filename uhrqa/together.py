@@ -9,9 +9,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from uhrqa.account import Answer
-from uhrqa.asker import Asker, Steps
+from uhrqa.asker import Asker, Steps, watch_memory
 from uhrqa.attempts import Unwritten
-from uhrqa.choices import check_choices
 from uhrqa.errors import SmallerBatchWarning, is_out_of_memory
 from uhrqa.raster import Raster
 from uhrqa.vlm import Generation, VisionLanguageModel
@@ -24,16 +23,17 @@ def ask_together(asker: Asker, raster: Raster, questions: Sequence[Question]) ->
     """Answer questions; one that cannot be answered harms no other.
 
     Each is prepared by itself: what is kept, what it costs and what it answers are as if it had
-    been asked alone, but for the last digits of sums of floating-point numbers.
+    been asked alone, but for the last digits of sums of floating-point numbers, and for which of
+    them pays for a shared prefix. A try that ran out of memory is in no cost; device memory is that
+    of all of them.
 
     Args:
         asker: model, and how questions are put.
         raster: the image.
         questions: with choices, none where answers are written freely.
     """
-    steps = [
-        asker.steps(raster, text, check_choices(some) if some else ()) for text, some in questions
-    ]
+    watch_memory(asker.model)
+    steps = [asker.steps(raster, text, choices) for text, choices in questions]
     outcomes: dict[int, Outcome] = {}
     unwritten: dict[int, Unwritten] = {}
     for index, each in enumerate(steps):
@@ -82,15 +82,18 @@ def _write(
 def _write_free(
     free: Sequence[int], unwritten: Mapping[int, Unwritten], model: VisionLanguageModel
 ) -> dict[int, Generation]:
-    """Answers written at once, two or more; half as many where memory runs out."""
+    """Answers written at once, two or more; half as many where memory runs out.
+
+    What else goes wrong may be the fault of one: none is written then, to be tried by itself.
+    """
     if len(free) <= 1:
         return {}
     try:
         written = model.generate_together([unwritten[index].waiting for index in free])
         return dict(zip(free, written, strict=True))
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - it comes again where it belongs
         if not is_out_of_memory(error):
-            raise
+            return {}
     # Behind the handler: the error held the tensors that were there.
     warnings.warn(
         f"memory ran out with {len(free)} answers written at once; half as many are, which is "

@@ -81,6 +81,14 @@ def test_answers_written_together_are_the_same(uhrqa, questions, checkpoint) -> 
     assert "0 answered, 4 done before" in uhrqa(*args, "together.jsonl").err
 
 
+def test_together_and_a_limit_of_memory_exclude_each_other(uhrqa, questions, checkpoint) -> None:
+    args = ("batch", questions, "-m", checkpoint, "-o", "out.jsonl", "--together", "2")
+    outcome = uhrqa(*args, "--max-memory", "8GB")
+    assert outcome.code == 2
+    assert "--together 2 does not go with --max-memory" in outcome.err
+    assert not Path("out.jsonl").exists()
+
+
 def test_the_same_command_again_does_nothing_and_another_run_is_refused(
     uhrqa, questions, checkpoint
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from transformers import DynamicCache
 
 from tests.families import TILE, make_family
@@ -13,6 +14,7 @@ from uhrqa import load_model
 from uhrqa.vlm.families import FAMILIES
 from uhrqa.vlm.prefix import Prefix
 from uhrqa.vlm.sequence import Unanswered
+from uhrqa.vlm.together import stacked
 
 NEW = 12
 
@@ -87,3 +89,12 @@ def test_time_is_shared_by_passes(ours, sequences) -> None:
     assert found[1].decode_seconds == 0
     assert found[0].decode_seconds > 0
     assert all(each.prefill_seconds > 0 for each in found)
+
+
+def test_no_cache_is_held_twice(ours, sequences) -> None:
+    with torch.inference_mode():
+        starts = [ours._decoding.prefill(each, (), NEW, None) for each in sequences]
+        lengths = [each.embeds.shape[1] for each in sequences]
+        together = stacked([start.cache for start in starts], lengths)
+    assert [len(start.cache.layers) for start in starts] == [0] * len(starts)
+    assert together.get_seq_length() == max(lengths)

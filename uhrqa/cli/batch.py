@@ -91,6 +91,11 @@ def batch(
     `error`, and the exit code is 1.
     """
     output = _read_output(outputs)
+    if together > 1 and given.limits.memory is not None:
+        raise typer.BadParameter(
+            f"--together {together} does not go with --max-memory: what is foreseen is one answer "
+            "at a time; leave one of them out"
+        )
     choice = choose(given.settings, opt.read_pairs(option), rfm=given.rfm, clip=given.clip)
     entries = _read_questions(questions, output)
     refuse_same({"-o": output}, inputs_of(given, choice.made))

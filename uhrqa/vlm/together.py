@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -79,10 +79,14 @@ class _Answer:
 
 
 def stacked(caches: Many[DynamicCache], lengths: Many[int]) -> DynamicCache:
-    """Caches of one sequence each as one of all, padded on the left to the longest."""
+    """Caches of one sequence each as one of all, padded on the left to the longest.
+
+    Theirs are emptied layer by layer, so that no more than a layer is held twice.
+    """
     together = DynamicCache()
     room = max(lengths)
-    for number, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
+    for number in range(len(caches[0].layers)):
+        layers: list[Any] = [cache.layers.pop(0) for cache in caches]
         keys, values = (
             torch.cat(
                 [
