@@ -223,6 +223,14 @@ def test_answer_files_of_others_are_paired_by_id_whatever_their_order(tmp_path: 
     assert (whole.gained, whole.lost) == (0, 0)
 
 
+def test_questions_of_one_id_are_paired_one_by_one() -> None:
+    rows = [replace(row(n, "B"), id="x") for n in (1, 2, 3)]
+    theirs = outcome("mme-realworld-rs", rows[0], replace(rows[1], prediction="C"), rows[2])
+    ours = outcome("mme-realworld-rs", *rows)
+    whole, *_ = gaps(*(replace(o, manifest={**o.manifest, "from": "a"}) for o in (ours, theirs)))
+    assert (whole.count, whole.first, whole.second, whole.gained) == (3, 3, 2, 1)
+
+
 def test_a_log_has_an_answer_to_every_record_and_what_was_not_answered_is_wrong() -> None:
     data = {"records": 6, "files": ["train.parquet"]}
     run = outcome("mme-realworld-rs", row(2, ""), row(4, None), row(5, "B"), data=data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
@@ -71,12 +72,8 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
             raise OutputError(f"the results are not of the same {part}: {ours} and {theirs}")
     _, rule = scoring_of(task, scoring)
     key = _id_of if first.manifest.get("from") else _number_of
-    theirs_by = {key(entry): entry for entry in score_rows(second.main, rule)}
-    pairs = [
-        (entry, theirs_by[key(entry)])
-        for entry in score_rows(first.main, rule)
-        if key(entry) in theirs_by
-    ]
+    ours_by, theirs_by = (_by(key, score_rows(found.main, rule)) for found in (first, second))
+    pairs = [(entry, theirs_by[name]) for name, entry in ours_by.items() if name in theirs_by]
     if not pairs:
         raise OutputError("the results have no answered question in common")
     names = dict.fromkeys(entry.row.category for entry, _ in pairs)
@@ -85,6 +82,19 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
         _gap("", pairs, seed),
         *(_gap(name, part, seed) for name, part in zip(names, parts, strict=True)),
     ]
+
+
+def _by(
+    key: Callable[[Scored], object], rows: Iterable[Scored]
+) -> dict[tuple[object, int], Scored]:
+    """Scored answers by what names their questions; a name's second question is its second."""
+    seen: Counter[object] = Counter()
+    found: dict[tuple[object, int], Scored] = {}
+    for entry in rows:
+        name = key(entry)
+        found[name, seen[name]] = entry
+        seen[name] += 1
+    return found
 
 
 def _number_of(entry: Scored) -> object:

@@ -32,7 +32,7 @@ READ = (
 """Files of a checkpoint's directory that are read: weights, configuration, tokenizer."""
 VERSIONS = (
     "uhrqa", "torch", "transformers", "numpy", "tifffile", "imagecodecs", "pillow", "zarr",
-    "rasterio", "pyvips", "pyvips-binary",
+    "numcodecs", "rasterio", "pyvips", "pyvips-binary",
 )  # fmt: skip
 """Packages that decide the pixels and features that are kept: models, decoders."""
 ANSWERING = (
