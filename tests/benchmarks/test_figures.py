@@ -227,7 +227,8 @@ def test_questions_of_one_id_are_paired_one_by_one() -> None:
     rows = [replace(row(n, "B"), id="x") for n in (1, 2, 3)]
     theirs = outcome("mme-realworld-rs", rows[0], replace(rows[1], prediction="C"), rows[2])
     ours = outcome("mme-realworld-rs", *rows)
-    whole, *_ = gaps(*(replace(o, manifest={**o.manifest, "from": "a"}) for o in (ours, theirs)))
+    one, other = (replace(o, manifest={**o.manifest, "from": "a"}) for o in (ours, theirs))
+    whole, *_ = gaps(one, other)
     assert (whole.count, whole.first, whole.second, whole.gained) == (3, 3, 2, 1)
 
 
