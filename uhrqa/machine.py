@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-LIMITS = (  # of a container, in versions 2 and 1 of control groups
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 PACKAGES = ("uhrqa", "torch", "transformers", "tifffile", "zarr", "numpy")
 
 
@@ -48,15 +43,6 @@ def resident_memory() -> int:
     except (OSError, ValueError, IndexError):
         return peak_memory()
     return pages * resource.getpagesize()
-
-
-def total_memory() -> int:
-    """Bytes of memory of this machine, or of the container where it is allowed less."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()]
-    for file in LIMITS:
-        with suppress(OSError, ValueError):  # there is none, or it says `max`
-            limits.append(int(Path(file).read_text()))
-    return min(limits)
 
 
 def processor_name() -> str:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-from uhrqa import machine
 from uhrqa.geometry import Size
-from uhrqa.raster import block_cache
 from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BlockLevel, Window, read_once
 
@@ -54,22 +49,6 @@ def test_a_closed_cache_holds_nothing():
     cache.clear()
     source.get(cache, 1)
     assert source.made == [1, 1]
-
-
-def test_the_memory_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    two, one = tmp_path / "two", tmp_path / "one"
-    monkeypatch.setattr(machine, "LIMITS", (str(two), str(one)))
-    whole = machine.total_memory()
-    two.write_text("max\n")
-    assert machine.total_memory() == whole > 2**28
-    one.write_text(f"{2**28}\n")
-    assert machine.total_memory() == 2**28
-
-
-def test_what_is_kept_follows_the_memory(monkeypatch: pytest.MonkeyPatch):
-    for memory, mib in ((2**30, 64), (8 * 10**9, 152), (2**40, 256)):
-        monkeypatch.setattr(block_cache, "total_memory", lambda memory=memory: memory)
-        assert block_cache.default_limit() >> 20 == mib
 
 
 def test_a_pass_keeps_only_blocks_of_which_more_is_to_come():

@@ -9,19 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from uhrqa.machine import total_memory
-
-FEW_BYTES = 64 * 2**20  # where few blocks are needed twice
-MOST_BYTES = 256 * 2**20
-SHARE = 50  # of the memory: a fiftieth
-
-
-def default_limit() -> int:
-    """Bytes of blocks that are kept of an image, by the memory of the machine or container."""
-    return min(max(FEW_BYTES, total_memory() // SHARE), MOST_BYTES)
-
-
-CACHE_BYTES = default_limit()
+CACHE_BYTES = 96 * 2**20  # fresh memory for more costs what it saves, where little is read twice
 
 
 class BlockCache:

@@ -11,7 +11,7 @@ from tifffile import TiffPage
 
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
-from uhrqa.raster.block_cache import FEW_BYTES, BlockCache
+from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window, flat
 from uhrqa.raster.guard import check_plausible, check_size
 from uhrqa.raster.painter import Mask, Painter, Values
@@ -79,7 +79,7 @@ class TiffBlocks:
             len(tiles.indices),
             block=tiles.block_size,
             fetch=tiles.block,
-            cache=BlockCache(FEW_BYTES),
+            cache=BlockCache(),
             index=tiles.index,
             gather=self._expect_blocks if tiles.source.file.is_remote else None,
             dtype=tiles.dtype,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster import NoDataWarning
-from uhrqa.raster.block_cache import FEW_BYTES, BlockCache
+from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BadTiles, BlockLevel, Meter, Window
 from uhrqa.raster.guard import check_block, guarded
 from uhrqa.raster.painter import Painter
@@ -176,7 +176,7 @@ class ZarrChunks:
     def _seen(self) -> BlockLevel:
         """Blocks that are decoded for the contrast, until they are painted."""
         samples = self._source.painter.samples
-        return self._blocks(len(samples.indices), self._fetch, BlockCache(FEW_BYTES), samples.dtype)
+        return self._blocks(len(samples.indices), self._fetch, BlockCache(), samples.dtype)
 
     def _painted(self, row: int, col: int) -> NDArray[np.uint8]:
         source, size = self._source, self._layout.size
