@@ -232,6 +232,7 @@ def test_shards_keep_questions_about_one_image_together(tmp_path: Path) -> None:
     ("task", "base", "change", "fault"),
     [
         ("lrs-vqa", LRS[0], {"text": None}, "record 2: no 'text'"),
+        ("lrs-vqa", LRS[0], {"text": 5}, "record 2: 'text' is no text"),
         ("lrs-vqa", LRS[0], {"image": 3}, "record 2: no 'image'"),
         ("lrs-vqa", LRS[0], {"hbox": [1, 2]}, "record 2: 'hbox' is not four numbers"),
         ("lrs-vqa", LRS[0], {"text": "\ud800"}, "record 2: not valid Unicode"),

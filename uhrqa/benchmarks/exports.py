@@ -241,5 +241,5 @@ def exported(outcome: Outcome, form: str) -> str:
     if OF_TASK.get(form, task.name) != task.name:
         raise OutputError(f"form '{form}' is for {OF_TASK[form]}, and these results of {task.name}")
     if not outcome.rows:
-        raise OutputError("there is no row to export")
+        raise OutputError("there is no answer to export; if the run was stopped, start it again")
     return EXPORTS[form](outcome)

@@ -75,6 +75,16 @@ class Fields:
             raise self.error(f"'{names[0]}' is empty")
         return text
 
+    def words(self, *names: str) -> str:
+        """The same as a text that somebody wrote: a number is none.
+
+        Raises:
+            QuestionError: there is none.
+        """
+        if isinstance(self.get(*names), int | float):
+            raise self.error(f"'{names[0]}' is no text")
+        return self.text(*names)
+
     def maybe(self, *names: str) -> str:
         """The same; the empty text where there is none."""
         return "" if self.get(*names) in (None, "") else self.text(*names)

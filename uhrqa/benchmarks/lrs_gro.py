@@ -53,7 +53,7 @@ def _item(fields: Fields) -> Item:
     return Item(
         fields.number,
         fields.id("question_id", "id"),
-        fields.text("question", "text"),
+        fields.words("question", "text"),
         fields.text("ground_truth", "answer"),
         fields.text("type"),
         "",

@@ -62,7 +62,7 @@ def _item(fields: Fields) -> Item:
     return Item(
         fields.number,
         name,
-        fields.text("text", "question"),
+        fields.words("text", "question"),
         fields.text("ground_truth", "answer"),
         fields.text("category"),
         subset_of(str(name)),

@@ -92,7 +92,7 @@ def _item(fields: Fields) -> Item:
     return Item(
         fields.number,
         fields.id("question_id", "index") if ours else fields.number,
-        fields.text("text", "question"),
+        fields.words("text", "question"),
         _letter(fields, choices),
         fields.text("l2_category" if fields.get("l2_category") else "category").strip().lower(),
         "",

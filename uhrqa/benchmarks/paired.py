@@ -75,7 +75,9 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
     ours_by, theirs_by = (_by(key, score_rows(found.main, rule)) for found in (first, second))
     pairs = [(entry, theirs_by[name]) for name, entry in ours_by.items() if name in theirs_by]
     if not pairs:
-        raise OutputError("the results have no answered question in common")
+        raise OutputError(
+            "the results have no answered question in common; if a run was stopped, start it again"
+        )
     names = dict.fromkeys(entry.row.category for entry, _ in pairs)
     parts = [[pair for pair in pairs if pair[0].row.category == name] for name in names]
     return [

@@ -90,7 +90,7 @@ def _item(fields: Fields) -> Item:
     return Item(
         fields.number,
         fields.id("id", "question_id", "index"),
-        fields.text("question", "text"),
+        fields.words("question", "text"),
         truth,
         category,
         "",

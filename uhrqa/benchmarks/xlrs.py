@@ -81,7 +81,7 @@ def _item(fields: Fields) -> Item:
     return Item(
         fields.number,
         fields.id("index", "question_id", "id"),
-        fields.text("question"),
+        fields.words("question"),
         _truth(fields, choices),
         category,
         "",
