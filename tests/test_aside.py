@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uhrqa.aside import draft_of, follow_umask
+from uhrqa.aside import SUFFIX, clear_drafts, draft_of, follow_umask
 
 
 def write(path: Path, *, alone: bool = False) -> None:
@@ -108,11 +108,53 @@ def test_what_cannot_be_replaced_is_put_back(tmp_path: Path) -> None:
 
 
 def test_what_killed_processes_left_goes_where_nobody_else_writes(tmp_path: Path) -> None:
-    left = (".a[1].x.tmp", ".a[1].y.tmp")
+    left = (".a[1].abcdefg_.tmp", ".a[1].0bcdefgh.tmp")
     (tmp_path / left[0]).touch()
     (tmp_path / left[1]).mkdir()
-    (tmp_path / ".b.x.tmp").touch()
+    (tmp_path / ".b.abcdefgh.tmp").touch()
     write(tmp_path / "a[1]")
-    assert names(tmp_path) == sorted([*left, ".b.x.tmp", "a[1]"])
+    assert names(tmp_path) == sorted([*left, ".b.abcdefgh.tmp", "a[1]"])
     write(tmp_path / "a[1]", alone=True)
-    assert names(tmp_path) == [".b.x.tmp", "a[1]"]
+    assert names(tmp_path) == [".b.abcdefgh.tmp", "a[1]"]
+
+
+def test_drafts_of_longer_names_are_not_touched(tmp_path: Path) -> None:
+    with draft_of(tmp_path / "a.json") as draft:
+        draft.write_text("theirs")
+        write(tmp_path / "a", alone=True)
+        write(tmp_path / "json", alone=True)
+    assert (tmp_path / "a.json").read_text() == "theirs"
+
+
+def killed(folder: Path, name: str) -> Path:
+    """What is left of a process that ended between setting the old one apart and replacing it."""
+    left = folder / f".{name}.abcdefgh{SUFFIX}"
+    (left / f"{name}.old" / name).mkdir(parents=True)
+    (left / f"{name}.old" / name / "old").touch()
+    (left / f"{name}.old" / f"{name}.ovr").touch()
+    (left / name).mkdir()
+    return left
+
+
+def test_what_a_killed_process_had_set_apart_goes_back(tmp_path: Path) -> None:
+    killed(tmp_path, "a")
+    clear_drafts(tmp_path / "a")
+    assert names(tmp_path) == ["a", "a.ovr"]
+    assert names(tmp_path / "a") == ["old"]
+
+
+def test_and_not_where_something_else_was_written_since(tmp_path: Path) -> None:
+    killed(tmp_path, "a")
+    (tmp_path / "a").write_text("newer")
+    clear_drafts(tmp_path / "a")
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "newer"
+
+
+def test_a_young_draft_may_be_somebodys(tmp_path: Path) -> None:
+    left = killed(tmp_path, "a")
+    clear_drafts(tmp_path / "a", age=3600)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    clear_drafts(tmp_path / "a", age=3600)
+    assert names(tmp_path) == ["a", "a.ovr"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_rates_are_found_again_by_device_and_dtype(tmp_path: Path) -> None:
     assert load_rates(tmp_path / "new", "a machine", "bfloat16") is None
     assert load_rates(tmp_path, "a machine", "float32") is None
     assert [file.name for file in (tmp_path / "new").iterdir()] == [FILE]
+
+
+def test_what_a_killed_run_left_goes_and_what_is_young_stays(tmp_path: Path) -> None:
+    for letter in "ab":
+        (tmp_path / f".{FILE}.{letter * 8}.tmp").mkdir()
+    os.utime(tmp_path / f".{FILE}.aaaaaaaa.tmp", (0, 0))
+    save_rates(tmp_path, RATES, "float32")
+    assert {file.name for file in tmp_path.iterdir()} == {FILE, f".{FILE}.bbbbbbbb.tmp"}
 
 
 @pytest.mark.parametrize(

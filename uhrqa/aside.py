@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,7 @@ def draft_of(path: Path, old: Sequence[Path] = (), *, alone: bool = False) -> It
         OSError: it cannot be written.
     """
     if alone:
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*{SUFFIX}"):
-            _remove(left)
+        clear_drafts(path)
     folder = Path(tempfile.mkdtemp(SUFFIX, f".{path.name}.", path.parent))
     draft, set_apart = folder / path.name, folder / f"{path.name}.old"
     try:
@@ -45,6 +45,35 @@ def draft_of(path: Path, old: Sequence[Path] = (), *, alone: bool = False) -> It
             for file in set_apart.iterdir():
                 file.rename(path.with_name(file.name))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_drafts(path: Path, age: float = 0.0) -> None:
+    """Remove the drafts of a path that killed processes left.
+
+    Where nothing is at the path, what one of them had set apart goes back first.
+
+    Args:
+        path: as for `draft_of`.
+        age: seconds since it was begun, from which a draft is nobody's any more; none where no
+            other process writes there now.
+
+    Raises:
+        OSError: what was set apart cannot be put back.
+    """
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
+    for left in [file for file in path.parent.iterdir() if ours.fullmatch(file.name)]:
+        try:
+            begun = left.stat().st_mtime
+        except OSError:  # gone in the meantime
+            continue
+        if age and time.time() - begun < age:
+            continue
+        set_apart = left / f"{path.name}.old"
+        if set_apart.is_dir() and not path.exists():
+            for file in set_apart.iterdir():
+                if not (place := path.with_name(file.name)).exists():
+                    file.rename(place)
+        _remove(left)
 
 
 def follow_umask(folder: Path, pattern: str = "*") -> None:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from uhrqa.aside import draft_of
+from uhrqa.aside import clear_drafts, draft_of
 from uhrqa.errors import OutputError
+from uhrqa.kept_files import ABANDONED
 
 FILE = "rates.json"
 USUAL = "tiff"  # stands for decoders that were not measured
@@ -123,6 +124,7 @@ def save_rates(directory: Path, rates: Rates, dtype: str) -> Path:
     table = {**_read(path), _key(rates.device, dtype): asdict(rates)}
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        clear_drafts(path, ABANDONED)
         with draft_of(path) as draft:
             draft.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,6 +175,12 @@ def test_with_nothing_named_an_example_scene_is_drawn_once(
     assert "drawing" not in outcome.err
     assert outcome.code == 0
     assert scene.stat().st_mtime_ns == before
+    left = tmp_path / "cache" / f".{scene.name}.abcdefgh.tmp"  # of a killed run
+    left.mkdir()
+    os.utime(left, (0, 0))
+    scene.unlink()
+    uhrqa(*args)
+    assert list((tmp_path / "cache").iterdir()) == [scene]
 
 
 def test_another_example_scene_gets_another_file(

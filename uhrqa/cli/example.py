@@ -7,12 +7,13 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from uhrqa import __version__
-from uhrqa.aside import draft_of
+from uhrqa.aside import clear_drafts, draft_of
 from uhrqa.cli.console import print_note
 from uhrqa.cli.files import cache_directory
 from uhrqa.cli.signals import end_at_once, end_with_cleanup
 from uhrqa.config import Settings
 from uhrqa.errors import OutputError
+from uhrqa.kept_files import ABANDONED
 
 if TYPE_CHECKING:
     from uhrqa.synth import Question, SceneTruth
@@ -34,6 +35,7 @@ def example_scene(settings: Settings, quiet: bool) -> tuple[str, list[Question]]
         end_with_cleanup()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            clear_drafts(path, ABANDONED)
             with draft_of(path) as draft:
                 write_scene(scene, draft)
         except OSError as error:
