@@ -24,6 +24,8 @@ class Server:
         latency: seconds before each answer.
         failures: answers of 503 that are still to come.
         unsized: answers do not say how long they are.
+        piece: bytes that are sent at once.
+        pause: seconds after each piece.
         cut: bytes that are missing at the end of each answer.
         signed: only requests with an `Authorization` header are answered.
         asked: method, path and range of every request.
@@ -34,6 +36,8 @@ class Server:
     latency: float = 0.0
     failures: int = 0
     unsized: bool = False
+    piece: int = 2**30
+    pause: float = 0.0
     cut: int = 0
     signed: bool = False
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -132,7 +136,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.state.sent += len(body)
             with suppress(ConnectionError):  # who asked for a part may not want all of it
-                self.wfile.write(body[: len(body) - self.state.cut])
+                for start in range(0, stop := len(body) - self.state.cut, self.state.piece):
+                    self.wfile.write(body[start : min(stop, start + self.state.piece)])
+                    time.sleep(self.state.pause)
             self.close_connection |= self.state.cut > 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,7 @@ def test_a_png_or_jpeg_needs_no_ranges(tmp_path: Path, kind: str) -> None:
         assert path.stat().st_size > 2**20  # in several pieces
         assert np.array_equal(raster.read(box, SMALL).array, local.read(box, SMALL).array)
         assert [entry[2] for entry in server.asked] == ["bytes=0-65535", None]
+        assert requests_made(raster) == 2
         assert raster.bytes_read == path.stat().st_size
 
 
@@ -183,6 +185,22 @@ def test_without_ranges_too_a_large_png_is_refused_and_a_short_answer_told(
         server.cut = 100
         with pytest.raises(RasterError, match=r"cannot be read|ended at byte"):
             open_raster(place)
+
+
+def test_a_slow_server_may_take_its_time_and_one_that_stalls_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.png"
+    Image.fromarray(noise_raster(600, 700)).save(path)  # more than the first MiB
+    monkeypatch.setattr("uhrqa.raster.stores.TIMEOUT", timedelta(seconds=0.3))
+    monkeypatch.setattr("uhrqa.raster.stores.RETRIES", 0)
+    with serving(tmp_path, ranges=False) as server:
+        server.piece, server.pause = path.stat().st_size // 10 + 1, 0.05
+        with open_raster(f"{server.url}/image.png") as raster:  # in half a second
+            assert raster.size == (600, 700)
+        server.piece, server.pause = path.stat().st_size - 1000, 0.6
+        with pytest.raises(RasterError, match="cannot be read"):
+            open_raster(f"{server.url}/image.png")
 
 
 def test_a_file_that_is_replaced_is_noticed(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 SCHEMES = ("http", "https", "s3", "gs", "az")
-TIMEOUT = timedelta(seconds=30)  # of one request
+TIMEOUT = timedelta(seconds=30)  # of one request, or of a pause in one that has no end of its own
+WHOLE_TIMEOUT = timedelta(days=1)  # none at all cannot be said
 CONNECT_TIMEOUT = timedelta(seconds=10)
 MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 RETRIES = 4
@@ -82,8 +83,12 @@ def beside(url: str, suffix: str) -> str:
     return f"{place}{suffix}{mark}{query}"
 
 
-def open_store(url: str) -> ObjectStore:
+def open_store(url: str, *, whole: bool = False) -> ObjectStore:
     """A store whose root is the address itself: its one file has the empty name.
+
+    Args:
+        url: the address.
+        whole: large files are fetched by one request, which may take long as long as bytes come.
 
     Raises:
         RasterError: the address is written wrongly, or names no server that can be asked.
@@ -98,7 +103,7 @@ def open_store(url: str) -> ObjectStore:
             f"{shown(url)}: not an address of an image; write for example s3://bucket/image.tif "
             f"({schemes} are read)"
         )
-    common: dict[str, Any] = {"client_options": _client(url), "retry_config": _retries()}
+    common: dict[str, Any] = {"client_options": _client(url, whole), "retry_config": _retries()}
     with told(url):
         if scheme.startswith("http"):
             return HTTPStore.from_url(url, **common)
@@ -159,10 +164,15 @@ def _signs(scheme: str) -> bool:
     return any(os.environ.get(name) for name in SIGNING[scheme])
 
 
-def _client(url: str) -> ClientConfig:
+def _client(url: str, whole: bool) -> ClientConfig:
     endpoints = [os.environ.get(name, "") for name in ENDPOINTS]
     plain = any(place.startswith("http://") for place in (url.lower(), *endpoints))
-    return {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "allow_http": plain}
+    return {
+        "timeout": WHOLE_TIMEOUT if whole else TIMEOUT,
+        "read_timeout": TIMEOUT,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "allow_http": plain,
+    }
 
 
 def _retries() -> RetryConfig:

@@ -18,7 +18,7 @@ CHUNK_BYTES = 2**20
 
 
 class StreamedFile:
-    """See the module; as much of `RemoteFile` as `open_whole` needs.
+    """See the module; as much of `RemoteFile` as `open_whole` needs, once that was refused.
 
     Attributes:
         head: the first bytes.
@@ -34,9 +34,9 @@ class StreamedFile:
         self.meter = Meter()
         self._url = url
         with told(url):
-            answer = obstore.get(open_store(url), "")
+            answer = obstore.get(open_store(url, whole=True), "")
         self.length = answer.meta["size"]
-        self.meter.add(0, requests=1)
+        self.meter.add(0, requests=2)  # and the one for a part, which was refused
         self._chunks: Iterator[Any] = iter(answer.stream(min_chunk_size=CHUNK_BYTES))
         self.head = self._next()
 
