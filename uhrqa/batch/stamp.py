@@ -12,7 +12,7 @@ from uhrqa.errors import RasterError
 
 
 def stamp_image(path: Place) -> str | None:
-    """Size and time of change of an image, in 16 letters; on a server its ETag.
+    """Size and time of change of an image, in 16 letters; on a server ETags.
 
     For a Zarr directory those of every file in it: a chunk that is written again in its place
     leaves no trace in the directory itself. Of other images also those of the files beside it and
@@ -43,7 +43,7 @@ def _others(path: Path) -> Iterator[str]:
 
 
 def _remote_stamp(url: str) -> str | None:
-    from uhrqa.raster.remote import stamp
+    from uhrqa.raster.remote_stamp import stamp
 
     try:
         return digest(stamp(url))

@@ -19,6 +19,7 @@ from uhrqa.raster.blocks import Meter
 from uhrqa.raster.files import Range, merged
 from uhrqa.raster.formats import MAGIC, ZARR_FILES
 from uhrqa.raster.head_stream import HEAD_BYTES, MOST_AHEAD, HeadStream
+from uhrqa.raster.remote_stamp import Version, version
 from uhrqa.raster.stores import (
     AbsentError,
     NoRangesError,
@@ -93,18 +94,6 @@ def has_zarr(url: str) -> bool:
     return False
 
 
-def stamp(url: str) -> str:
-    """What tells that a file on a server was replaced: its ETag, or its size and date.
-
-    Raises:
-        RasterError: it cannot be asked for.
-    """
-    import obstore
-
-    with told(url):
-        return repr(_version(obstore.head(open_store(url), "")))
-
-
 def _opened(name: str, source: str | RemoteFile | StreamedFile, reading: Reading) -> Raster:
     try:
         raster: Raster = FORMATS.load(name)(source, reading)
@@ -113,10 +102,6 @@ def _opened(name: str, source: str | RemoteFile | StreamedFile, reading: Reading
             source.close()
         raise
     return raster
-
-
-def _version(meta: ObjectMeta) -> tuple[object, ...]:
-    return meta["e_tag"], meta["last_modified"], meta["size"]
 
 
 class RemoteFile:
@@ -137,7 +122,7 @@ class RemoteFile:
         self.meter = meter or Meter()
         self._url = url
         self._store = open_store(url)
-        self._first: tuple[object, ...] | None = None
+        self._first: Version | None = None
         self._held: dict[Range, tuple[Future[bytes], int]] = {}  # of which it is, and from where
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(REQUESTS, thread_name_prefix="uhrqa-remote")
@@ -185,10 +170,15 @@ class RemoteFile:
 
         What a server does not give is not there, nor what is no TIFF: some answer with a page.
         """
-        answers = list(self._pool.map(self._beside, suffixes))
-        return {
-            suffix: file for suffix, file in zip(suffixes, answers, strict=True) if file is not None
-        }
+        answers = [self._pool.submit(self._beside, suffix) for suffix in suffixes]
+        failures = [error for answer in answers if (error := answer.exception()) is not None]
+        opened = [None if answer.exception() else answer.result() for answer in answers]
+        found = {name: file for name, file in zip(suffixes, opened, strict=True) if file}
+        if failures:
+            for file in found.values():
+                file.close()
+            raise failures[0]
+        return found
 
     def _beside(self, suffix: str) -> RemoteFile | None:
         try:
@@ -196,7 +186,10 @@ class RemoteFile:
         except (AbsentError, NoRangesError):
             self.meter.add(0, requests=1)
             return None
-        return file if _format_of(file) == "tiff" else None
+        if _format_of(file) == "tiff":
+            return file
+        file.close()
+        return None
 
     def copied(self) -> IO[bytes]:
         """All of the file in a temporary one, which is gone when it is closed.
@@ -234,11 +227,11 @@ class RemoteFile:
         return data
 
     def _refuse_change(self, meta: ObjectMeta) -> None:
-        version = _version(meta)
+        found = version(meta)
         if self._first is None:
-            self._first, self.length = version, meta["size"]
-        if version != self._first:
+            self._first, self.length = found, meta["size"]
+        if found != self._first:
             raise StorageError(
                 f"{self.path}: the file on the server was replaced while it was read "
-                f"(ETag {self._first[0]}, now {version[0]}); ask again"
+                f"(ETag {self._first[0]}, now {found[0]}); ask again"
             )
