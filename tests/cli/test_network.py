@@ -50,3 +50,13 @@ def test_drivers_that_the_user_leaves_out_stay_so(
     skip_network_drivers()
     assert os.environ["GDAL_SKIP"].startswith(first)
     assert os.environ["GDAL_SKIP"].endswith("WMS,WMTS,netCDF")
+
+
+def test_databases_and_libraries_that_ask_by_themselves_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GDAL_SKIP", "")
+    skip_network_drivers()
+    left_out = os.environ["GDAL_SKIP"].split(",")
+    assert {"GeoRaster", "PostGISRaster", "RASDAMAN", "TileDB", "netCDF"} <= set(left_out)
+    assert "GTiff" not in left_out

@@ -2,8 +2,8 @@
 
 A VRT, or a TIFF that it names, may name an overview or a source that such a driver opens. The
 options of `raster/gdal_env.py` give GDAL a proxy where nobody listens, which holds neither for
-hosts in `NO_PROXY` nor for netCDF, whose library asks by itself. GDAL has one list of drivers for
-all of a process, so that who imports `uhrqa` decides for himself.
+hosts in `NO_PROXY` nor for drivers whose libraries ask by themselves (netCDF, TileDB, databases).
+GDAL has one list of drivers for all of a process, so that who imports `uhrqa` decides for himself.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 
 SKIPPED = (
-    "DAAS", "EEDA", "EEDAI", "GTI", "HTTP", "NGW", "OGCAPI", "PLMOSAIC", "STACIT", "STACTA", "WCS",
-    "WMS", "WMTS", "netCDF",
+    "DAAS", "DODS", "EEDA", "EEDAI", "GTI", "GeoRaster", "HTTP", "JPIPKAK", "NGW", "OGCAPI",
+    "PLMOSAIC", "PLScenes", "PostGISRaster", "RASDAMAN", "RDA", "SDE", "STACIT", "STACTA", "TileDB",
+    "WCS", "WMS", "WMTS", "netCDF",
 )  # fmt: skip
 
 
