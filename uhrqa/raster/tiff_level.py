@@ -13,6 +13,7 @@ from uhrqa.errors import RasterError
 from uhrqa.geometry import Size
 from uhrqa.raster.block_cache import BlockCache
 from uhrqa.raster.blocks import BlockLevel, StoredLevel, Window, flat
+from uhrqa.raster.files import MAX_REQUEST
 from uhrqa.raster.guard import check_plausible, check_size
 from uhrqa.raster.painter import Mask, Painter, Values
 from uhrqa.raster.tiff_tiles import TiffSource, TiffTiles, is_raw
@@ -150,6 +151,7 @@ class RawStrips:
         self._samples = tiles.page.samplesperpixel
         self._stored = tiles.dtype.newbyteorder(tiles.page.parent.byteorder)
         self._pixel = self._samples * tiles.dtype.itemsize
+        self._sampled: tuple[Window, tuple[Values, Mask | None]] | None = None
 
     def window(self, window: Window) -> Array:
         """The pixels of a window."""
@@ -157,8 +159,20 @@ class RawStrips:
         return self._painter.paint(*found)
 
     def samples(self, window: Window) -> tuple[Values, Mask | None] | None:
-        """The samples of a window, and where they are image."""
-        return self._found(window)
+        """The samples of a window, and where they are image; for one thread.
+
+        From a server whole rows come where that is one request, for all windows side by side: each
+        of them alone would ask for every row apart, or for whole rows anyway.
+        """
+        rows = Window(window.y0, window.y1, 0, self.size.w)
+        is_remote = self._tiles.source.file.is_remote
+        if not is_remote or rows.size.area * self._pixel > MAX_REQUEST:
+            return self._found(window)
+        if self._sampled is None or self._sampled[0] != rows:
+            self._sampled = rows, self._found(rows)
+        values, valid = self._sampled[1]
+        cols = slice(window.x0, window.x1)
+        return values[:, cols], None if valid is None else valid[:, cols]
 
     def expect(self, _: Sequence[Window]) -> None:
         """Nothing to say: each window is asked for with all its rows."""
