@@ -24,8 +24,7 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +39,6 @@ from uhrqa.answer import ask
 from uhrqa.errors import UhrqaError
 from uhrqa.features import FeatureCache
 from uhrqa.synth import draw_scene, write_scene
-from uhrqa.tile_batches import DEPTHS
 from uhrqa.vlm.family import Family
 
 QUESTIONS = ("how many ships are there?", "is there a tank?")
@@ -72,12 +70,18 @@ class Bench:
         for run in range(self.repeats + 1):
             for way in WAYS if run % 2 else reversed(WAYS):
                 features = FeatureCache()
-                with reading_ahead(self.model.device.type, WAYS[way]):
-                    found[way].append(self._ask(0, strategy, budget, features))
-            found["warm"].append(self._ask(1, strategy, budget, features))
+                found[way].append(self._ask(0, strategy, budget, features, WAYS[way]))
+            found["warm"].append(self._ask(1, strategy, budget, features, None))
         return {way: answers[1:] for way, answers in found.items()}
 
-    def _ask(self, question: int, strategy: str, budget: int, features: FeatureCache) -> Answer:
+    def _ask(
+        self,
+        question: int,
+        strategy: str,
+        budget: int,
+        features: FeatureCache,
+        ahead: int | None,
+    ) -> Answer:
         return ask(
             self.path,
             QUESTIONS[question],
@@ -85,6 +89,7 @@ class Bench:
             strategy=strategy,
             budget=budget,
             features=features,
+            ahead=ahead,
             max_new_tokens=ANSWER,
         )
 
@@ -121,17 +126,6 @@ class Bench:
             f"{strategy:>12} {budget:6d} {'plain':>7}" + " " * 68 + f"{1000 * taken:9.2f}",
             flush=True,
         )
-
-
-@contextmanager
-def reading_ahead(device: str, depth: int) -> Iterator[None]:
-    """Have so many batches of tiles read ahead on a kind of device."""
-    usual = DEPTHS[device]
-    DEPTHS[device] = depth
-    try:
-        yield
-    finally:
-        DEPTHS[device] = usual
 
 
 def seconds_of(answer: Answer) -> float:

@@ -21,17 +21,18 @@ from benchmarks.remote import serving_apart, write
 from uhrqa import load_model
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
-from uhrqa.tile_batches import DEPTHS
 from uhrqa.vlm import VisionLanguageModel
 
 WAYS = (0, 2)  # batches ahead
 
 
-def encode_all(place: str, model: VisionLanguageModel) -> tuple[list[float], torch.Tensor]:
+def encode_all(
+    place: str, model: VisionLanguageModel, ahead: int
+) -> tuple[list[float], torch.Tensor]:
     """Seconds, those waited for reads, those of all cores, and the tokens of the finest level."""
     begin, used = time.perf_counter(), time.process_time()
     with open_raster(place) as raster:
-        scene = Scene(raster, model, "how many ships are there?")
+        scene = Scene(raster, model, "how many ships are there?", ahead=ahead)
         tokens = scene.tokens(scene.pyramid[-1])
     took, cpu = time.perf_counter() - begin, time.process_time() - used
     return [took, scene.ledger.seconds["read"], cpu], tokens.embed
@@ -44,8 +45,7 @@ def compare(title: str, place: str, model: VisionLanguageModel, runs: int) -> No
     for run in range(runs + 1):
         found = []
         for depth in WAYS if run % 2 else reversed(WAYS):
-            DEPTHS["cpu"] = DEPTHS["server"] = depth
-            seconds, tokens = encode_all(place, model)
+            seconds, tokens = encode_all(place, model, depth)
             found.append(tokens)
             if run:
                 taken[depth].append(seconds)

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks import gpu
 from benchmarks.gpu_models import SHAPES
-from uhrqa.tile_batches import DEPTHS
 
 SCRIPTS = sorted(path.stem for path in Path("benchmarks").glob("*.py") if path.stem != "__init__")
 
@@ -25,9 +24,7 @@ SMALL = "--device cpu --small --side 300 -b 60 -s rfm-dip --repeats 1 --no-compi
 
 
 def test_the_gpu_benchmark_runs_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
-    before = dict(DEPTHS)
     gpu.main(SMALL.split())
-    assert before == DEPTHS
     out = capsys.readouterr().out
     for name in SHAPES:
         part = out.partition(f"\n{name} (small)")[2].partition("\n\n")[0]

@@ -16,7 +16,7 @@ from uhrqa.pyramid import Pyramid
 from uhrqa.raster import open_raster
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
-from uhrqa.tile_batches import DEPTHS, TileBatches
+from uhrqa.tile_batches import TileBatches
 from uhrqa.training.shape import Machine, Shape
 from uhrqa.training.tiny import train
 
@@ -63,15 +63,12 @@ def test_the_same_seed_gives_the_same_selection_on_a_gpu(checkpoint: Path, image
     assert torch.equal(runs[0].tokens.box, runs[1].tokens.box)
 
 
-def test_reading_ahead_on_a_gpu_keeps_the_same_tokens(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_ahead_on_a_gpu_keeps_the_same_tokens(checkpoint: Path) -> None:
     model = load_model(str(checkpoint), device="cuda", dtype="float32")
     pixels = np.random.default_rng(0).integers(0, 255, (900, 700, 3), dtype=np.uint8)
     kept = []
     for depth in (0, 2):
-        monkeypatch.setitem(DEPTHS, "cuda", depth)
-        scene = Scene(open_raster(pixels), model, "how many?")
+        scene = Scene(open_raster(pixels), model, "how many?", ahead=depth)
         kept.append(scene.tokens(scene.pyramid[-1]).embed)
     assert torch.equal(*kept)
 

@@ -28,8 +28,8 @@ from uhrqa.plan import plan
 from uhrqa.raster import Pixels, open_raster
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
-from uhrqa.tile_batches import DEPTHS, READ_BATCH
-from uhrqa.vlm.batching import Batching
+from uhrqa.tile_batches import reads_ahead
+from uhrqa.vlm.batching import TILE_BATCH, Batching
 from uhrqa.vlm.paired import load_paired
 
 SHAPE = (900, 700)  # 221 tiles of 56 px: seven batches
@@ -80,6 +80,19 @@ def in_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+def is_ahead() -> bool:
+    """Whether this is the thread that reads ahead."""
+    return threading.current_thread().name.startswith("uhrqa-ahead")
+
+
+def until(made: list[int], count: int) -> None:
+    """Wait for what another thread makes, and fail where it does not come."""
+    end = time.monotonic() + 30
+    while len(made) < count:
+        assert time.monotonic() < end, f"{len(made)} of {count} were made in 30 s"
+        time.sleep(0.001)
+
+
 def test_results_come_in_order_and_few_are_made_ahead() -> None:
     made, taken = list[int](), 0
 
@@ -91,8 +104,7 @@ def test_results_come_in_order_and_few_are_made_ahead() -> None:
     with closing(made_ahead(make, range(30), 2)) as results:
         for index, result in enumerate(results):
             assert result == index * index
-            while len(made) < min(30, index + 3):  # they come without being asked for
-                time.sleep(0.001)
+            until(made, min(30, index + 3))  # they come without being asked for
             taken = index + 1
     assert made == list(range(30))
 
@@ -126,15 +138,15 @@ VIEWS = {"scales": (112, 672), "shares": (1, 1), "iterations": 2}
         ("region-merge", VIEWS, False),
     ],
 )
-def test_tokens_and_counts_are_the_same(tmp_path, vlm, monkeypatch, name, options, alpha) -> None:
+def test_tokens_and_counts_are_the_same(tmp_path, vlm, name, options, alpha) -> None:
     path, found = write(tmp_path / "a.tif", alpha=alpha), []
     for depth in (0, 2):
-        monkeypatch.setitem(DEPTHS, "cpu", depth)
         with open_raster(path) as raster:
             names = reading(raster, lambda: None)
-            scene = Scene(raster, vlm, "how many?")
+            scene = Scene(raster, vlm, "how many?", ahead=depth)
             kept = make_strategy(name, options).select(scene, Budget(2000)).tokens
             assert any(name.startswith("uhrqa-ahead") for name in names) == (depth > 0)
+            assert all(name.startswith(("uhrqa-", "MainThread")) for name in names)
         told = scene.ledger
         counts = (told.encoded, told.blank, told.seen, told.bytes_read, told.passes)
         found.append((kept.embed, kept.box, kept.level, counts))
@@ -144,7 +156,7 @@ def test_tokens_and_counts_are_the_same(tmp_path, vlm, monkeypatch, name, option
     assert (counted[1].total() > 0) == alpha  # tiles without image were left out
 
 
-def test_a_damaged_tile_is_the_same_error(path: Path, vlm, monkeypatch) -> None:
+def test_a_damaged_tile_is_the_same_error(path: Path, vlm) -> None:
     with tifffile.TiffFile(path) as tif:
         last = tif.pages.first.dataoffsets[-1]
     with path.open("r+b") as file:
@@ -152,9 +164,8 @@ def test_a_damaged_tile_is_the_same_error(path: Path, vlm, monkeypatch) -> None:
         file.write(b"\xff" * 40)
     errors = []
     for depth in (0, 2):
-        monkeypatch.setitem(DEPTHS, "cpu", depth)
         with open_raster(path) as raster:
-            scene = Scene(raster, vlm, "how many?")
+            scene = Scene(raster, vlm, "how many?", ahead=depth)
             with pytest.raises(RasterError) as caught:
                 scene.tokens(scene.pyramid[-1])
         errors.append((type(caught.value), str(caught.value), scene.ledger.encoded))
@@ -166,7 +177,7 @@ def test_reading_ends_where_the_encoder_does(path: Path, vlm, monkeypatch, error
     begun, behind = threading.Event(), list[int]()
 
     def slow() -> None:
-        if not in_main() and not threading.current_thread().name.startswith("ThreadPool"):
+        if is_ahead():
             begun.set()
         if begun.is_set():
             behind.append(1)
@@ -176,54 +187,51 @@ def test_reading_ends_where_the_encoder_does(path: Path, vlm, monkeypatch, error
         assert begun.wait(30)
         raise error
 
-    monkeypatch.setitem(DEPTHS, "cpu", 2)
     monkeypatch.setattr(vlm, "features", failing)
     with open_raster(path) as raster:
         reading(raster, slow)
-        scene = Scene(raster, vlm, "how many?")
+        scene = Scene(raster, vlm, "how many?", ahead=2)
         with pytest.raises(type(error)) as caught:
             scene.tokens(scene.pyramid[-1], masked=True)
         left = threading.enumerate()  # while the error, and with it every frame, is alive
     assert caught.value is error
     assert not [thread for thread in left if thread.name.startswith("uhrqa-ahead")]
-    assert len(behind) < READ_BATCH // 2  # not even the batch that was being read was finished
+    assert len(behind) < TILE_BATCH // 2  # not even the batch that was being read was finished
 
 
-def test_ctrl_c_ends_the_wait_for_tiles(path: Path, vlm, monkeypatch) -> None:
+def test_ctrl_c_ends_the_wait_for_tiles(path: Path, vlm) -> None:
     reads = count()
 
     def interrupting() -> None:
-        if next(reads) == READ_BATCH + 3:
+        if next(reads) == TILE_BATCH + 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setitem(DEPTHS, "cpu", 2)
     with open_raster(path) as raster:
         reading(raster, interrupting)
-        scene = Scene(raster, vlm, "how many?")
+        scene = Scene(raster, vlm, "how many?", ahead=2)
         with pytest.raises(KeyboardInterrupt):
             scene.tokens(scene.pyramid[-1], masked=True)
     assert next(reads) < 221
 
 
 def test_smaller_batches_of_the_tower_keep_the_same_tokens(path, vlm, monkeypatch) -> None:
-    def kept() -> tuple[torch.Tensor, Any]:
+    def kept(ahead: int) -> tuple[torch.Tensor, Any]:
         with open_raster(path) as raster:
-            scene = Scene(raster, vlm, "how many?")
+            scene = Scene(raster, vlm, "how many?", ahead=ahead)
             tokens = make_strategy("rfm-dip", {"zoom_ratio": 0.5}).select(scene, Budget(300)).tokens
         return tokens.box, scene.ledger.encoded
 
-    plain, real = kept(), vlm.features
+    plain, real = kept(0), vlm.features
 
     def cramped(pixels: Any) -> Any:
         if len(pixels) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(pixels)
 
-    monkeypatch.setitem(DEPTHS, "cpu", 2)
     monkeypatch.setattr(vlm, "features", cramped)
     monkeypatch.setattr(vlm, "batching", Batching())
     with pytest.warns(SmallerBatchWarning):
-        small = kept()
+        small = kept(2)
     assert vlm.batching.size <= 5
     assert torch.equal(small[0], plain[0])
     assert small[1] == plain[1]
@@ -234,7 +242,7 @@ def test_the_stage_of_reading_is_the_time_that_is_waited(tmp_path, vlm, monkeypa
     clock, encoding = list[int](), threading.Event()
 
     def tick() -> None:
-        if not in_main() and not threading.current_thread().name.startswith("ThreadPool"):
+        if is_ahead():
             encoding.wait(30)
         clock.append(1)
 
@@ -242,19 +250,17 @@ def test_the_stage_of_reading_is_the_time_that_is_waited(tmp_path, vlm, monkeypa
 
     def patient(pixels: Any) -> Any:
         encoding.set()
-        while len(clock) < 3 * READ_BATCH:
-            time.sleep(0.001)
+        until(clock, 3 * TILE_BATCH)
         return real(pixels)
 
-    monkeypatch.setitem(DEPTHS, "cpu", 2)
     monkeypatch.setattr(time, "perf_counter", lambda: float(len(clock)))
     monkeypatch.setattr(vlm, "features", patient)
     with open_raster(noise_raster(56 * 8, 56 * 12)) as raster:
         reading(raster, tick)
-        scene = Scene(raster, vlm, "how many?")
+        scene = Scene(raster, vlm, "how many?", ahead=2)
         scene.tokens(scene.pyramid[-1])
-    assert len(clock) == 3 * READ_BATCH
-    assert scene.ledger.seconds == {"read": READ_BATCH, "encode": 2 * READ_BATCH}
+    assert len(clock) == 3 * TILE_BATCH
+    assert scene.ledger.seconds == {"read": TILE_BATCH, "encode": 2 * TILE_BATCH}
 
 
 class Moves(TorchFunctionMode):
@@ -293,4 +299,9 @@ def test_of_a_server_tiles_are_read_ahead_on_a_cpu_too(tmp_path: Path, vlm) -> N
             is_ahead = any(name.startswith("uhrqa-ahead") for name in names)
             assert is_ahead == place.startswith("http")
     assert torch.equal(*kept)
-    assert held[1] == held[0] + 2 * READ_BATCH * 56 * 56 * 4  # colour and mask
+    assert held[1] == held[0] + 2 * TILE_BATCH * 56 * 56 * 4  # colour and mask
+
+
+def test_a_device_of_any_kind_is_read_ahead_for() -> None:
+    with open_raster(noise_raster(60, 60)) as raster:
+        assert [reads_ahead(raster, kind) for kind in ("cpu", "cuda", "mps")] == [0, 2, 2]

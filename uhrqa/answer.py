@@ -38,6 +38,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
     prefix: Prefix | None = None,
     history: Turns = (),
     gsd_in_prompt: bool = False,
+    ahead: int | None = None,
 ) -> Answer:
     """Answer a question about an image within a hard budget of visual tokens.
 
@@ -60,6 +61,8 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
             where a strategy that reads no relevance gives each the same tokens.
         history: questions asked before, with their answers; they stand in the prompt.
         gsd_in_prompt: tell the model, before the question, how many metres a pixel is.
+        ahead: batches of tiles that are read while others are encoded; when None, two where a GPU
+            encodes or the image is on a server, else none.
 
     Raises:
         RasterError: the image cannot be opened or read.
@@ -82,6 +85,7 @@ def ask(  # noqa: PLR0913 - the front door; everything rare is keyword-only
         features=features,
         prefix=prefix,
         gsd_in_prompt=gsd_in_prompt,
+        ahead=ahead,
     )
     with ExitStack() as stack:
         source = raster if isinstance(raster, Raster) else stack.enter_context(open_raster(raster))

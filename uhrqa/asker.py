@@ -46,6 +46,7 @@ class Asker:
         features: encoded tiles, shared by questions about one image.
         prefix: keys and values of the visual tokens, shared where they are the same.
         gsd_in_prompt: whether the model is told how many metres a pixel is.
+        ahead: batches of tiles read before they are asked for, see `TileBatches`.
     """
 
     model: VisionLanguageModel
@@ -57,6 +58,7 @@ class Asker:
     features: FeatureCache | None = None
     prefix: Prefix | None = None
     gsd_in_prompt: bool = False
+    ahead: int | None = None
 
     @classmethod
     def of(
@@ -103,6 +105,7 @@ class Asker:
             seed=self.seed,
             history=history,
             preface=gsd_sentence(raster) if self.gsd_in_prompt else "",
+            ahead=self.ahead,
         )
         writing = Writing(self.max_new_tokens, offered, self.prefix)
         tries = yield from answer_until_stable(self.strategy, scene, model, self.budget, writing)

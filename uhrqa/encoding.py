@@ -34,10 +34,16 @@ class TileEncoder:
         model: what encodes.
         features: encoded tiles, shared between questions.
         ledger: where reads, tiles and their time are noted.
+        ahead: batches of tiles read before they are asked for, see `TileBatches`.
     """
 
     def __init__(
-        self, raster: Raster, model: SceneModel, features: FeatureCache, ledger: Ledger
+        self,
+        raster: Raster,
+        model: SceneModel,
+        features: FeatureCache,
+        ledger: Ledger,
+        ahead: int | None = None,
     ) -> None:
         self.raster = raster
         self.model = model
@@ -45,7 +51,7 @@ class TileEncoder:
         self.ledger = ledger
         self._levels: dict[tuple[int, ...], Level] = {}  # by index and grid of tokens
         self._like: Tensor | None = None  # tokens laid out before, without any
-        self._batches = TileBatches(raster, model.fill, model.device, ledger)
+        self._batches = TileBatches(raster, model.fill, model.device, ledger, ahead=ahead)
         features.belong_to(raster, model)
 
     def pooling(self, level: Level) -> int:

@@ -14,8 +14,8 @@ from uhrqa.features import FEATURE_BYTES
 from uhrqa.ledger import Choosing, Clustering, RelevancePass
 from uhrqa.rates import Rates
 from uhrqa.tally import Counts
+from uhrqa.vlm.batching import TILE_BATCH
 
-TILE_BATCH = 32  # tiles that go through the tower together
 LAID_OUT = 2  # copies of all tokens seen, beside tiles kept: as laid out, as chosen from
 BESIDE = 4  # pixels decoded for one of a tile, where an image's blocks are not known
 TOKEN_SECONDS = 5e-6  # of a token that is seen: laid out, ranked, chosen from

@@ -24,7 +24,8 @@ from uhrqa.scene import Scene
 from uhrqa.selection import Selection, Strategy, TooFewTokensError, select_within_context
 from uhrqa.strategies import make_strategy
 from uhrqa.tally import Counts, answering_cost, answering_of, cost_of, count_up
-from uhrqa.tile_batches import READ_BATCH, reads_ahead
+from uhrqa.tile_batches import reads_ahead
+from uhrqa.vlm.batching import TILE_BATCH
 from uhrqa.vlm.card import Card
 
 QUESTION_TOKENS = 32  # a short question with its chat template
@@ -136,6 +137,6 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
         held = min(held, PIXEL_BYTES * (decoded + halved))
     ahead = reads_ahead(image, "cpu")  # elsewhere what is held is not counted
     largest = max((out.area for _, out in wanted), default=0)
-    held += PIXEL_BYTES * largest * min(ahead * READ_BATCH, len(wanted))
+    held += PIXEL_BYTES * largest * min(ahead * TILE_BATCH, len(wanted))
     stored = bytes_to_read(image, wanted)
     return Reads(len(wanted), pixels, decoded, halved, stored, held, decoder_of(image))

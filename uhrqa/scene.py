@@ -47,6 +47,7 @@ class Scene(SceneShape):
         seed: of every random choice a strategy makes.
         history: what was asked before, oldest first; it stands in the prompt.
         preface: what the model is told before the question, if anything.
+        ahead: batches of tiles read before they are asked for, see `TileBatches`.
 
     Attributes:
         reader: whose relevance is read, and other ways to read it than `relevance`.
@@ -70,6 +71,7 @@ class Scene(SceneShape):
         seed: int = 0,
         history: Turns = (),
         preface: str = "",
+        ahead: int | None = None,
     ) -> None:
         self.question = question
         self.preface = preface
@@ -84,7 +86,7 @@ class Scene(SceneShape):
         self.ledger = Ledger()
         self.reader = RelevanceReader(model, self.prompt, self.ledger)
         self._cap = TileCap(max_tiles)
-        encoder = self.encoder_type(raster, model, self.features, self.ledger)
+        encoder = self.encoder_type(raster, model, self.features, self.ledger, ahead)
         super().__init__(raster, model, encoder)
 
     @property

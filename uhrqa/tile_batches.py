@@ -20,10 +20,7 @@ from uhrqa.raster.formats import is_remote
 from uhrqa.tile_pixels import TilePixels
 from uhrqa.vlm.batching import TILE_BATCH
 
-READ_BATCH = TILE_BATCH  # tiles that are read together
-DEPTHS = {"cpu": 0, "cuda": 2, "server": 2}
-"""Batches read before they are asked for: on a CPU that encodes what lies on a disk, none; where a
-GPU encodes, or a server is waited for, the CPU has time."""
+AHEAD = 2  # batches read before they are asked for, where the CPU would else wait
 
 
 class TileBatch(NamedTuple):
@@ -46,11 +43,14 @@ class TileBatch(NamedTuple):
 def reads_ahead(raster: Raster, device: str) -> int:
     """Batches of an image's tiles that are read before they are asked for.
 
+    On a CPU that encodes what lies on a disk, none; where another device encodes, or a server is
+    waited for, the CPU has time.
+
     Args:
         raster: the image.
         device: kind of what encodes.
     """
-    return max(DEPTHS[device], DEPTHS["server"] if is_remote(raster.path) else 0)
+    return AHEAD if device != "cpu" or is_remote(raster.path) else 0
 
 
 class TileBatches:
@@ -62,15 +62,23 @@ class TileBatches:
         device: where pixels will go.
         ledger: takes the bytes that are read and, as stage `read`, the time that is waited for
             them: of what is read while a GPU encodes, none.
+        ahead: batches read before they are asked for; as `reads_ahead` says, when None.
     """
 
     def __init__(
-        self, raster: Raster, fill: tuple[int, int, int], device: torch.device, ledger: Ledger
+        self,
+        raster: Raster,
+        fill: tuple[int, int, int],
+        device: torch.device,
+        ledger: Ledger,
+        *,
+        ahead: int | None = None,
     ) -> None:
         self._raster = raster
         self._fill = fill
         self._device = device
         self._ledger = ledger
+        self._ahead = reads_ahead(raster, device.type) if ahead is None else ahead
         self._pixels = TilePixels(raster)
 
     def read(
@@ -94,9 +102,9 @@ class TileBatches:
         Raises:
             RasterError: the image cannot be read there.
         """
-        parts = [tiles[start : start + READ_BATCH] for start in range(0, len(tiles), READ_BATCH)]
+        parts = [tiles[start : start + TILE_BATCH] for start in range(0, len(tiles), TILE_BATCH)]
         # Where tiles are held, nothing is done with a batch meanwhile.
-        depth = 0 if hold else reads_ahead(self._raster, self._device.type)
+        depth = 0 if hold else self._ahead
 
         def make(part: Sequence[Tile], stopped: Event) -> TileBatch:
             return self._batch(level, part, side, masked=masked, hold=hold, stopped=stopped)
@@ -158,7 +166,12 @@ class TileBatches:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """Note in the ledger what is taken from storage meanwhile."""
+        """Note in the ledger what is taken from storage meanwhile.
+
+        The raster counts for all that read it. The difference is this reader's where nothing else
+        reads the same raster meanwhile: batches are made one after the other, by one thread, and a
+        view is read before them or after. Two questions at once each need a raster of their own.
+        """
         before, asked = self._raster.bytes_read, requests_made(self._raster)
         yield
         self._ledger.bytes_read += self._raster.bytes_read - before

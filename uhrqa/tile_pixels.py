@@ -68,7 +68,7 @@ class TilePixels:
         yield from map(one, boxes[:1])
         threads = min(MAX_THREADS, os.cpu_count() or 1, len(boxes) - 1)
         if threads > 0:
-            with ThreadPoolExecutor(threads) as pool:
+            with ThreadPoolExecutor(threads, "uhrqa-tiles") as pool:
                 yield from pool.map(one, boxes[1:])
 
 

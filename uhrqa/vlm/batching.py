@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uhrqa.errors import SmallerBatchWarning, is_out_of_memory
 
-TILE_BATCH = 32
+TILE_BATCH = 32  # tiles that are read, and go through a tower, together
 
 Result = TypeVar("Result")
 
