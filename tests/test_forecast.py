@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.fixtures_raster import level_raster
 from tests.test_conventions import counts_of, passes_of
 from tests.test_cost import BIG, QWEN
 from uhrqa.budget import Budget
@@ -19,8 +20,8 @@ from uhrqa.features import FEATURE_BYTES
 from uhrqa.forecast import Reads, Setup, Workload, held_bytes, memory_of, seconds_of
 from uhrqa.geometry import Size
 from uhrqa.ledger import Choosing, Clustering
-from uhrqa.plan import plan
-from uhrqa.raster import open_raster
+from uhrqa.plan import PIXEL_BYTES, plan
+from uhrqa.raster import levels, open_raster, serving
 from uhrqa.rates import Decoder, Rates
 from uhrqa.scene import Scene
 from uhrqa.strategies import make_strategy
@@ -194,3 +195,15 @@ def test_of_a_window_of_a_png_the_whole_is_decoded_and_held(vlm, tmp_path: Path)
     assert reads.decoded == 256 * 512
     assert reads.held >= 256 * 512 * 3
     assert reads.decoder == "png"
+
+
+def test_blocks_that_are_only_passed_for_coarser_levels_are_not_held(
+    vlm, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(levels, "WINDOW_PIXELS", 2**14)
+    monkeypatch.setattr(serving, "WHOLE_PIXELS", 2**14)
+    level_raster(tmp_path / "flat.tif", Size(512, 512), [])
+    with open_raster(tmp_path / "flat.tif") as raster:
+        reads = plan(raster, vlm.card, "thumbnail", 40).work.reads
+    assert reads.decoded == reads.halved == 512 * 512
+    assert reads.held == PIXEL_BYTES * (512 * 512 // 12)

@@ -99,6 +99,7 @@ def test_measuring_a_cpu_gives_rates_that_can_be_kept(tmp_path: Path, monkeypatc
     monkeypatch.setattr(speed, "SCENE", 512)
     monkeypatch.setattr(speed, "WHOLE", 512)
     monkeypatch.setattr(image, "WARN_PIXELS", 512**2)
+    monkeypatch.setattr(speed, "PIECE", 2**12)
     found = calibrate.measure(torch.device("cpu"), torch.float32, 0.1)
     assert set(found.flops) == {64, 128}
     save_rates(tmp_path, found, "float32")
@@ -106,6 +107,17 @@ def test_measuring_a_cpu_gives_rates_that_can_be_kept(tmp_path: Path, monkeypatc
     assert found.base_bytes > 1e7
     banded = {"png in bands", "jpeg in bands"} if has_pyvips() else set()
     assert set(found.decoders) == {"tiff", "zarr", "png", "jpeg"} | banded
+
+
+@pytest.mark.skipif(not has_pyvips(), reason="decodes in bands")
+def test_what_is_decoded_in_bands_needs_fresh_pages_of_the_disk(monkeypatch) -> None:
+    monkeypatch.setattr(speed, "SCENE", 512)
+    monkeypatch.setattr(speed, "WHOLE", 512)
+    monkeypatch.setattr(image, "WARN_PIXELS", 512**2)
+    monkeypatch.setattr(speed, "_fresh_pages", lambda: 2.0)
+    found = {name: each.pixel for name, each in speed.measure_reading().decoders.items()}
+    assert {name for name, pixel in found.items() if pixel > 6} == set(speed.IN_BANDS)
+    assert max(found["tiff"], found["zarr"], found["png"], found["jpeg"]) < 1
 
 
 def test_a_file_of_more_bytes_tells_what_a_byte_takes(tmp_path: Path, monkeypatch) -> None:

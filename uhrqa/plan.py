@@ -131,10 +131,10 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
     pixels = sum(out.area for _, out in wanted)
     if isinstance(image, Size):
         return Reads(len(wanted), pixels)
-    decoded, halved = decoded_pixels(image, wanted) or (None, 0)
-    held = held_bytes(image)
-    if decoded is not None:  # few blocks do not fill what is kept of them
-        held = min(held, PIXEL_BYTES * (decoded + halved))
+    told = decoded_pixels(image, wanted)
+    decoded, halved, held = None, 0, held_bytes(image)
+    if told is not None:  # few blocks do not fill what is kept of them
+        decoded, halved, held = told.pixels, told.halved, min(held, PIXEL_BYTES * told.kept)
     ahead = reads_ahead(image, "cpu")  # elsewhere what is held is not counted
     largest = max((out.area for _, out in wanted), default=0)
     held += PIXEL_BYTES * largest * min(ahead * TILE_BATCH, len(wanted))
