@@ -20,7 +20,7 @@ from uhrqa.features import FEATURE_BYTES
 from uhrqa.forecast import Reads, Setup, Workload, held_bytes, memory_of, seconds_of
 from uhrqa.geometry import Size
 from uhrqa.ledger import Choosing, Clustering
-from uhrqa.plan import PIXEL_BYTES, plan
+from uhrqa.plan import PASS_BYTES, PIXEL_BYTES, plan
 from uhrqa.raster import levels, open_raster, serving
 from uhrqa.rates import Decoder, Rates
 from uhrqa.scene import Scene
@@ -206,4 +206,4 @@ def test_blocks_that_are_only_passed_for_coarser_levels_are_not_held(
     with open_raster(tmp_path / "flat.tif") as raster:
         reads = plan(raster, vlm.card, "thumbnail", 40).work.reads
     assert reads.decoded == reads.halved == 512 * 512
-    assert reads.held == PIXEL_BYTES * (512 * 512 // 12)
+    assert reads.held == PIXEL_BYTES * (512 * 512 // 12) + PASS_BYTES

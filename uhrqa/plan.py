@@ -30,6 +30,7 @@ from uhrqa.vlm.card import Card
 
 QUESTION_TOKENS = 32  # a short question with its chat template
 PIXEL_BYTES = 4  # of a pixel that is held, a mask's among them
+PASS_BYTES = 45_000_000  # rows that coarser levels are made of at once, as measured at 8192 px
 STEPS = 4  # decoding steps of a short answer
 
 
@@ -135,6 +136,7 @@ def _reads(image: Size | Raster, wanted: Many[tuple[Box, Size]]) -> Reads:
     decoded, halved, held = None, 0, held_bytes(image)
     if told is not None:  # few blocks do not fill what is kept of them
         decoded, halved, held = told.pixels, told.halved, min(held, PIXEL_BYTES * told.kept)
+        held += PASS_BYTES * (halved > 0)
     ahead = reads_ahead(image, "cpu")  # elsewhere what is held is not counted
     largest = max((out.area for _, out in wanted), default=0)
     held += PIXEL_BYTES * largest * min(ahead * TILE_BATCH, len(wanted))

@@ -19,7 +19,7 @@ from uhrqa.geometry import Size
 from uhrqa.raster.blocks import Window
 
 Values = NDArray[Any]
-BANDS_HELD = 6  # the last one, the next, and twice as much that libvips and malloc keep
+BANDS_HELD = 3  # the last one, the next, and about as much in libvips
 WIDE = 2  # windows of more than a width by this are read by whole rows
 
 
