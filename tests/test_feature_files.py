@@ -92,7 +92,7 @@ def test_a_file_under_another_tiles_name_is_not_taken(tmp_path) -> None:
     first.unlink()
     files.save(key(1), tile(1))
     files_in(tmp_path)[0].write_bytes(data)
-    with pytest.warns(FeatureFileWarning, match="another tile"):
+    with pytest.warns(FeatureFileWarning, match="is no whole tile"):
         assert files.load(key(1)) is None
 
 

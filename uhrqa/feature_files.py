@@ -62,8 +62,8 @@ class FeatureFiles:
             parts = _unpack(path.read_bytes(), self._name(key))
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            self._tell(f"{path}: is no whole tile and is left out: {_short(error)}")
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError):
+            self._tell(f"{path}: is no whole tile and is left out; it is written anew")
             return None
         used(path)
         found = {name: part.to(self._device) for name, part in parts.items() if name != "shown"}
@@ -124,7 +124,3 @@ def _checksum(parts: Mapping[str, Tensor]) -> str:
         total = zlib.crc32(about.encode(), total)
         total = zlib.crc32(parts[name].reshape(-1).view(torch.uint8).numpy().data, total)
     return f"{total:08x}"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:100] or type(error).__name__

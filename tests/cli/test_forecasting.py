@@ -15,6 +15,7 @@ from uhrqa.cli import forecasting
 from uhrqa.cli.choice import choose
 from uhrqa.cli.forecasting import Forecast, fit
 from uhrqa.cli.limits import Limits, read_bytes, read_seconds
+from uhrqa.cli.rows import seconds_text
 from uhrqa.config import load_settings
 from uhrqa.errors import ConfigError
 from uhrqa.forecast import Memory
@@ -42,7 +43,9 @@ def measured(uhrqa, monkeypatch, tmp_path: Path):
 
 def test_without_a_measurement_no_seconds_and_a_note(uhrqa) -> None:
     outcome = uhrqa(*PLAN, *CPU)
-    assert "seconds " not in outcome.out.replace("memory and seconds", "")
+    assert "seconds" not in outcome.out
+    assert "memory on " in outcome.out
+    assert " 0 B" not in outcome.out
     assert "uhrqa profile --calibrate" in outcome.err
     assert uhrqa(*PLAN, *CPU, "-q").err == ""
 
@@ -85,6 +88,9 @@ def test_calibrating_keeps_what_it_measures(uhrqa, monkeypatch, tmp_path: Path) 
     assert (outcome.code, outcome.out) == (0, "")
     assert str(tmp_path / "cache" / "rates.json") in outcome.err
     assert "--calibrate" not in uhrqa(*PLAN, *CPU).err
+    rates = json.loads(uhrqa("profile", "--calibrate", *CPU, "--json", "-q").out)
+    assert rates["tile_seconds"] > 0
+    assert rates["file"] == str(tmp_path / "cache" / "rates.json")
 
 
 def test_a_convention_changes_the_figures_and_says_so(uhrqa) -> None:
@@ -220,3 +226,35 @@ def test_a_plan_opens_the_image_as_a_question_would(uhrqa, checkpoint, image) ->
     outcome = uhrqa("profile", image, "-m", checkpoint, "-b", "60", "--max-pixels", "1000")
     assert outcome.code == 3
     assert "1000" in outcome.err
+
+
+def test_a_limit_that_does_not_bind_says_so(measured, checkpoint, image) -> None:
+    ask = ("ask", image, "?", "-m", checkpoint, *CPU, "--dtype", "float32", "-s", "downsample")
+    told = measured(*ask, "--max-memory", "900GB").err
+    assert "all that the model's context has room for; the limit is 900.0 GB" in told
+    told = measured(*ask, "-b", "60", "--max-memory", "900GB").err
+    assert "budget 60: " in told
+    assert "all that was asked for; the limit is 900.0 GB" in told
+
+
+def test_no_strategy_is_advised_that_was_just_refused(measured, checkpoint, image) -> None:
+    ask = ("ask", image, "?", "-m", checkpoint, *CPU, "--dtype", "float32", "--max-memory", "1MB")
+    assert "such as downsample" in measured(*ask, "-s", "rfm-dip").err
+    assert "such as downsample" not in measured(*ask, "-s", "downsample").err
+
+
+def test_a_refused_plan_has_no_table_of_memory(uhrqa) -> None:
+    outcome = uhrqa(*PLAN[:-4], "-b", "1", "-s", "rfm-dip", *CPU)
+    assert outcome.code == 7
+    assert "memory budget" not in " ".join(outcome.out.split())
+
+
+def test_many_seconds_have_no_decimals() -> None:
+    assert [seconds_text(part) for part in (0.123, 99.5, 13267.02)] == ["0.12", "99.50", "13267"]
+
+
+def test_a_cache_that_is_a_file_is_told_as_one(uhrqa, checkpoint, image, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = uhrqa("ask", image, "?", "-m", checkpoint, "--feature-cache", tmp_path / "file")
+    assert outcome.code == 6
+    assert "is a file; name a directory" in outcome.err

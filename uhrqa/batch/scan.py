@@ -125,7 +125,8 @@ class Scan:
         if record["run"] != self._run:
             raise OutputError(
                 f"{self._path}: holds answers of another run (model, strategy, options, "
-                f"budget, seed or version differ); {ADVICE}"
+                "budget, seed, --evidence, choices, ways to read the image or versions differ); "
+                f"{ADVICE}"
             )
         is_known = "error" in record or record["key"] in self._entries
         if not is_known and record["id"] in self._asked:

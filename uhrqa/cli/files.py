@@ -167,6 +167,8 @@ def kept_directory(settings: Settings, wanted: str | None, name: str, option: st
     found = cache_directory(settings) / name if automatic else Path(str(wanted)).expanduser()
     try:
         found.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(f"{option} {found}: is a file; name a directory") from error
     except OSError as error:
         raise OutputError(
             f"{option} {found}: cannot be made: {error.strerror}; name another directory"

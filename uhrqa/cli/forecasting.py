@@ -153,10 +153,16 @@ def fit(
         )
         return machine.forecast(choice.card, planned)
 
-    most = choice.budget.tokens if settings.budget is not None else choice.card.context
+    asked = choice.budget.tokens if settings.budget is not None else None
+    most = asked or choice.card.context
     tokens, found = _largest(forecast, most, limits, choice.strategy)
+    if tokens < most:
+        room = f"the largest that fits {_written(limits)}"
+    else:
+        whole = "all that was asked for" if asked else "all that the model's context has room for"
+        room = f"{whole}; the limit is {_written(limits)}"
     tokens = min(tokens, found.plan.counts.budget)
-    told = f"budget {tokens}: {_takes(found, limits)}, {_room(tokens, most, limits)}"
+    told = f"budget {tokens}: {_takes(found, limits)}, {room}"
     return replace(choice, budget=replace(choice.budget, tokens=tokens)), told
 
 
@@ -182,10 +188,10 @@ def _largest(
         return most, found
     low, kept = _least(forecast)
     if (under := _load(kept, limits)) > 1:
+        less = ", encode less with --max-tiles, or use another strategy, such as downsample"
         raise BudgetError(
             f"{strategy} does not fit {_written(limits)}: the least budget, {low} visual tokens, "
-            f"{_takes(kept, limits)}; allow that much, encode less with --max-tiles, "
-            "or use another strategy, such as downsample",
+            f"{_takes(kept, limits)}; allow that much" + less * (strategy != "downsample"),
             least=low,
         )
     high, turn = most, 0
@@ -244,12 +250,6 @@ def _written(limits: Limits) -> str:
     if limits.seconds is not None:
         parts.append(f"{limits.seconds:g} s")
     return " and ".join(parts)
-
-
-def _room(tokens: int, most: int, limits: Limits) -> str:
-    if tokens >= most:
-        return f"all that was asked for; the limit is {_written(limits)}"
-    return f"the largest that fits {_written(limits)}"
 
 
 def rates_text(rates: Rates) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ import typer
 
 from uhrqa.cli import options as opt
 from uhrqa.cli.choice import Choice, check_model, choose, load
-from uhrqa.cli.console import print_note
+from uhrqa.cli.console import dump_json, print_note, print_result
 from uhrqa.cli.conventions import EXACT, Convention, check_convention
 from uhrqa.cli.files import cache_directory
 from uhrqa.cli.rows import Row, Table, measured_row, planned_row, print_table
@@ -208,6 +209,8 @@ def _calibrate(given: opt.Given) -> None:
     dtype = dtype_of(given.settings, device)
     rates = measure(device, dtype, _answer_once())
     path = save_rates(cache_directory(given.settings), rates, str(dtype).removeprefix("torch."))
+    if given.settings.format == "json":
+        print_result(dump_json({**asdict(rates), "file": str(path)}))
     if not given.quiet:
         for line in (*rates_text(rates), f"kept in {path}"):
             print_note(f"uhrqa: {line}")

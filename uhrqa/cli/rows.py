@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uhrqa.tally import Counts
 
 ANSWER_WIDTH = 16
+MANY_SECONDS = 100  # from here on decimals say nothing
 SCHEMA = "uhrqa.profile/1"
 STAGES = {  # column to parts of the cost
     "vision": ("vision", "projector"),
@@ -179,8 +180,9 @@ def _print_text(table: Table, model: str) -> None:
     if table.convention != EXACT:
         counted += f" as {table.convention} counts them"
     lines = [table.title, f"model {model}; {', '.join(stages)} in {counted}"]
+    timed = any(row.stage_seconds for row in table.rows)
     if table.machine:
-        lines.append(f"memory and seconds on {table.machine}")
+        lines.append(f"memory{' and seconds' * timed} on {table.machine}")
     if table.assumed:
         lines.append(
             "assumed: {question_tokens} text tokens in the prompt, "
@@ -191,11 +193,11 @@ def _print_text(table: Table, model: str) -> None:
     print_result("\n".join(lines))
     console = open_console(stderr=False, wide=True)
     console.print(drawn)
-    if table.machine:
-        console.print(_parts_table("memory", table.rows, lambda row: row.memory, bytes_text))
-        if any(row.stage_seconds for row in table.rows):
+    if table.machine and not table.is_refused:
+        console.print(_parts_table("memory", table.rows, lambda row: row.memory, _bytes_or_none))
+        if timed:
             console.print(
-                _parts_table("seconds", table.rows, lambda row: row.stage_seconds, "{:.2f}".format)
+                _parts_table("seconds", table.rows, lambda row: row.stage_seconds, seconds_text)
             )
 
 
@@ -238,7 +240,9 @@ def _columns(rows: list[Row], unit: Unit) -> dict[str, list[str]]:
     for stage in STAGES:
         columns[stage] = flops_texts([row.flops().get(stage) for row in rows], unit)
     if any(row.seconds is not None for row in rows):
-        columns["seconds"] = ["" if row.seconds is None else f"{row.seconds:.2f}" for row in rows]
+        columns["seconds"] = [
+            "" if row.seconds is None else seconds_text(row.seconds) for row in rows
+        ]
     if any(row.peak_memory is not None for row in rows):
         columns["peak memory"] = [
             "" if row.refused else bytes_text(row.peak_memory) for row in rows
@@ -261,6 +265,16 @@ def _print_notes(rows: list[Row]) -> None:
         for note in (row.refused, *row.notes):
             if note:
                 print_note(f"uhrqa: note: {row.strategy}: {note}")
+
+
+def _bytes_or_none(number: float) -> str:
+    """Nothing for what was not measured."""
+    return bytes_text(number) if number else ""
+
+
+def seconds_text(seconds: float) -> str:
+    """Two decimals, none from 100 seconds on."""
+    return f"{seconds:.2f}" if seconds < MANY_SECONDS else f"{seconds:.0f}"
 
 
 def shorten(text: str, width: int) -> str:
