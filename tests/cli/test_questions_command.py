@@ -36,6 +36,16 @@ def test_labels_become_questions_that_compare_and_batch_read(uhrqa, labelled: Pa
     assert {row["id"] for row in answers} == {row["question_id"] for row in rows}
 
 
+def test_an_object_that_is_written_twice_counts_once_and_is_told(uhrqa, labelled: Path) -> None:
+    ship = dota_line(SHIP, "ship")
+    write_dota(labelled / "lab" / "a.txt", ship, ship, dota_line(TANK, "storage-tank"))
+    done = uhrqa(*MADE)
+    assert done.code == 0
+    assert "uhrqa: 1 object left out, written twice: lab/a.txt: line 4\n" in done.err
+    rows = [json.loads(line) for line in Path("q.jsonl").read_text().splitlines()]
+    assert {row["ground_truth"] for row in rows if row["category"] == "count"} == {"1"}
+
+
 def test_quiet_says_nothing_beside_the_result(uhrqa, labelled: Path) -> None:
     done = uhrqa(*MADE, "-q", "--per-category", "1")
     assert (done.code, done.err) == (0, "")

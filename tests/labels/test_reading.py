@@ -107,6 +107,29 @@ def test_features_beyond_the_image_are_counted_and_left_out(tmp_path: Path) -> N
     assert (labels.outside, labels.categories) == (1, ("ship", "tank"))
 
 
+@pytest.mark.parametrize("format", FOUR)
+def test_an_object_that_is_written_twice_is_one(format: str, tmp_path: Path) -> None:
+    path, other = write(format, tmp_path), tuple(value + 300 for value in SHIP)
+    if format == "geojson":
+        again = feature(SHIP, "ship"), feature(SHIP, "ship"), feature(other, "ship")
+        write_geojson(path, *again, feature(SHIP, "tank"))
+    elif format == "dota":
+        lines = dota_line(SHIP, "ship"), dota_line(SHIP, "ship", 1), dota_line(other, "ship")
+        write_dota(path, *lines, dota_line(SHIP, "tank"))
+    elif format == "fair1m":
+        objects = [("ship", SHIP), ("ship", SHIP), ("ship", other), ("tank", SHIP)]
+        write_fair1m(path, objects, "a.png")
+    else:
+        boxes = [(1, 9), (1, 9), (1, 300), (2, 9)]
+        rows = [{"id": 5, "category_id": k, "bbox": [x, 9, 40, 40]} for k, x in boxes]
+        path.write_text(json.dumps(coco(*rows)))
+    labels = read_labels(path, format, Images(tmp_path))
+    names = [thing.category for thing in labels.images[0].objects]
+    assert names == ["ship", "ship", "storage tank" if format == "coco" else "tank"]
+    (told,) = labels.repeated
+    assert told.endswith(("annotation 2", "line 4", "object 2", "feature 2"))
+
+
 def test_a_crowd_makes_its_category_unclear_in_that_image(tmp_path: Path) -> None:
     path = write("coco", tmp_path)
     row = {"category_id": 1, "bbox": [0, 0, 90, 90], "iscrowd": 1}

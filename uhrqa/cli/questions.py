@@ -94,6 +94,13 @@ def _say_left_out(labels: Labels, wanted: Wanted) -> None:
         )
     if labels.outside:
         print_note(f"uhrqa: {count_text(labels.outside, 'object')} left out, outside the image")
+    if labels.repeated:
+        from uhrqa.benchmarks.reading import some_of
+
+        print_note(
+            f"uhrqa: {count_text(len(labels.repeated), 'object')} left out, written twice: "
+            f"{some_of(labels.repeated)}"
+        )
 
 
 def _say_found(records: list[dict[str, Any]]) -> None:

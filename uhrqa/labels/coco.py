@@ -18,6 +18,7 @@ from uhrqa.labels.objects import (
     LabelledImage,
     Labels,
     category_of,
+    once,
     outline,
     require_inside,
     upright,
@@ -51,7 +52,9 @@ def read_coco(path: Path, images: Images) -> Labels:
         _image(row, rows[key], names, images, where)
         for key, row, where in _keyed(document, "images", "image", path)
     ]
-    return Labels(tuple(found), tuple(sorted(set(names.values()))))
+    repeated = tuple(where for _, again in found for where in again)
+    categories = tuple(sorted(set(names.values())))
+    return Labels(tuple(image for image, _ in found), categories, repeated=repeated)
 
 
 def _image(
@@ -60,7 +63,8 @@ def _image(
     names: Mapping[Key, str],
     images: Images,
     where: str,
-) -> LabelledImage:
+) -> tuple[LabelledImage, tuple[str, ...]]:
+    """An image, and the places of annotations that are written twice."""
     name = row.get("file_name")
     if not isinstance(name, str) or not name.strip():
         raise LabelError(f"{where}: file_name is {name!r}; name the image")
@@ -73,8 +77,9 @@ def _image(
             crowds.add(category)
         else:
             thing = Labelled(category, _outline(annotation, at))
-            things.append(require_inside(thing, size, at))
-    return LabelledImage(str(image), size, tuple(things), frozenset(crowds))
+            things.append((require_inside(thing, size, at), at))
+    objects, repeated = once(things)
+    return LabelledImage(str(image), size, objects, frozenset(crowds)), repeated
 
 
 def _outline(row: Mapping[str, Any], where: str) -> tuple[tuple[float, float], ...]:

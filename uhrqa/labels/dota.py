@@ -16,6 +16,7 @@ from uhrqa.labels.objects import (
     LabelledImage,
     Labels,
     category_of,
+    once,
     outline,
     require_inside,
 )
@@ -35,9 +36,11 @@ def read_dota(path: Path, images: Images) -> Labels:
     for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
         if line.strip() and not line.strip().lower().startswith(HEADS):
             where = f"{path}: line {number}"
-            things.append(require_inside(_object(line.split(), where), size, where))
-    found = LabelledImage(str(image), size, tuple(things))
-    return Labels((found,), tuple(sorted({thing.category for thing in things})))
+            things.append((require_inside(_object(line.split(), where), size, where), where))
+    objects, repeated = once(things)
+    found = LabelledImage(str(image), size, objects)
+    categories = tuple(sorted({thing.category for thing in objects}))
+    return Labels((found,), categories, repeated=repeated)
 
 
 def _object(words: list[str], where: str) -> Labelled:

@@ -13,6 +13,7 @@ from uhrqa.labels.objects import (
     LabelledImage,
     Labels,
     category_of,
+    once,
     outline,
     require_inside,
 )
@@ -35,9 +36,11 @@ def read_fair1m(path: Path, images: Images) -> Labels:
     things = []
     for number, node in enumerate(root.iterfind("objects/object"), start=1):
         where = f"{path}: object {number}"
-        things.append(require_inside(_object(node, where), size, where))
-    found = LabelledImage(str(image), size, tuple(things))
-    return Labels((found,), tuple(sorted({thing.category for thing in things})))
+        things.append((require_inside(_object(node, where), size, where), where))
+    objects, repeated = once(things)
+    found = LabelledImage(str(image), size, objects)
+    categories = tuple(sorted({thing.category for thing in objects}))
+    return Labels((found,), categories, repeated=repeated)
 
 
 def _side(root: Element, name: str) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 from uhrqa.errors import LabelError
 from uhrqa.geometry import Box
 from uhrqa.labels.images import Images
-from uhrqa.labels.objects import Labelled, LabelledImage, Labels, category_of, outline
+from uhrqa.labels.objects import Labelled, LabelledImage, Labels, category_of, once, outline
 from uhrqa.labels.texts import read_json, rows_of
 from uhrqa.raster import open_raster
 from uhrqa.raster.ground import Ground, require_ground
@@ -34,15 +34,15 @@ def read_geojson(path: Path, images: Images) -> Labels:
     image, size = images.find(path.stem, str(path))
     with open_raster(image) as raster:
         ground = require_ground(raster, "the place of its labels")
-    read = [
-        _object(feature, ground, where)
+    read, repeated = once(
+        (_object(feature, ground, where), where)
         for feature, where in rows_of(document, "features", f"{path}: feature", ADVICE)
-    ]
+    )
     whole = Box.whole(size)
     things = tuple(thing for thing in read if not thing.box.intersect(whole).is_empty)
     found = LabelledImage(str(image), size, things)
     categories = tuple(sorted({thing.category for thing in read}))
-    return Labels((found,), categories, len(read) - len(things))
+    return Labels((found,), categories, len(read) - len(things), repeated)
 
 
 def _require_lonlat(document: Any, path: Path) -> None:  # noqa: ANN401 - whatever the file holds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,11 +98,13 @@ class Labels:
         images: in the order of the labels.
         categories: every category there is, in any image, sorted.
         outside: objects left out, as they lie outside their image.
+        repeated: records left out, as each says the same as an earlier one.
     """
 
     images: tuple[LabelledImage, ...]
     categories: tuple[str, ...]
     outside: int = 0
+    repeated: tuple[str, ...] = ()
 
 
 def category_of(name: object, where: str) -> str:
@@ -159,6 +161,24 @@ def require_inside(thing: Labelled, size: Size, where: str) -> Labelled:
             f"{size}; check that labels and image belong together"
         )
     return thing
+
+
+def once(
+    things: Iterable[tuple[Labelled, str]],
+) -> tuple[tuple[Labelled, ...], tuple[str, ...]]:
+    """An image's objects, and the places of records that give one of them again.
+
+    Two objects of one category with the very same outline are one that was written twice.
+
+    Args:
+        things: objects, each with its record's place.
+    """
+    found: dict[tuple[str, tuple[Point, ...]], Labelled] = {}
+    repeated = []
+    for thing, where in things:
+        if found.setdefault((thing.category, thing.points), thing) is not thing:
+            repeated.append(where)
+    return tuple(found.values()), tuple(repeated)
 
 
 def _short(numbers: Sequence[object]) -> str:

@@ -49,7 +49,9 @@ def read_labels(path: Path, format: str, images: Images) -> Labels:
     found = [image for part in parts for image in part.images]
     _require_once([image.path for image in found], path)
     categories = sorted({name for part in parts for name in part.categories})
-    return Labels(tuple(found), tuple(categories), sum(part.outside for part in parts))
+    repeated = tuple(where for part in parts for where in part.repeated)
+    outside = sum(part.outside for part in parts)
+    return Labels(tuple(found), tuple(categories), outside, repeated)
 
 
 def _files(path: Path, suffix: str) -> list[Path]:
