@@ -24,7 +24,7 @@ from tests.labels.makers import (
 )
 from uhrqa.errors import LabelError, RasterError, UnknownNameError
 from uhrqa.labels.images import Images
-from uhrqa.labels.objects import Labels
+from uhrqa.labels.objects import Labels, category_of
 from uhrqa.labels.reading import FORMATS, read_labels
 
 FOUR = ["coco", "dota", "fair1m", "geojson"]
@@ -128,6 +128,26 @@ def test_an_object_that_is_written_twice_is_one(format: str, tmp_path: Path) -> 
     assert names == ["ship", "ship", "storage tank" if format == "coco" else "tank"]
     (told,) = labels.repeated
     assert told.endswith(("annotation 2", "line 4", "object 2", "feature 2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{}", "a.txt: is JSON, and no lines of DOTA; try --format coco, or geojson"),
+     (" [1]", "try --format coco"),
+     ("<annotation/>", "is XML, and no lines of DOTA; try --format fair1m")],
+)  # fmt: skip
+def test_a_file_of_another_format_is_called_so(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    with pytest.raises(LabelError, match=told):
+        read_labels(path, "dota", Images(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["A &amp; B", "a-&amp;amp;_b", "a &#38; b", "A & b"])
+def test_html_entities_in_a_category_become_what_they_stand_for(name: str) -> None:
+    assert category_of(name, "") == "a & b"
+    assert category_of("R&D", "") == "r&d"
+    assert category_of("x &unknown; y", "") == "x &unknown; y"
 
 
 def test_a_crowd_makes_its_category_unclear_in_that_image(tmp_path: Path) -> None:

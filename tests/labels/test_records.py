@@ -11,8 +11,8 @@ import pytest
 
 from tests.labels.makers import image_of, square
 from uhrqa.errors import LabelError, OutputError
-from uhrqa.geometry import Size
-from uhrqa.labels.objects import LabelledImage, Labels
+from uhrqa.geometry import Box, Size
+from uhrqa.labels.objects import Labelled, LabelledImage, Labels, upright
 from uhrqa.labels.records import Wanted, make_records, write_records
 
 OFFICIAL = {"question_id", "image", "category", "text", "ground_truth", "image_size", "hbox",
@@ -48,6 +48,17 @@ def test_records_have_the_keys_of_lrs_vqa(tmp_path: Path) -> None:
         if record["category"] == "count":
             assert "hbox" not in record
             assert len(record["hboxes"]) == int(record["ground_truth"])
+
+
+def test_boxes_do_not_grow_by_rounding_noise(tmp_path: Path) -> None:
+    box = Box(100 - 1e-7, 99.9999999, 140 + 1e-7, 160.04)
+    image = image_of(Labelled("ship", upright(box)), square("bridge", 700.5, 300.5))
+    every = make_records(Labels((image,), NAMES), Wanted(), tmp_path)
+    written = [box for record in every for box in record.get("hboxes", [])]
+    assert [100, 100, 140, 160] in written
+    assert [680, 280, 721, 321] in written  # half pixels are no noise
+    crops = [record["crop"] for record in every if "crop" in record]
+    assert [0, 0, 540, 560] in crops
 
 
 def test_images_are_named_as_seen_from_the_file(tmp_path: Path) -> None:

@@ -22,6 +22,12 @@ from uhrqa.labels.objects import (
 )
 
 HEADS = ("imagesource:", "gsd:")
+OTHERS = {
+    "{": ("JSON", "--format coco, or geojson"),
+    "[": ("JSON", "--format coco"),
+    "<": ("XML", "--format fair1m"),
+}
+"""By its first character: what a file of another format is, and how it is read."""
 
 
 def read_dota(path: Path, images: Images) -> Labels:
@@ -31,9 +37,11 @@ def read_dota(path: Path, images: Images) -> Labels:
         LabelError: a line is not of this format, or its object lies outside the image.
         RasterError: the image cannot be opened.
     """
+    text = path.read_text("utf-8-sig")
+    _require_text(text, path)
     image, size = images.find(path.stem, str(path))
     things = []
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip() and not line.strip().lower().startswith(HEADS):
             where = f"{path}: line {number}"
             things.append((require_inside(_object(line.split(), where), size, where), where))
@@ -41,6 +49,12 @@ def read_dota(path: Path, images: Images) -> Labels:
     found = LabelledImage(str(image), size, objects)
     categories = tuple(sorted({thing.category for thing in objects}))
     return Labels((found,), categories, repeated=repeated)
+
+
+def _require_text(text: str, path: Path) -> None:
+    other = OTHERS.get(text.lstrip()[:1])
+    if other is not None:
+        raise LabelError(f"{path}: is {other[0]}, and no lines of DOTA; try {other[1]}")
 
 
 def _object(words: list[str], where: str) -> Labelled:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +13,7 @@ from uhrqa.errors import LabelError
 from uhrqa.geometry import Box, Size
 
 Point = tuple[float, float]
+ENTITY = re.compile(r"&(?:#\w+|\w+);")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,15 @@ class Labels:
 def category_of(name: object, where: str) -> str:
     """A label's category as questions say it: `Small-Vehicle` is "small vehicle".
 
+    HTML entities become what they stand for, those of entities too: `a &amp;amp; b` is "a & b".
+
     Raises:
         LabelError: it is no text, or an empty one.
     """
-    text = " ".join(name.replace("_", " ").replace("-", " ").split()).lower() if (
-        isinstance(name, str)
-    ) else ""  # fmt: skip
+    text = name if isinstance(name, str) else ""
+    while (plain := ENTITY.sub(lambda found: html.unescape(found[0]), text)) != text:
+        text = plain
+    text = " ".join(text.replace("_", " ").replace("-", " ").split()).lower()
     if not text:
         raise LabelError(f"{where}: the category is {name!r}; give it a name")
     return text

@@ -14,7 +14,7 @@ from typing import Any
 
 from uhrqa.aside import draft_of
 from uhrqa.errors import LabelError, OutputError
-from uhrqa.geometry import Size
+from uhrqa.geometry import Box, Size
 from uhrqa.labels.asking import Questions
 from uhrqa.labels.frame import Frame, crop_of
 from uhrqa.labels.objects import Labelled, LabelledImage, Labels
@@ -95,12 +95,17 @@ def _records(
 
 def _target(thing: Labelled) -> Target:
     corners = [round(value, 1) for point in thing.corners for value in point]
-    return Target(thing.box, corners, thing.length, thing.area)
+    return Target(_tenths(thing.box), corners, thing.length, thing.area)
 
 
 def _crop(thing: Labelled, size: Size) -> dict[str, Any]:
     box, scale = crop_of(thing, size)
-    return {"crop": hbox(box, size), "crop_scale": round(scale, 4)}
+    return {"crop": hbox(_tenths(box), size), "crop_scale": round(scale, 4)}
+
+
+def _tenths(box: Box) -> Box:
+    """A box as its corners are written: what reckoning adds to 140 px must not make it 141."""
+    return Box(*(round(edge, 1) for edge in box))
 
 
 def _relative(image: str, folder: Path) -> str:
