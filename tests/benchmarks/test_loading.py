@@ -187,6 +187,54 @@ def test_rsvqa_joins_three_files_and_leaves_out_what_is_not_active(tmp_path: Pat
         load("rsvqa-hr", tmp_path, "val")
 
 
+GRO = {
+    "question_id": "LRS-GRO-1", "image_name": "a.png", "question": "?", "ground_truth": "x",
+    "type": "global", "bbox": [],
+}  # fmt: skip
+
+
+def test_questions_of_another_task_are_refused_and_unknown_categories_told(tmp_path: Path) -> None:
+    strange = {**LRS[1], "category": "Counting/Overall counting", "question_id": "x_9"}
+    found = load("lrs-vqa", write_lines(tmp_path / "a.jsonl", [*LRS, strange]))
+    assert found.notes == ("category 'Counting/Overall counting' is none of the 8 that are known",)
+    only = write_lines(tmp_path / "b.jsonl", [strange])
+    with pytest.raises(QuestionError, match=r"of a known category .*, but of Counting/O"):
+        load("lrs-vqa", only)
+    found = load("lrs-gro", write_lines(tmp_path / "c.jsonl", [GRO, {**GRO, "type": "count"}]))
+    assert "category 'count' is none of the 3 that are known" in found.notes
+    with pytest.raises(QuestionError, match=r"\(global, region, object\), but of count"):
+        load("lrs-gro", write_lines(tmp_path / "c.jsonl", [{**GRO, "type": "count"}]))
+
+
+def test_lrs_gro_leaves_out_answers_and_what_models_are_trained_on(tmp_path: Path) -> None:
+    answer = {**GRO, "answer1": "x", "answer2": None}
+    write_lines(tmp_path / "answers.jsonl", [answer])
+    write_lines(tmp_path / "sft.jsonl", [{**GRO, "stage_1_reasoning": "as it is so"}])
+    with pytest.raises(QuestionError, match=r"no questions in .*, but answers\.jsonl, sft\.jsonl;"):
+        load("lrs-gro", tmp_path)
+    mine = write_lines(tmp_path / "mine.jsonl", [GRO])
+    found = load("lrs-gro", tmp_path)
+    assert found.files == (mine,)
+    assert "files beside the questions, left out: answers.jsonl, sft.jsonl" in found.notes
+    official = write_lines(tmp_path / "rl.jsonl", [GRO])
+    assert load("lrs-gro", tmp_path).files == (official,)
+    assert load("lrs-gro", tmp_path / "sft.jsonl").files == (tmp_path / "sft.jsonl",)
+
+
+def test_boxes_that_show_nothing_are_told(tmp_path: Path) -> None:
+    sized = {**LRS[0], "image_size": [400, 300]}
+    boxes = [[-5, 20, 60, 9000], [50000, 0, 50010, 10], [10, 10, 5, 5], [0, 300, 9, 310]]
+    rows = [{**sized, "question_id": f"FAIR_{n}", "hbox": box} for n, box in enumerate(boxes)]
+    told = "records whose box is inverted or lies outside the image, asked without it: "
+    found = load("lrs-vqa", write_lines(tmp_path / "a.jsonl", rows))
+    assert found.notes == (f"{told}3 (2, 3, 4)",)
+    rows = [{**row, "image_size": None} for row in rows]
+    assert load("lrs-vqa", write_lines(tmp_path / "a.jsonl", rows)).notes == (f"{told}1 (3)",)
+    framed = [{**GRO, "bbox": box} for box in [[0, 0, 1024, 9], [1024, 0, 1030, 9], [9, 9, 9, 9]]]
+    found = load("lrs-gro", write_lines(tmp_path / "b.jsonl", framed))
+    assert f"{told}2 (2, 3)" in found.notes
+
+
 def test_several_images_are_shown_side_by_side(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(1, (60, 80)))
     (tmp_path / "b.png").write_bytes(picture(2, (90, 50)))

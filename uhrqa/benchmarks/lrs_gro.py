@@ -16,7 +16,15 @@ from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
 from uhrqa.benchmarks.letters import TAGGED
 from uhrqa.benchmarks.lrs_vqa import score_strict
-from uhrqa.benchmarks.reading import find_files, read_items
+from uhrqa.benchmarks.reading import (
+    find_files,
+    note_boxes,
+    read_items,
+    require_known,
+    shows_nothing,
+    some_of,
+)
+from uhrqa.benchmarks.records import read_records
 from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import (
     Average,
@@ -30,8 +38,8 @@ from uhrqa.benchmarks.task import (
 )
 
 FILES = (
-    "test/data-*.arrow", "data-*.arrow", "*/data-*.arrow", "rl.jsonl", "*.jsonl", "*.parquet",
-    "*.json",
+    "test/data-*.arrow", "data-*.arrow", "*/data-*.arrow", "rl.jsonl", "LRS-GRO.jsonl", "*.jsonl",
+    "*.parquet", "*.json",
 )  # fmt: skip
 FRAME = 1024  # px, longer side of the image that boxes are drawn in
 TYPES = ("global", "region", "object")
@@ -41,12 +49,34 @@ def load(place: Path, split: str = "") -> DataSet:
     """Read the questions.
 
     Raises:
-        QuestionError: they cannot be read, or none can be asked.
+        QuestionError: they cannot be read, or none can be asked, or is of a known type.
     """
     notes: dict[str, None] = {}
-    files = find_files(place, FILES, notes)
+    files = find_files(place, FILES, notes, _holds_questions)
+    if place.is_dir():
+        others = [path.name for path in sorted(place.glob("*.jsonl")) if path not in files]
+        if others:
+            notes[f"files beside the questions, left out: {some_of(others)}"] = None
     items, broken, count = read_items(files, notes, _item)
+    require_known(items, TYPES, notes)
+    boxless = [item.number for item in items if shows_nothing(item, FRAME, FRAME)]
+    note_boxes(boxless, notes)
     return DataSet(items, files, tuple(notes), broken, count)
+
+
+def _holds_questions(path: Path) -> bool:
+    """Whether a file has an official name, or begins with a question.
+
+    Answers stand beside questions, and what a model was trained on, which also tells reasons.
+    """
+    if path.name in FILES or path.suffix == ".arrow":
+        return True
+    first = next(read_records(path), None)
+    if first is None or first.problem:
+        return first is not None
+    fields = Fields(path, first, {})
+    taken = fields.has("answer1") or fields.has("stage_1_reasoning")
+    return not taken and fields.has("type") and (fields.has("question") or fields.has("text"))
 
 
 def _item(fields: Fields) -> Item:

@@ -9,11 +9,19 @@ Source: Luo et al. 2025 (LRS-VQA); VisionXLab/LRS-VQA @1b3b6cd4.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.items import DataSet, Item
-from uhrqa.benchmarks.reading import find_files, read_items, some_of
+from uhrqa.benchmarks.reading import (
+    find_files,
+    note_boxes,
+    read_items,
+    require_known,
+    shows_nothing,
+    some_of,
+)
 from uhrqa.benchmarks.synonyms import measure, same_meaning
 from uhrqa.benchmarks.task import Average, Mark, Score, Scoring, Task, as_it_stands, plain_scorer
 
@@ -30,31 +38,46 @@ SIZES = {
         "object status": 600, _WHY: 600, _RURAL: 600,
     },
 }  # fmt: skip
+KNOWN = tuple(sorted({category for sizes in SIZES.values() for category in sizes}))
 
 
 def load(place: Path, split: str = "") -> DataSet:
     """Read `LRS_VQA_merged.jsonl`, or a file like it.
 
     Raises:
-        QuestionError: it cannot be read, or no record can be asked.
+        QuestionError: it cannot be read, or no record can be asked, or is of a known category.
     """
     notes: dict[str, None] = {}
     files = find_files(place, FILES, notes)
     dropped: list[int] = []
+    boxless: list[int] = []
 
     def make(fields: Fields) -> Item | None:
         if fields.get("ground_truth", "answer") not in (None, "") and fields.get("category"):
-            return _item(fields)
+            item = _item(fields)
+            if shows_nothing(item, *_size(fields)):
+                boxless.append(fields.number)
+            return item
         dropped.append(fields.number)
         return None
 
     items, broken, count = read_items(files, notes, make)
+    require_known(items, KNOWN, notes)
+    note_boxes(boxless, notes)
     if dropped:
         notes[
             f"records without truth or category, left out as in the official scorer: "
             f"{len(dropped)} ({some_of(dropped)})"
         ] = None
     return DataSet(items, files, tuple(notes), broken, count)
+
+
+def _size(fields: Fields) -> tuple[float, float]:
+    """Width and height as a record tells them; infinite where it does not."""
+    match fields.get("image_size"):
+        case [int() | float() as width, int() | float() as height]:
+            return width, height
+    return math.inf, math.inf
 
 
 def _item(fields: Fields) -> Item:

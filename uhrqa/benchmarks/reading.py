@@ -129,13 +129,64 @@ def some_of(names: Sequence[object]) -> str:
     return ", ".join(map(str, names[:SHOWN])) + more
 
 
-def find_files(place: Path, patterns: tuple[str, ...], notes: dict[str, None]) -> tuple[Path, ...]:
+def note_boxes(numbers: Sequence[int], notes: dict[str, None]) -> None:
+    """Say which records have a box that shows nothing of their image."""
+    if numbers:
+        notes[
+            f"records whose box is inverted or lies outside the image, asked without it: "
+            f"{len(numbers)} ({some_of(numbers)})"
+        ] = None
+
+
+def shows_nothing(item: Item, width: float, height: float) -> bool:
+    """Whether a box of a question is inverted or lies outside its image.
+
+    Args:
+        item: the question.
+        width: of what its boxes are drawn in; infinite where that is not known.
+        height: the same.
+    """
+    return any(
+        max(x0, 0) >= min(x1, width) or max(y0, 0) >= min(y1, height)
+        for x0, y0, x1, y1 in item.boxes
+    )
+
+
+def require_known(items: Sequence[Item], known: Collection[str], notes: dict[str, None]) -> None:
+    """Note categories that a benchmark has not.
+
+    Args:
+        items: its questions.
+        known: categories that it has.
+        notes: gathers the others.
+
+    Raises:
+        QuestionError: it has none of these: the questions are another benchmark's.
+    """
+    met = dict.fromkeys(item.category for item in items)
+    if met and not any(category in known for category in met):
+        raise QuestionError(
+            f"no record is of a known category ({some_of(list(known))}), but of "
+            f"{some_of(list(met))}; name the task that the questions are of"
+        )
+    for category in met:
+        if category not in known:
+            notes[f"category '{category}' is none of the {len(known)} that are known"] = None
+
+
+def find_files(
+    place: Path,
+    patterns: tuple[str, ...],
+    notes: dict[str, None],
+    wanted: Callable[[Path], bool] = Path.is_file,
+) -> tuple[Path, ...]:
     """A data set's files: the one that is named, or those of the first pattern that finds any.
 
     Args:
         place: a file, or a directory.
         patterns: as `Path.glob` takes them, the official layout first.
         notes: gathers which were taken.
+        wanted: whether a file of a directory holds questions.
 
     Raises:
         QuestionError: nothing is there, or nothing of the kind.
@@ -144,10 +195,16 @@ def find_files(place: Path, patterns: tuple[str, ...], notes: dict[str, None]) -
         return (place,)
     if not place.is_dir():
         raise QuestionError(f"{place}: no such file or directory")
+    others: list[Path] = []
     for pattern in patterns:
-        found = tuple(sorted(path for path in place.glob(pattern) if path.is_file()))
+        files = sorted(path for path in place.glob(pattern) if path.is_file())
+        found = tuple(path for path in files if wanted(path))
+        others += [path for path in files if path not in found]
         if found:
             names = some_of([path.relative_to(place) for path in found])
             notes[f"questions are read from {names}"] = None
             return found
-    raise QuestionError(f"{place}: holds none of {', '.join(patterns)}; name the file of questions")
+    held = f", but {some_of([path.name for path in others])}" if others else ""
+    raise QuestionError(
+        f"{place}: holds no questions in {', '.join(patterns)}{held}; name the file of questions"
+    )
