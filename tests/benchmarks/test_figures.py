@@ -17,8 +17,8 @@ from uhrqa.benchmarks.boards import boards, caveats, recomputed, sizes_of
 from uhrqa.benchmarks.exports import MISSING, exported
 from uhrqa.benchmarks.imports import read_any
 from uhrqa.benchmarks.letters import mme_authors, mme_lmms_eval, mme_vlmevalkit, xlrs_letters
-from uhrqa.benchmarks.paired import gaps, mcnemar
-from uhrqa.benchmarks.rows import SCHEMA, Outcome, merged, read_outcome, write_outcome
+from uhrqa.benchmarks.paired import gaps, mcnemar, oddities
+from uhrqa.benchmarks.rows import SCHEMA, BenchRow, Outcome, merged, read_outcome, write_outcome
 from uhrqa.benchmarks.scores import Scored, average_of, cells_of, figures, interval_of
 from uhrqa.benchmarks.task import Average
 from uhrqa.errors import OutputError, UnknownNameError
@@ -221,6 +221,23 @@ def test_answer_files_of_others_are_paired_by_id_whatever_their_order(tmp_path: 
     whole, *_ = gaps(one, other)
     assert (whole.count, whole.first, whole.second) == (3, 2, 2)
     assert (whole.gained, whole.lost) == (0, 0)
+
+
+def test_answer_files_with_other_truths_or_doubled_ids_are_told() -> None:
+    def others(*rows: BenchRow) -> Outcome:
+        made = outcome("mme-realworld-rs", *rows)
+        return replace(made, manifest={**made.manifest, "from": "a"})
+
+    rows = [row(1, "A", "A"), row(2, "B", "C"), row(3, "D", "D")]
+    assert oddities(others(*rows), others(*rows[::-1])) == []
+    twice = others(*rows, replace(rows[0], number=4))
+    assert oddities(twice, others(*rows)) == [
+        "ids that A has more than once, paired in their order: 1 (q1)"
+    ]
+    other = others(rows[0], replace(rows[1], truth="A"), rows[2])
+    assert oddities(others(*rows), other) == [
+        "ids whose truth in A is not that in B, left out: 1 (q2)"
+    ]
 
 
 def test_questions_of_one_id_are_paired_one_by_one() -> None:

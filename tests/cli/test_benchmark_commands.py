@@ -259,6 +259,19 @@ def test_leaderboards_and_a_result_beside_them(lrs, uhrqa) -> None:
     )
 
 
+def test_answer_files_that_do_not_fit_together_are_told(uhrqa) -> None:
+    line = {"question_id": "q", "ground_truth": "x", "type": "global", "answer1": "x"}
+    write_lines(Path("a.jsonl"), [line, line, {**line, "question_id": "p"}])
+    write_lines(Path("b.jsonl"), [line, {**line, "question_id": "p", "ground_truth": "y"}])
+    done = uhrqa("eval", "diff", "a.jsonl", "b.jsonl")
+    assert done.code == 0
+    assert done.err.startswith(
+        "uhrqa: note: ids that A has more than once, paired in their order: 1 (q)\n"
+        "uhrqa: note: ids whose truth in A is not that in B, left out: 1 (p)\n"
+    )
+    assert uhrqa("eval", "diff", "a.jsonl", "b.jsonl", "-q").err == ""
+
+
 def test_exports_are_written_and_never_over_the_result(lrs, uhrqa) -> None:
     lrs("-q", "-o", "r.jsonl")
     assert uhrqa("eval", "export", "r.jsonl", "--to", "lrs-vqa", "-o", "e.jsonl").code == 0

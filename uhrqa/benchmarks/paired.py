@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
 
+from uhrqa.benchmarks.items import Id
+from uhrqa.benchmarks.reading import some_of
 from uhrqa.benchmarks.rows import Outcome
 from uhrqa.benchmarks.scores import OFFICIAL, Scored, score_rows, scoring_of, task_of
 from uhrqa.errors import OutputError
@@ -84,6 +86,34 @@ def gaps(first: Outcome, second: Outcome, scoring: str = OFFICIAL, seed: int = 0
         _gap("", pairs, seed),
         *(_gap(name, part, seed) for name, part in zip(names, parts, strict=True)),
     ]
+
+
+def oddities(first: Outcome, second: Outcome) -> list[str]:
+    """What keeps answer files of others from being paired question by question, a line each."""
+    if not first.manifest.get("from"):
+        return []
+    notes = []
+    truths = [_truths(outcome) for outcome in (first, second)]
+    for name, held in zip("AB", truths, strict=True):
+        if again := [id_ for id_, every in held.items() if len(every) > 1]:
+            notes.append(
+                f"ids that {name} has more than once, paired in their order: {len(again)} "
+                f"({some_of(again)})"
+            )
+    ours, theirs = truths
+    apart = [id_ for id_ in ours if id_ in theirs and set(ours[id_]) != set(theirs[id_])]
+    if apart:
+        notes.append(
+            f"ids whose truth in A is not that in B, left out: {len(apart)} ({some_of(apart)})"
+        )
+    return notes
+
+
+def _truths(outcome: Outcome) -> dict[Id, list[str]]:
+    found: dict[Id, list[str]] = {}
+    for row in outcome.main:
+        found.setdefault(row.id, []).append(row.truth)
+    return found
 
 
 def _by(

@@ -61,9 +61,11 @@ def diff(
     images of the difference. Controls are left out.
     """
     from uhrqa.benchmarks.imports import read_any
-    from uhrqa.benchmarks.paired import differing, gaps
+    from uhrqa.benchmarks.paired import differing, gaps, oddities
 
     one, other = read_any(first), read_any(second)
+    for note in () if given.quiet else oddities(one, other):
+        print_note(f"uhrqa: note: {note}")
     found = gaps(one, other, scoring, given.settings.seed)
     if json:
         print_result(dump_json({"schema": "uhrqa.benchmark.diff/1", "gaps": [*map(_gap, found)]}))
