@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import signal
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.makers import code, make_lrs, write_lines, xlrs_rows
+from tests.benchmarks.makers import row as bench_row
+from uhrqa.benchmarks.rows import Outcome
+from uhrqa.cli.batch import _print_reasons
+from uhrqa.cli.bench_report import reasons
 
 ASK = ("-s", "uniform", "-b", "60", "--max-new-tokens", "3")
 
@@ -236,6 +241,27 @@ def test_several_images_are_pasted_or_counted_as_unsupported(uhrqa, checkpoint) 
     assert rows_of("u.jsonl")[1]["error"].startswith("unsupported: needs 2 images")
 
 
+def test_an_embedded_picture_that_is_none_is_told_by_its_record(uhrqa, checkpoint) -> None:
+    rows = [{**row, "image": code()} for row in xlrs_rows()]
+    rows[1]["image"] = base64.b64encode(b"no picture" * 40).decode()
+    rows[2]["image"] = "!" * 200
+    write_lines(Path("x.jsonl"), rows)
+    done = uhrqa("eval", "xlrs", "x.jsonl", "-m", checkpoint, *ASK, "-o", "r.jsonl")
+    assert done.code == 1
+    assert "record 2: its picture: " in done.err
+    assert "record 3: its picture is no base64: " in done.err
+    assert "uhrqa-" not in done.err + Path("r.jsonl").read_text()
+
+
+def test_one_more_kind_of_failure_is_one(capsys) -> None:
+    failed = [bench_row(number, None, error=f"fault {number}") for number in range(1, 6)]
+    assert reasons(Outcome({}, failed[:3]))[-1] == "record 3: fault 3"
+    assert reasons(Outcome({}, failed[:4]))[-1] == "and 1 more kind of failure"
+    assert reasons(Outcome({}, failed))[-1] == "and 2 more kinds of failure"
+    _print_reasons(dict.fromkeys("abcd", 1))
+    assert capsys.readouterr().err.endswith("uhrqa: and 1 more kind of error\n")
+
+
 def test_turns_of_a_dialogue_are_numbered(uhrqa, checkpoint, image) -> None:
     turn = {"images": ["a.tif"], "category": "multturn_anomaly_detection", "question": "?",
             "options": {"A": "Yes", "B": "No"}, "answer": "A"}  # fmt: skip
@@ -288,7 +314,7 @@ def test_exports_are_written_and_never_over_the_result(lrs, uhrqa) -> None:
         (("--several", "drop"), 2, "expected paste or unsupported"),
         (("--shard", "3/2"), 2, "write I/N with I from 1 to N"),
         (("--images", "none"), 3, "none: no such directory of images"),
-        (("-b", "1"), 7, "no question was answered; the first: "),
+        (("-b", "1"), 7, "no question was answered; the first: record 1: budget: "),
     ],
 )
 def test_what_cannot_be_is_one_line(lrs, args, code, fault) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -11,6 +12,10 @@ from typing import Any
 
 from uhrqa.benchmarks.records import Embedded, Record
 from uhrqa.errors import QuestionError
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @cache
@@ -126,7 +131,7 @@ class Fields:
             if not all(map(math.isfinite, (x0, y0, x1, y1))):
                 raise ValueError
         except (TypeError, ValueError) as error:
-            raise self.error(f"'{names[0]}' is not four numbers: {str(value)[:40]}") from error
+            raise self.error(f"'{names[0]}' is not four numbers: {_as_json(value)[:40]}") from error
         return ((x0, y0, x1, y1),)
 
     def note(self, text: str) -> None:

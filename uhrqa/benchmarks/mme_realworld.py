@@ -137,8 +137,12 @@ def read_choices(fields: Fields, *names: str) -> tuple[str, ...]:
             raise fields.error(f"'{names[0]}' is no list: {value[:40]!r}") from error
     if value is None:  # a column for each letter
         value = [f"({x.upper()}) {fields.get(x)}" for x in "abcde" if fields.get(x) is not None]
-    if not isinstance(value, list) or not value or not all(isinstance(c, str) for c in value):
-        raise fields.error(f"no '{names[0]}'")
+        if not value:
+            raise fields.error(f"no '{names[0]}'")
+    if value == []:
+        raise fields.error(f"'{names[0]}' is empty")
+    if not isinstance(value, list) or not all(isinstance(choice, str) for choice in value):
+        raise fields.error(f"'{names[0]}' is no list of texts")
     return tuple(value)
 
 

@@ -19,6 +19,7 @@ from uhrqa.batch.entries import is_there
 from uhrqa.benchmarks.items import Item
 from uhrqa.benchmarks.reading import some_of
 from uhrqa.benchmarks.records import Embedded, read_picture
+from uhrqa.errors import RasterError
 from uhrqa.raster import Raster, open_raster
 from uhrqa.raster.side_by_side import SideBySide
 
@@ -128,4 +129,7 @@ def _unpacked(place: Embedded) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="uhrqa-", suffix=".image") as file:
         file.write(read_picture(place))
         file.flush()
-        yield Path(file.name)
+        try:
+            yield Path(file.name)
+        except RasterError as error:  # the user knows no file of that name
+            raise type(error)(str(error).replace(file.name, "its picture")) from error

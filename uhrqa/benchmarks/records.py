@@ -165,7 +165,7 @@ def _array(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _object(row: object) -> Row:
-    return row if isinstance(row, dict) else f"not an object but {str(row)[:40]!r}"
+    return row if isinstance(row, dict) else f"not an object but {json.dumps(row)[:40]!r}"
 
 
 def _table(path: Path) -> Iterator[tuple[int, Row]]:
@@ -215,9 +215,7 @@ def read_picture(place: Embedded) -> bytes:
     try:
         return base64.b64decode(code, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise QuestionError(
-            f"{place.path}: at {place.at}: picture is no base64: {error}"
-        ) from error
+        raise QuestionError(f"its picture is no base64: {error}") from error
 
 
 def _fields_at(place: Embedded) -> dict[str, Any]:

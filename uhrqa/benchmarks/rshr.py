@@ -120,6 +120,8 @@ def _choices(fields: Fields) -> tuple[str, ...]:
 def _letters(fields: Fields) -> tuple[str, ...]:
     """The letters of the truth; of `A) Red` only what stands before the bracket."""
     value: Any = fields.get("answer", "ground_truth")
+    if value is None:
+        raise fields.error("no 'answer'")
     several = value if isinstance(value, list) else [value]
     found: list[str] = []
     for part in several:

@@ -31,6 +31,7 @@ from uhrqa.cli.console import dump_json, print_note, print_result, read_stdin
 from uhrqa.cli.files import inputs_of, refuse_same
 from uhrqa.cli.identity import identity
 from uhrqa.cli.images import Images
+from uhrqa.cli.report import count_text
 from uhrqa.errors import QuestionError
 
 app = typer.Typer(add_completion=False)
@@ -173,7 +174,8 @@ def _print_reasons(reasons: Mapping[str, int]) -> None:
     for reason, count in islice(reasons.items(), MOST_REASONS):
         print_note(f"uhrqa: {count} failed: {' '.join(reason.split())}")
     if len(reasons) > MOST_REASONS:
-        print_note(f"uhrqa: and {len(reasons) - MOST_REASONS} more kinds of error")
+        more = len(reasons) - MOST_REASONS
+        print_note(f"uhrqa: and {count_text(more, 'more kind of error', 'more kinds of error')}")
 
 
 def _read_output(outputs: list[str]) -> str:

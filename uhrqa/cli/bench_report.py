@@ -149,4 +149,5 @@ def reasons(outcome: Outcome) -> list[str]:
             first.setdefault(row.error, row)
     lines = [f"record {row.number}: {' '.join(error.split())}" for error, row in first.items()]
     more = len(lines) - MOST_REASONS
-    return lines[:MOST_REASONS] + ([f"and {more} more kinds of failure"] if more > 0 else [])
+    rest = count_text(more, "more kind of failure", "more kinds of failure")
+    return lines[:MOST_REASONS] + ([f"and {rest}"] if more > 0 else [])

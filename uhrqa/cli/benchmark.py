@@ -245,5 +245,6 @@ class BenchmarkRun:
         failed = [row for row in self.outcome.rows if row.prediction is None]
         if failed and len(failed) == len(self.outcome.rows):
             kind = BudgetError if failed[0].error.startswith("budget:") else QuestionError
-            raise kind(f"no question was answered; the first: {failed[0].error}")
+            first = f"record {failed[0].number}: {failed[0].error}"
+            raise kind(f"no question was answered; the first: {first}")
         return len(failed)
