@@ -189,7 +189,8 @@ def test_a_bad_line_is_named(line: str, told: str, tmp_path: Path) -> None:
         ),
         ({"category_id": 1, "bbox": [0, 0, 9]}, "annotation 2: bbox is [0, 0, 9]"),
         ({"category_id": 1, "bbox": [0, 0, 0, 9]}, "annotation 2: bbox is 0 x 9 px"),
-        ({"category_id": 1}, "annotation 2: bbox is None"),
+        ({"category_id": 1}, "annotation 2: bbox is missing; write [x, y"),
+        ({"category_id": None}, "annotation 2: category_id is missing; a COCO file has"),
         ({"category_id": 1, "image_id": 8}, "annotation 2: image_id 8 is not in the file"),
         ({"category_id": 1, "bbox": [1600, 0, 9, 9]}, "annotation 2: the object at 1600, 0"),
     ],
@@ -232,7 +233,7 @@ def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
     [
         ("<annotation>", "", "not XML"),
         ("pixel", "geographic", "object 1: its coordinates are 'geographic'"),
-        ("<name>Ship</name>", "", "object 1: the category is None"),
+        ("<name>Ship</name>", "", "object 1: the category is missing"),
         ("900.0,900.0", "here", "object 2: an outline"),
     ],
 )
@@ -251,7 +252,7 @@ def test_a_bad_xml_object_is_named(old: str, new: str, told: str, tmp_path: Path
             {"geometry": {"type": "Point", "coordinates": [1, 2]}},
             "feature 2: its geometry is Point",
         ),
-        ({"geometry": None}, "feature 2: its geometry is None"),
+        ({"geometry": None}, "feature 2: its geometry is missing"),
         ({"geometry": {"type": "Polygon", "coordinates": []}}, "feature 2: its coordinates"),
         ({"geometry": {"type": "MultiPolygon", "coordinates": []}}, "feature 2: has 0 polygons"),
         ({"properties": {"id": 4}}, "feature 2: has none of the properties category, class"),

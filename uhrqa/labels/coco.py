@@ -23,7 +23,7 @@ from uhrqa.labels.objects import (
     require_inside,
     upright,
 )
-from uhrqa.labels.texts import read_json, rows_of
+from uhrqa.labels.texts import read_json, rows_of, shown
 
 ADVICE = "a COCO file has images, annotations and categories"
 Key = int | str
@@ -67,7 +67,7 @@ def _image(
     """An image, and the places of annotations that are written twice."""
     name = row.get("file_name")
     if not isinstance(name, str) or not name.strip():
-        raise LabelError(f"{where}: file_name is {name!r}; name the image")
+        raise LabelError(f"{where}: file_name is {shown(name)}; name the image")
     image, size = images.find(name, where)
     require_size((row.get("width"), row.get("height")), size, where)
     things, crowds = [], set()
@@ -91,7 +91,7 @@ def _outline(row: Mapping[str, Any], where: str) -> tuple[tuple[float, float], .
         x, y, w, h = map(float, row["bbox"])
     except (KeyError, TypeError, ValueError) as error:
         raise LabelError(
-            f"{where}: bbox is {row.get('bbox')!r}; write [x, y, width, height]"
+            f"{where}: bbox is {shown(row.get('bbox'))}; write [x, y, width, height]"
         ) from error
     box = upright(Box(x, y, x + w, y + h))
     if not (w > 0 and h > 0):
@@ -110,13 +110,15 @@ def _keyed(
     for row, where in rows_of(document, name, f"{path}: {what}", ADVICE):
         key = row.get("id")
         if isinstance(key, bool) or not isinstance(key, int | str) or key in seen:
-            raise LabelError(f"{where}: id is {key!r}; give each {what} a number of its own")
+            raise LabelError(f"{where}: id is {shown(key)}; give each {what} a number of its own")
         seen.add(key)
         yield key, row, where
 
 
 def _known(row: Mapping[str, Any], name: str, known: Mapping[Key, Any], where: str) -> Any:  # noqa: ANN401
     key = row.get(name)
+    if key is None:
+        raise LabelError(f"{where}: {name} is missing; {ADVICE}")
     if not isinstance(key, int | str) or key not in known:
         raise LabelError(f"{where}: {name} {key!r} is not in the file; it lists {len(known)}")
     return known[key]

@@ -77,7 +77,7 @@ def _ring(geometry: Any, where: str) -> Sequence[object]:  # noqa: ANN401
     """Numbers of the outer ring, longitude and latitude in turn."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
-        raise LabelError(f"{where}: its geometry is {kind}; a label is a Polygon")
+        raise LabelError(f"{where}: its geometry is {kind or 'missing'}; a label is a Polygon")
     try:
         polygons = geometry["coordinates"] if kind == "MultiPolygon" else [geometry["coordinates"]]
         if len(polygons) != 1:

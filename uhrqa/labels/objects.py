@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from uhrqa.errors import LabelError
 from uhrqa.geometry import Box, Size
+from uhrqa.labels.texts import shown
 
 Point = tuple[float, float]
 ENTITY = re.compile(r"&(?:#\w+|\w+);")
@@ -123,7 +124,7 @@ def category_of(name: object, where: str) -> str:
         text = plain
     text = " ".join(text.replace("_", " ").replace("-", " ").split()).lower()
     if not text:
-        raise LabelError(f"{where}: the category is {name!r}; give it a name")
+        raise LabelError(f"{where}: the category is {shown(name)}; give it a name")
     return text
 
 

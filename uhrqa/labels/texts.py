@@ -22,6 +22,11 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         raise LabelError(f"{path}: not JSON: {error}; export the labels again") from error
 
 
+def shown(value: object) -> str:
+    """A value for messages: JSON has no `None`."""
+    return "missing" if value is None else repr(value)
+
+
 def rows_of(
     document: Any,  # noqa: ANN401
     name: str,
