@@ -36,7 +36,7 @@ class StorageError(RasterError):
 
 
 class QuestionError(UhrqaError):
-    """A question, or a file of questions, cannot be used."""
+    """A question, or a file of questions or of their answers, cannot be used."""
 
     exit_code = 3
 

@@ -21,7 +21,7 @@ from uhrqa.benchmarks.paired import gaps, mcnemar, oddities
 from uhrqa.benchmarks.rows import SCHEMA, BenchRow, Outcome, merged, read_outcome, write_outcome
 from uhrqa.benchmarks.scores import Scored, average_of, cells_of, figures, interval_of
 from uhrqa.benchmarks.task import Average
-from uhrqa.errors import OutputError, UnknownNameError
+from uhrqa.errors import OutputError, QuestionError, UnknownNameError
 
 
 def outcome(task: str, *rows, **parts) -> Outcome:
@@ -207,7 +207,7 @@ def test_a_log_for_lmms_eval_holds_no_truths_and_says_so(tmp_path: Path) -> None
     run = outcome("xlrs", row(1, "A", category="x/y"))
     path = tmp_path / "xlrs-lite.json"
     path.write_text(exported(run, "lmms-from-log"))
-    with pytest.raises(OutputError, match="is a log for lmms-eval's from_log, and holds no truths"):
+    with pytest.raises(QuestionError, match="is a log for lmms-eval's from_log, and holds no"):
         read_any(path)
 
 
@@ -343,9 +343,9 @@ def test_the_second_answer_of_lrs_gro_counts_where_there_is_one(
 
 
 def test_a_file_of_no_known_form_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is no result of ours, nor one of"):
+    with pytest.raises(QuestionError, match="is no result of ours, nor one of"):
         read_any(write_lines(tmp_path / "x.jsonl", [{"a": 1}]))
-    with pytest.raises(OutputError, match="cannot be read"):
+    with pytest.raises(QuestionError, match="cannot be read"):
         read_any(tmp_path / "none.jsonl")
 
 

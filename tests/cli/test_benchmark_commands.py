@@ -215,6 +215,22 @@ def test_a_file_of_something_else_is_one_line(uhrqa, checkpoint) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("score",), ("eval", "table"), ("eval", "export", "--to", "mme", "-o", "x"),
+     ("eval", "merge", "-o", "x"), ("eval", "diff", "none.jsonl")],
+)  # fmt: skip
+def test_a_result_that_is_missing_or_another_is_bad_input(uhrqa, words: tuple[str, ...]) -> None:
+    for held, told in ((None, "cannot be read: No such file"), ('{"manifest": {}}\n', "no result")):
+        if held is not None:
+            Path("none.jsonl").write_text(held)
+        outcome = uhrqa(*words, "none.jsonl")
+        assert outcome.code == 3
+        assert outcome.err.startswith("uhrqa: error: none.jsonl: ")
+        assert told in outcome.err
+        assert not Path("x").exists()
+
+
 def test_what_failed_is_asked_again_where_it_is_wanted(lrs, tmp_path: Path) -> None:
     lrs("-q", "-o", "r.jsonl")
     image = tmp_path / "LRS_VQA" / "image"

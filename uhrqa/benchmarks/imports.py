@@ -13,7 +13,7 @@ from uhrqa.benchmarks.fields import Fields
 from uhrqa.benchmarks.lrs_vqa import subset_of
 from uhrqa.benchmarks.records import read_records
 from uhrqa.benchmarks.rows import SCHEMA, BenchRow, Outcome, read_outcome
-from uhrqa.errors import OutputError, QuestionError
+from uhrqa.errors import QuestionError
 
 Reader = Callable[[Fields], BenchRow]
 KIT, REMOTE = "VLMEvalKit table", "Remote Sensing"
@@ -23,23 +23,20 @@ def read_any(path: Path) -> Outcome:
     """A result file of ours, or one of the others'.
 
     Raises:
-        OutputError: it cannot be read, or is of no form that is known.
+        QuestionError: it cannot be read, or is of no form that is known.
     """
     try:
         with path.open("rb") as file:
             ours = file.read(12).startswith(b'{"manifest"')
     except OSError as error:
-        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise QuestionError(f"{path}: cannot be read: {error.strerror}") from error
     return read_outcome(path) if ours else _read_others(path)
 
 
 def _read_others(path: Path) -> Outcome:
-    try:
-        every = [Fields(path, record, {}) for record in read_records(path)]  # all, or none
-        kind, task, reader = _form(path, every)
-        rows = [reader(fields) for fields in every]
-    except QuestionError as error:
-        raise OutputError(str(error)) from error
+    every = [Fields(path, record, {}) for record in read_records(path)]  # all, or none
+    kind, task, reader = _form(path, every)
+    rows = [reader(fields) for fields in every]
     if kind == KIT and str(every[0].get("category")).endswith(REMOTE):
         task = "mme-realworld-rs"
     manifest = {
@@ -57,9 +54,9 @@ def _form(path: Path, every: list[Fields]) -> tuple[str, str, Reader]:
         if every and every[0].has(*needed):
             return form, task, reader
     if every and every[0].has("doc_id", "resps") and not every[0].has("target"):
-        raise OutputError(f"{path}: is a log for lmms-eval's from_log, and holds no truths")
+        raise QuestionError(f"{path}: is a log for lmms-eval's from_log, and holds no truths")
     known = ", ".join(FORMS)
-    raise OutputError(f"{path}: is no result of ours, nor one of {known}")
+    raise QuestionError(f"{path}: is no result of ours, nor one of {known}")
 
 
 def _row(fields: Fields, *, prediction: object, **values: Any) -> BenchRow:  # noqa: ANN401

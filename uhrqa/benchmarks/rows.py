@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uhrqa.benchmarks.items import Id
-from uhrqa.errors import OutputError
+from uhrqa.errors import OutputError, QuestionError
 from uhrqa.evaluation.line_log import Line, LineLog, Manifest, not_ours, read_lines
 
 SCHEMA = "uhrqa.benchmark/1"
@@ -166,12 +166,16 @@ def read_outcome(path: Path) -> Outcome:
     """A result file of ours.
 
     Raises:
-        OutputError: it cannot be read, or holds something else.
+        QuestionError: it cannot be read, or holds something else.
     """
-    manifest, lines = read_lines(path)
+    try:
+        manifest, lines = read_lines(path)
+        rows = _rows(lines, path)
+    except OutputError as error:  # nothing is written here
+        raise QuestionError(str(error)) from error
     if manifest.get("schema") != SCHEMA:
-        raise OutputError(f"{path}: is no result of `uhrqa eval TASK`; its manifest is another")
-    return Outcome(manifest, last_of_each(_rows(lines, path)))
+        raise QuestionError(f"{path}: is no result of `uhrqa eval TASK`; its manifest is another")
+    return Outcome(manifest, last_of_each(rows))
 
 
 def write_outcome(outcome: Outcome, path: Path) -> None:

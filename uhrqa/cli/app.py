@@ -48,7 +48,7 @@ EPILOG = """\
 Exit codes:
 
 0 ok · 1 a question of a batch or of a piped chat failed, or doctor found a breakage
-2 usage, a bad setting or name · 3 bad image or questions
+2 usage, a bad setting or name · 3 bad image, questions or results
 4 model missing or unusable · 5 out of memory · 6 output not writable
 7 budget refused: less than the strategy needs
 130 Ctrl-C · 141 closed pipe · 143 SIGTERM
