@@ -41,7 +41,7 @@ def test_a_server_that_stops_in_the_middle_is_given_up(tmp_path: Path, ranges: b
     Image.fromarray(noise_raster(300, 300)).save(tmp_path / "a.png")
     with serving(tmp_path, ranges=ranges, piece=1000, pause=5) as server:
         begin = time.monotonic()
-        with pytest.raises(RasterError, match=r"a\.png: cannot be read: 127.0.0.1:\d+ timed out"):
+        with pytest.raises(RasterError, match=r"a\.png: cannot be read: .*(timed out|broke off)"):
             open_raster(f"{server.url}/a.png")
         assert time.monotonic() - begin < 4
 
@@ -50,7 +50,7 @@ def test_times_in_all_hold_what_the_pages_promise() -> None:
     from uhrqa.raster.stores import RETRY_TIMEOUT, TIMEOUT
 
     assert timedelta(seconds=30) == TIMEOUT < RETRY_TIMEOUT  # late once is late twice
-    assert RETRY_TIMEOUT + TIMEOUT < timedelta(seconds=62)
+    assert (RETRY_TIMEOUT + TIMEOUT).total_seconds() < 62
 
 
 @pytest.mark.parametrize(

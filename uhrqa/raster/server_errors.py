@@ -26,8 +26,10 @@ LONGEST = 200
 
 
 def is_unreachable(text: str) -> bool:
-    """Whether a server gave no answer at all, by what obstore says: others need not be asked."""
-    return STATUS.search(text) is None and (_is_late(text) or _no_answer(text) is not None)
+    """Whether a server gave no answer, or stopped in one: it need not be asked for other things."""
+    if STATUS.search(text) is not None:
+        return False
+    return _is_late(text) or _is_broken(text) or _no_answer(text) is not None
 
 
 def reason(text: str, url: str) -> str:
@@ -47,7 +49,7 @@ def reason(text: str, url: str) -> str:
         return f"cannot be read: {host} timed out{after}"
     if (why := _no_answer(text)) is not None:
         return f"server not reachable: {host} ({why})"
-    if "IncompleteBody" in text:
+    if _is_broken(text):
         return "cannot be read: the answer of the server broke off; ask again"
     line = " ".join(text.partition(CAUSES)[0].split())
     return f"cannot be read: {line[:LONGEST]}" if line else "cannot be read"
@@ -55,6 +57,11 @@ def reason(text: str, url: str) -> str:
 
 def _is_late(text: str) -> bool:
     return any(word in text for word in ("kind: Timeout", "TimedOut"))
+
+
+def _is_broken(text: str) -> bool:
+    """Also of a server that sends files as a whole alone, which was asked for the rest of one."""
+    return any(word in text for word in ("IncompleteBody", "RangeNotSupported"))
 
 
 def _no_answer(text: str) -> str | None:

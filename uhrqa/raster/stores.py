@@ -63,7 +63,7 @@ class AbsentError(StorageError):
 
 
 class UnreachableError(StorageError):
-    """The server gives no answer at all."""
+    """The server gives no answer, or stops in one."""
 
 
 class NoRangesError(StorageError):
