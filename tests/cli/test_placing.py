@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.fixtures_raster import noise_raster
 from tests.raster.test_ground import NORTH_UP, UTM, geotiff
 from tests.servers import serving
 from uhrqa.cli.files import refuse_same, require_writable
@@ -103,6 +105,23 @@ def test_requests_stand_in_the_account(uhrqa, checkpoint, image, tmp_path: Path)
         )  # fmt: skip
     assert done.code == 0, done.err
     assert " read in 1 request · " in done.err
+
+
+def test_the_download_of_a_png_counts_for_the_first_question_about_it(
+    uhrqa, checkpoint, tmp_path: Path
+) -> None:
+    Image.fromarray(noise_raster(300, 300)).save(tmp_path / "a.png")
+    size = (tmp_path / "a.png").stat().st_size
+    with serving(tmp_path) as server:
+        ask = {"image": f"{server.url}/a.png", "question": "how many?"}
+        lines = [ask, {**ask, "question": "how large?"}]
+        (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        command = ("batch", "q.jsonl", "-o", "out.jsonl", "-m", checkpoint, "--device", "cpu")
+        done = uhrqa(*command, "-s", "thumbnail")
+        assert done.code == 0, done.err
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert size > 2**16  # the head, and the rest
+    assert [(row["bytes_read"], row["requests"]) for row in rows] == [(size, 2), (0, 0)]
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_a_busy_server_is_asked_again(server: Server) -> None:
         ("s3://bucket", "write for example s3://bucket/image.tif"),
         ("http://", "not an address"),
         ("ftp://host/image.tif", "only http://, https://, s3://, gs://, az:// are read"),
-        ("http://127.0.0.1:9/image.tif", "cannot be read"),
+        ("http://127.0.0.1:9/image.tif", "server not reachable"),
     ],
 )
 def test_what_is_not_an_image_is_told_in_a_line(

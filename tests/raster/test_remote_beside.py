@@ -14,9 +14,8 @@ from tests.servers import Server, serving
 from uhrqa.batch.stamp import stamp_image
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import open_raster, requests_made, shown
+from uhrqa.raster import open_raster, requests_made
 from uhrqa.raster.remote import RemoteFile
-from uhrqa.reading import Reading
 
 WHOLE, HALF = Size(300, 400), Size(150, 200)
 TILED: dict[str, Any] = {"tile": (64, 64), "compression": "zlib", "metadata": None}
@@ -106,30 +105,6 @@ def test_a_damaged_file_beside_an_image_is_an_error(root: Path) -> None:
     message = r"a\.tif\.msk: .*write it again, or remove it"
     with serving(root) as server, pytest.raises(RasterError, match=message):
         open_raster(f"{server.url}/a.tif")
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_contrast_of_uncompressed_strips_takes_each_row_once(tmp_path: Path, masked: bool) -> None:
-    size = Size(700, 1800)
-    values = np.random.default_rng(0).integers(0, 4000, size).astype(np.uint16)
-    values[:, 300:] += 9000
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, values, photometric="minisblack", rowsperstrip=100, metadata=None)
-    if masked:
-        image = np.zeros(size, bool)
-        image[:, :300] = True
-        tifffile.imwrite(tmp_path / "a.tif.msk", image, photometric="mask", subfiletype=4, **TILED)
-    reading = Reading(stretch=(2.0, 98.0))
-    with (
-        serving(tmp_path) as server,
-        open_raster(f"{server.url}/a.tif", reading) as raster,
-        open_raster(path, reading) as local,
-    ):
-        limits = shown(raster)["limits"]
-        assert limits == shown(local)["limits"]
-        assert (limits[0][1] < 4000) == masked
-        assert raster.bytes_read < 1.1 * path.stat().st_size
-        assert requests_made(raster) < 40
 
 
 @pytest.fixture

@@ -127,15 +127,15 @@ class WholeFile:
         path: what the user gave, for messages.
         stream: its bytes, on a disk whatever it was.
         length: bytes of the file.
-        unread: bytes that decoding it takes from storage; of one on a server none any more.
-        meter: counts what is read.
+        meter: counts what is read, once it is decoded.
+        requests: that brought one on a server.
     """
 
     path: str
     stream: IO[bytes]
     length: int
-    unread: int
     meter: Meter
+    requests: int = 0
 
     @contextmanager
     def closed_on_failure(self) -> Iterator[None]:
@@ -156,11 +156,11 @@ def open_whole(place: str | RemoteFile | StreamedFile) -> WholeFile:
     if not isinstance(place, str):
         copy = place.copied()
         place.close()
-        return WholeFile(place.path, copy, place.length, 0, place.meter)
+        return WholeFile(place.path, copy, place.length, Meter(), place.meter.requests)
     with guarded(f"{place}: cannot be opened"):
         path = Path(place)
         length = path.stat().st_size
-        return WholeFile(place, path.open("rb"), length, length, Meter())
+        return WholeFile(place, path.open("rb"), length, Meter())
 
 
 def merged(ranges: Sequence[Range]) -> list[tuple[Range, list[Range]]]:

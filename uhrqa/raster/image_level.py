@@ -33,7 +33,7 @@ class ImageLevel:
     """The one resolution of a PNG or JPEG image, upright.
 
     Args:
-        file: all of it is counted at the first read.
+        file: all of it is counted at the first read, fetching it too: that is the question's.
         image: its header.
         pixels: stored ones.
         painter: makes colours of samples.
@@ -61,15 +61,15 @@ class ImageLevel:
         return self._painter.paint(self.samples(window))
 
     def stored_bytes(self, _windows: Iterable[Window]) -> int:
-        """All of the file, whatever is read; nothing where it is decoded, or fetched, already."""
-        return 0 if self._counted else self._file.unread
+        """All of the file, whatever is read; nothing where it is decoded already."""
+        return 0 if self._counted else self._file.length
 
     def samples(self, window: Window) -> Values:
         """The samples of a window that are shown, `[h, w, S]`."""
         with self._lock, guarded(f"{self._file.path}: the image is truncated or damaged"):
             values = self._pixels.cut(self._upright.stored_window(window, self._stored))
             if not self._counted:
-                self._file.meter.add(self._file.unread)
+                self._file.meter.add(self._file.length, self._file.requests)
                 self._counted = True
         chosen, upright = self._painter.samples.indices, self._upright.shown(values)
         every = chosen == tuple(range(values.shape[2]))

@@ -23,6 +23,7 @@ from uhrqa.raster.remote_stamp import Version, version
 from uhrqa.raster.stores import (
     AbsentError,
     NoRangesError,
+    UnreachableError,
     beside,
     check_whole,
     open_store,
@@ -55,11 +56,15 @@ def open_remote(url: str, reading: Reading) -> Raster:
     except NoRangesError as refusal:
         try:
             file = StreamedFile(url)
+        except UnreachableError:
+            raise
         except StorageError:  # one that does not say how long a file is, either
             raise refusal from None
         if _format_of(file) not in WHOLE:
             file.close()
             raise
+    except UnreachableError:  # asking for more would take as long again
+        raise
     except RasterError:
         if has_zarr(url):
             return _opened("zarr", url, reading)
@@ -80,7 +85,11 @@ def _format_of(file: RemoteFile | StreamedFile) -> str | None:
 
 
 def has_zarr(url: str) -> bool:
-    """Whether Zarr metadata lie below an address."""
+    """Whether Zarr metadata lie below an address.
+
+    Raises:
+        UnreachableError: the server gives no answer.
+    """
     import obstore
 
     store = open_store(url)
@@ -88,6 +97,8 @@ def has_zarr(url: str) -> bool:
         try:
             with told(url):
                 obstore.head(store, name)
+        except UnreachableError:
+            raise
         except RasterError:
             continue
         return True

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uhrqa.errors import RasterError, StorageError
+from uhrqa.raster.server_errors import is_unreachable, reason
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -24,7 +25,7 @@ WHOLE_TIMEOUT = timedelta(days=1)  # none at all cannot be said
 CONNECT_TIMEOUT = timedelta(seconds=10)
 MAX_WHOLE_BYTES = 2**28  # of a file that is fetched whole
 RETRIES = 4
-RETRY_TIMEOUT = timedelta(seconds=60)  # of one request and all its repetitions
+RETRY_TIMEOUT = TIMEOUT + timedelta(seconds=1)  # then none is repeated: 61 s in all
 FIRST_WAIT, LONGEST_WAIT = timedelta(milliseconds=100), timedelta(seconds=5)
 SIGNING = {  # any of these, and requests are signed
     "s3": (
@@ -59,6 +60,10 @@ ASK_FOR = {  # what may be missing where access is denied
 
 class AbsentError(StorageError):
     """The server has no such file, or none that may be read."""
+
+
+class UnreachableError(StorageError):
+    """The server gives no answer, or stops in one."""
 
 
 class NoRangesError(StorageError):
@@ -131,7 +136,8 @@ def told(url: str) -> Iterator[None]:
     """Turn what goes wrong between us and a server into one clear line.
 
     Raises:
-        StorageError: anything went wrong; `AbsentError` and `NoRangesError` where it is that.
+        StorageError: anything went wrong; `AbsentError`, `NoRangesError` and `UnreachableError`
+            where it is that.
     """
     from obstore import exceptions as bad
 
@@ -149,13 +155,9 @@ def told(url: str) -> Iterator[None]:
             "file first, or put it on another server"
         ) from error
     except (bad.BaseError, OSError, ValueError) as error:
-        raise StorageError(f"{where}: cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """The line for people, of what obstore says with all its causes behind it."""
-    text = " ".join(str(error).partition("Debug source")[0].split())
-    return text[:200] or type(error).__name__
+        text = str(error) or type(error).__name__
+        kind = UnreachableError if is_unreachable(text) else StorageError
+        raise kind(f"{where}: {reason(text, where)}") from error
 
 
 def _signs(scheme: str) -> bool:
