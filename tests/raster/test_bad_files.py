@@ -25,7 +25,8 @@ from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from tests.raster.hostile_files import CORPUS
 from uhrqa.errors import RasterError, WholeImageWarning
 from uhrqa.geometry import Box, Size
-from uhrqa.raster import image, image_pixels, open_raster
+from uhrqa.raster import image, image_pixels, open_raster, shown
+from uhrqa.reading import Reading
 
 
 def read_all(source: Any) -> None:
@@ -228,6 +229,31 @@ def test_a_loop_of_images_ends(tmp_path: Path):
     path.write_bytes(data)
     with open_raster(path) as raster:
         assert raster.levels == (Size(100, 100),)
+
+
+@pytest.mark.parametrize("how", ["counts", "zeros"])
+def test_a_jpeg_tile_without_an_end_is_no_grey(tmp_path: Path, how: str):
+    path = tmp_path / "a.tif"
+    array = np.random.default_rng(0).integers(0, 255, (64, 128, 3), np.uint8)
+    tifffile.imwrite(path, array, tile=(64, 64), compression="jpeg", photometric="rgb")
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        page = tif.pages.first
+        if how == "counts":
+            page.tags["TileByteCounts"].overwrite(
+                [page.databytecounts[0] // 2, page.databytecounts[1]]
+            )
+        else:
+            at, count = page.dataoffsets[0], page.databytecounts[0]
+            tif.filehandle.seek(at + count // 2)
+            tif.filehandle.write(bytes(count - count // 2))
+    with open_raster(path) as raster, pytest.raises(RasterError, match="it has no end"):
+        raster.read(Box.whole(raster.size), raster.size)
+    with open_raster(path, Reading(on_bad_tile="mask")) as raster:
+        pixels = raster.read(Box.whole(raster.size), raster.size)
+        assert shown(raster)["masked_tiles"] == 1
+    assert pixels.mask is not None
+    assert pixels.mask[:, 64:].all()
+    assert not pixels.mask[:, :64].any()
 
 
 def test_a_jpeg_tile_that_announces_more_than_a_tile(tmp_path: Path):

@@ -210,8 +210,8 @@ def test_what_a_killed_run_left_goes(tmp_path: Path) -> None:
     recipe = replace(SMALL, scenes=1, format="zarr", sides=(300,))
     write_dataset(recipe, tmp_path)
     image = tmp_path / "images" / "test-0000.zarr"
-    image.rename(image.with_name(".test-0000.zarr.7.tmp"))
-    (tmp_path / ".questions.jsonl.7.tmp").write_text("half")
+    image.rename(image.with_name(".test-0000.zarr.k1ll3d_8.tmp"))
+    (tmp_path / ".questions.jsonl.k1ll3d_8.tmp").write_text("half")
     (tmp_path / ".mine.tmp").write_text("not ours")
     write_dataset(recipe, tmp_path)
     assert image.is_dir()

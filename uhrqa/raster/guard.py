@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from uhrqa.errors import RasterError
 
+END_OF_IMAGE = b"\xff\xd9"  # of JPEG
 MAX_SIDE = 2**31
 MAX_PIXELS = 2**36  # a square of 262144; beyond it a header is far likelier wrong than right
 MAX_BLOCK_BYTES = 2**28  # one tile, strip or chunk, decoded
@@ -132,13 +133,16 @@ def check_jpeg2000(data: bytes, limit: int) -> None:
 
 
 def check_jpeg(data: bytes, limit: int) -> None:
-    """Refuse a JPEG stream whose header announces more than `limit` pixels.
+    """Refuse a JPEG stream that has no end, or whose header announces more than `limit` pixels.
 
-    Decoders allocate what the stream says, whatever the tile around it should hold.
+    Decoders allocate what the stream says, whatever the tile around it should hold, and fill up
+    what is missing of it with grey.
 
     Raises:
-        ValueError: it announces more; meant to be called inside `guarded`.
+        ValueError: either; meant to be called inside `guarded`.
     """
+    if not data.rstrip(b"\0").endswith(END_OF_IMAGE):  # some writers pad it
+        raise ValueError("it has no end")
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
