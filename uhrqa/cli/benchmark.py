@@ -68,7 +68,7 @@ def make_command(task: Task) -> Callable[..., None]:
         files = {"-o": output, "--json": json_file}
         data_set = [data] if is_file(data) else []
         refuse_same(files, {"the data set": data_set, **inputs_of(given, choice.made)})
-        require_writable(json_file)
+        require_writable(output, json_file)
         check_model(given)
         run = BenchmarkRun(
             task, choice, given, prompt or next(iter(task.prompts)), several, controls
