@@ -216,6 +216,25 @@ def test_results_of_a_part_say_so(lrs, uhrqa) -> None:
     assert "was stopped" not in limited
 
 
+def test_a_table_says_which_result_it_leaves_out(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "r.jsonl", "--limit", "1")
+    outcome = uhrqa("eval", "table", "r.jsonl", "--task", "xlrs")
+    assert "r.jsonl is left out: it is a result of lrs-vqa" in outcome.err
+    assert "left out" not in uhrqa("eval", "table", "r.jsonl").err
+
+
+def test_a_run_of_failures_names_how_to_ask_again(lrs, tmp_path: Path) -> None:
+    image = tmp_path / "LRS_VQA" / "image"
+    image.rename(tmp_path / "elsewhere")
+    assert "--retry-failed" not in lrs("-o", "r.jsonl").err
+    images = ("--images", str(tmp_path / "elsewhere"))
+    again = lrs("-o", "r.jsonl", *images).err
+    assert "missing image" in again
+    assert "--retry-failed asks again what has no answer" in again
+    retried = lrs("-o", "r.jsonl", *images, "--retry-failed").err
+    assert "no question was answered" not in retried
+
+
 def test_a_result_wants_its_directory(lrs) -> None:
     outcome = lrs("-o", "nodir/y")
     assert "there is no directory nodir; make it first" in outcome.err

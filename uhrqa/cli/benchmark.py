@@ -246,5 +246,6 @@ class BenchmarkRun:
         if failed and len(failed) == len(self.outcome.rows):
             kind = BudgetError if failed[0].error.startswith("budget:") else QuestionError
             first = f"record {failed[0].number}: {failed[0].error}"
-            raise kind(f"no question was answered; the first: {first}")
+            again = "" if retry or not done else "; --retry-failed asks again what has no answer"
+            raise kind(f"no question was answered; the first: {first}{again}")
         return len(failed)

@@ -149,6 +149,10 @@ def table(
         raise OutputError(f"no leaderboard of {', '.join(sorted(wanted))} is known")
     for board in shown:
         _print_board(board, own, scoring)
+    for path, outcome in () if given.quiet else own:
+        name = task_of(outcome.manifest).name
+        if name not in {board.task for board in shown}:
+            print_note(f"uhrqa: note: {path} is left out: it is a result of {name}")
 
 
 def _print_board(board: Board, own: Sequence[tuple[Path, Outcome]], scoring: str) -> None:
