@@ -195,6 +195,51 @@ def test_shards_make_the_whole(lrs, uhrqa) -> None:
     assert uhrqa("eval", "diff", "merged.jsonl", "whole.jsonl").code == 0
 
 
+def test_results_of_a_part_say_so(lrs, uhrqa) -> None:
+    for part in ("1/2", "2/2"):
+        lrs("-q", "-o", f"{part[0]}.jsonl", "--shard", part)
+    cut = Path("1.jsonl").read_text().splitlines(keepends=True)[:2]
+    Path("1.jsonl").write_text("".join(cut))
+    merged = uhrqa("eval", "merge", "1.jsonl", "2.jsonl", "-o", "m.jsonl")
+    count, held = len(rows_of("m.jsonl")), len(rows_of("2.jsonl"))
+    whole = json.loads(Path("m.jsonl").read_text().splitlines()[0])["manifest"]
+    assert merged.code == 1
+    of = f"{count} of {whole['data']['questions']} questions"
+    assert f"{of} (1.jsonl has 1, 2.jsonl has {held})" in merged.err
+    stopped = f"{of}: the run was stopped, start it again"
+    assert stopped in uhrqa("score", "m.jsonl").err
+    assert f"m.jsonl: {stopped}" in uhrqa("eval", "diff", "m.jsonl", "m.jsonl").err
+    assert stopped in uhrqa("eval", "export", "m.jsonl", "--to", "lrs-vqa", "-o", "e").err
+    lrs("-q", "-o", "l.jsonl", "--limit", "2")
+    limited = uhrqa("score", "l.jsonl").err
+    assert f"--limit 2: 2 of {whole['data']['questions']} questions" in limited
+    assert "was stopped" not in limited
+
+
+def test_a_table_says_which_result_it_leaves_out(lrs, uhrqa) -> None:
+    lrs("-q", "-o", "r.jsonl", "--limit", "1")
+    outcome = uhrqa("eval", "table", "r.jsonl", "--task", "xlrs")
+    assert "r.jsonl is left out: it is a result of lrs-vqa" in outcome.err
+    assert "left out" not in uhrqa("eval", "table", "r.jsonl").err
+
+
+def test_a_run_of_failures_names_how_to_ask_again(lrs, tmp_path: Path) -> None:
+    image = tmp_path / "LRS_VQA" / "image"
+    image.rename(tmp_path / "elsewhere")
+    assert "--retry-failed" not in lrs("-o", "r.jsonl").err
+    images = ("--images", str(tmp_path / "elsewhere"))
+    again = lrs("-o", "r.jsonl", *images).err
+    assert "missing image" in again
+    assert "--retry-failed asks again what has no answer" in again
+    retried = lrs("-o", "r.jsonl", *images, "--retry-failed").err
+    assert "no question was answered" not in retried
+
+
+def test_a_result_wants_its_directory(lrs) -> None:
+    outcome = lrs("-o", "nodir/y")
+    assert "there is no directory nodir; make it first" in outcome.err
+
+
 def test_a_part_without_questions_is_no_fault(lrs, uhrqa) -> None:
     lrs("-q", "-o", "whole.jsonl")
     for part in range(1, 5):  # of three images

@@ -49,6 +49,15 @@ def report_outcome(
             print_note(f"uhrqa: note: {line}")
 
 
+def print_part(outcome: Outcome, given: Given, name: str = "") -> None:
+    """Say on stderr when a result is not about all questions; `name` tells it from another."""
+    from uhrqa.benchmarks.coverage import part_notes
+
+    if not given.quiet:
+        for line in part_notes(outcome):
+            print_note(f"uhrqa: note: {name}{line}")
+
+
 def print_tables(found: Mapping[str, Any], task: Task) -> None:
     """Averages by way and subset, then every category."""
     ways = found["ways"]

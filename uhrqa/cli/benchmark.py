@@ -68,7 +68,7 @@ def make_command(task: Task) -> Callable[..., None]:
         files = {"-o": output, "--json": json_file}
         data_set = [data] if is_file(data) else []
         refuse_same(files, {"the data set": data_set, **inputs_of(given, choice.made)})
-        require_writable(json_file)
+        require_writable(output, json_file)
         check_model(given)
         run = BenchmarkRun(
             task, choice, given, prompt or next(iter(task.prompts)), several, controls
@@ -246,5 +246,6 @@ class BenchmarkRun:
         if failed and len(failed) == len(self.outcome.rows):
             kind = BudgetError if failed[0].error.startswith("budget:") else QuestionError
             first = f"record {failed[0].number}: {failed[0].error}"
-            raise kind(f"no question was answered; the first: {first}")
+            again = "" if retry or not done else "; --retry-failed asks again what has no answer"
+            raise kind(f"no question was answered; the first: {first}{again}")
         return len(failed)

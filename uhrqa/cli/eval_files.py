@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.bench_report import BLANK
+from uhrqa.cli.bench_report import BLANK, print_part
 from uhrqa.cli.console import dump_json, print_note, print_result
 from uhrqa.cli.files import refuse_same, require_writable, write_text
 from uhrqa.cli.report import count_text, print_table
@@ -44,6 +44,22 @@ def merge(
         print_note(f"uhrqa: warning: {output} is not the whole: no result of {', '.join(absent)}")
     if not given.quiet:
         print_note(f"uhrqa: {count_text(len(whole.rows), 'row')} in {output}")
+    if not absent:
+        _require_whole(whole, parts, output)
+
+
+def _require_whole(whole: Outcome, parts: Sequence[tuple[Path, Outcome]], output: Path) -> None:
+    """Warn, and end with 1, when shards that were stopped lack questions."""
+    from uhrqa.benchmarks.coverage import asked_of
+
+    found = asked_of(whole)
+    if found and found[0] < found[1]:
+        held = ", ".join(f"{path} has {len(part.main)}" for path, part in parts)
+        print_note(
+            f"uhrqa: warning: {output} is not the whole: {found[0]} of {found[1]} questions "
+            f"({held}): a run was stopped, start it again"
+        )
+        raise typer.Exit(1)
 
 
 @opt.share("seed", *opt.MESSAGES)
@@ -67,6 +83,8 @@ def diff(
     for note in () if given.quiet else oddities(one, other):
         print_note(f"uhrqa: note: {note}")
     found = gaps(one, other, scoring, given.settings.seed)
+    for path, outcome in ((first, one), (second, other)):
+        print_part(outcome, given, f"{path}: ")
     if json:
         print_result(dump_json({"schema": "uhrqa.benchmark.diff/1", "gaps": [*map(_gap, found)]}))
         return
@@ -131,6 +149,10 @@ def table(
         raise OutputError(f"no leaderboard of {', '.join(sorted(wanted))} is known")
     for board in shown:
         _print_board(board, own, scoring)
+    for path, outcome in () if given.quiet else own:
+        name = task_of(outcome.manifest).name
+        if name not in {board.task for board in shown}:
+            print_note(f"uhrqa: note: {path} is left out: it is a result of {name}")
 
 
 def _print_board(board: Board, own: Sequence[tuple[Path, Outcome]], scoring: str) -> None:
@@ -208,7 +230,9 @@ def export(
 
     refuse_same({"-o": output}, {"the result itself": [results]})
     require_writable(output)
-    text = exported(read_outcome(results), form)
+    outcome = read_outcome(results)
+    text = exported(outcome, form)
     write_text(output, text)
+    print_part(outcome, given)
     if not given.quiet:
         print_note(f"uhrqa: {output} is written for {form}")

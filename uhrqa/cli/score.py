@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from uhrqa.cli import options as opt
-from uhrqa.cli.bench_report import report_outcome
+from uhrqa.cli.bench_report import print_part, report_outcome
 from uhrqa.cli.eval_flags import JsonFile
 from uhrqa.cli.files import refuse_same, require_writable
 
@@ -45,3 +45,4 @@ def score(
     require_writable(json_file)
     outcome = read_any(results)
     report_outcome(outcome, task_of(outcome.manifest), scoring, json_file, given)
+    print_part(outcome, given)
