@@ -114,6 +114,10 @@ class LabelsWarning(UserWarning):
     """A raster of labels has none."""
 
 
+class ClippedRegionWarning(UserWarning):
+    """A region goes on beyond the image; what lies in it is looked at."""
+
+
 class WholeImageWarning(UserWarning):
     """This format has no random access: the whole image is decoded into memory."""
 

@@ -12,7 +12,7 @@ import tifffile
 
 from tests.fixtures_raster import coordinate_raster, level_raster, noise_raster
 from tests.raster.test_ground import NORTH_UP, UTM, geotiff
-from uhrqa.errors import ConfigError, RasterError
+from uhrqa.errors import ClippedRegionWarning, ConfigError, RasterError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Raster, in_source, open_raster
 from uhrqa.raster.ground import require_ground
@@ -36,7 +36,8 @@ def test_a_window_shows_its_pixels_and_nothing_beyond() -> None:
 
 
 def test_a_box_is_rounded_outward_and_cut_at_the_image() -> None:
-    raster = open_raster(PICTURE, roi="-20,300.5,10.2,999")
+    with pytest.warns(ClippedRegionWarning, match=r"to 11 x 31 px, of 31 x 699$"):
+        raster = open_raster(PICTURE, roi="-20,300.5,10.2,999")
     assert raster.size == (31, 11)
     assert in_source(raster, Box(0, 0, 1, 1)) == Box(0, 300, 1, 301)
 
@@ -147,6 +148,30 @@ def test_a_region_written_wrongly_is_told_in_a_line(tmp_path: Path, roi: str, me
 def test_a_region_elsewhere_is_told_with_its_pixels() -> None:
     with pytest.raises(ConfigError, match=r"outside the image: pixels 600.0,0.0,700.0,9.0 of 517"):
         open_raster(PICTURE, roi="600,0,700,9")
+
+
+def placed_at(folder: Path, lon: float, lat: float) -> Path:
+    """2.56 degrees square, its upper left corner at a place."""
+    place: Any = {"scale": (0.01, 0.01, 0), "tie": (0, 0, 0, lon, lat, 0)}
+    return geotiff(folder / "a.tif", 4326, model=2, **place)
+
+
+def test_a_region_of_degrees_elsewhere_is_told_where_the_image_is(tmp_path: Path) -> None:
+    image = placed_at(tmp_path, 30.0, 50.0)
+    with pytest.raises(ConfigError, match=r"; the image spans lonlat:30,4[\d.]+,3[\d.]+,50$"):
+        open_raster(image, roi="lonlat:1,2,3,4")
+
+
+def test_swapped_degrees_are_noticed(tmp_path: Path) -> None:
+    image = placed_at(tmp_path, 30.0, 50.0)
+    swapped = r"outside the image.*lonlat:30,.*; swapped\? longitude comes first$"
+    with pytest.raises(ConfigError, match=swapped):
+        open_raster(image, roi="lonlat:49.5,30.1,49.9,30.3")
+    ring = [(49.5, 30.1), (49.9, 30.1), (49.9, 30.3), (49.5, 30.1)]
+    with pytest.raises(ConfigError, match=swapped):
+        open_raster(image, roi=geojson(tmp_path / "roi.json", [np.array(ring)]))
+    with pytest.raises(ConfigError, match="not degrees, longitude first"):
+        read_roi("lonlat:10,120,11,121")
 
 
 def test_degrees_need_an_image_with_a_place() -> None:

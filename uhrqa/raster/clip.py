@@ -7,13 +7,14 @@ tokens are those of the window. Where the window lies in its source is kept besi
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uhrqa.errors import ConfigError
+from uhrqa.errors import ClippedRegionWarning, ConfigError
 from uhrqa.geometry import Box, Size
 from uhrqa.raster import Pixels, Raster, expect, has_mask, overview_advice, requests_made, shown
 from uhrqa.raster.blocks import Window
@@ -21,7 +22,7 @@ from uhrqa.raster.derived_levels import Touched
 from uhrqa.raster.foreseen import decoder_of, held_bytes, touched
 from uhrqa.raster.ground import Ground, NoGround, ground_of
 from uhrqa.raster.levels import LevelRaster
-from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, read_roi
+from uhrqa.raster.roi import Polygon, bounds, inside, pixel_polygons, place_of, read_roi
 from uhrqa.reading import Reading
 
 TINY = 1e-4  # pixels: less than the error of a projection there and back
@@ -44,14 +45,28 @@ def clip(raster: Raster, region: str) -> ClippedRaster:
     whole = box.intersect(Box.whole(raster.size))
     if whole.is_empty:
         place = ",".join(str(round(edge, 1)) for edge in box)
+        degrees = "" if isinstance(asked, Box) else place_of(raster, asked)
         raise ConfigError(
-            f"region '{region}': lies outside the image: pixels {place} of {raster.size}"
+            f"region '{region}': lies outside the image: pixels {place} of {raster.size}{degrees}"
         )
     (y0, y1), (x0, x1) = _rounded(whole.y0, whole.y1), _rounded(whole.x0, whole.x1)
     window = Window(y0, y1, x0, x1)
+    _tell_of_edges(f"{raster.path}: region '{region}'", box, window)
     corner = np.array([window.x0, window.y0], np.float64)
     moved = [[ring - corner for ring in polygon] for polygon in polygons]
     return ClippedRaster(raster, window, moved, region)
+
+
+def _tell_of_edges(what: str, box: Box, window: Window) -> None:
+    """Warn of a region that goes on beyond the image."""
+    (top, bottom), (left, right) = _rounded(box.y0, box.y1), _rounded(box.x0, box.x1)
+    if (top, bottom, left, right) != window:
+        warnings.warn(
+            f"{what}: clipped at the edge of the image to {window.size.w} x "
+            f"{window.size.h} px, of {right - left} x {bottom - top}",
+            ClippedRegionWarning,
+            stacklevel=4,
+        )
 
 
 def _rounded(start: float, stop: float) -> tuple[int, int]:

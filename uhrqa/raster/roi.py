@@ -56,9 +56,25 @@ def pixel_polygons(raster: Raster, polygons: list[Polygon], text: str) -> list[P
     if not all(np.isfinite(ring).all() for polygon in found for ring in polygon):
         raise ConfigError(
             f"region '{text}': parts of it have no place in {ground.name}, the image's reference "
-            "system; give a region near the image"
+            f"system; give a region near the image{place_of(raster, polygons)}"
         )
     return found
+
+
+def place_of(raster: Raster, polygons: list[Polygon]) -> str:
+    """Where an image lies, for polygons of longitude and latitude that miss it.
+
+    Returns:
+        A clause for a message, which asks whether the two are swapped where that would hit it.
+    """
+    ring = np.array(require_ground(raster).rings([Box.whole(raster.size)])[0])
+    if not np.isfinite(ring).all():
+        return ""
+    extent = bounds([[ring]])
+    swapped = bounds([[ring[:, ::-1]] for ring, *_ in polygons])
+    edges = ",".join(f"{edge:.7g}" for edge in extent)
+    hint = "" if swapped.intersect(extent).is_empty else "; swapped? longitude comes first"
+    return f"; the image spans lonlat:{edges}{hint}"
 
 
 def bounds(polygons: list[Polygon]) -> Box:
@@ -102,7 +118,7 @@ def _read_box(text: str, numbers: str) -> Box:
     if text.startswith("lonlat:") and (
         box.y0 < -90 or box.y1 > 90 or box.x0 < -360 or box.x1 > 360
     ):
-        raise ConfigError(f"region '{text}': not degrees; {HOW}")
+        raise ConfigError(f"region '{text}': not degrees, longitude first; {HOW}")
     return box
 
 
