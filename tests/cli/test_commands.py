@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from PIL import Image
 
@@ -443,8 +444,15 @@ def test_info_counts_chunks_of_a_zarr_that_are_not_there(uhrqa, tmp_path, shards
         tmp_path / "a.zarr", shape=(20, 30), chunks=(10, 10), shards=shards, dtype="u1"
     )
     array[:10, :10] = 1
-    line = f"{count - 1} of {count} files of chunks are not there"
+    line = f"{count - 1} of {count} chunks are not there"
     assert line in uhrqa("info", "a.zarr").out
     assert json.loads(uhrqa("info", "a.zarr", "--json").out)["absent_files"] == [count - 1, count]
     array[:] = 1
     assert "not there" not in uhrqa("info", "a.zarr").out
+
+
+def test_info_counts_tiles_that_a_tiff_leaves_out(uhrqa) -> None:
+    tiles = (np.full((64, 64), 7, np.uint8) if n == 1 else None for n in range(4))
+    tifffile.imwrite("a.tif", tiles, shape=(128, 128), dtype=np.uint8, tile=(64, 64))
+    assert "3 of 4 chunks are not there" in uhrqa("info", "a.tif").out
+    assert json.loads(uhrqa("info", "a.tif", "--json").out)["absent_files"] == [3, 4]

@@ -145,7 +145,7 @@ def _absent_line(found: dict[str, Any]) -> str:
     absent, count = found["absent_files"] or (0, 0)
     if not absent:
         return ""
-    return f"{absent} of {count} files of chunks are not there: shown as the array's fill value\n"
+    return f"{absent} of {count} chunks are not there: shown as fill value or no data, else as 0\n"
 
 
 def _print(found: dict[str, Any]) -> None:

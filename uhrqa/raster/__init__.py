@@ -220,10 +220,11 @@ def has_mask(raster: Raster) -> bool:
 
 
 def absent_files(raster: Raster) -> tuple[int, int] | None:
-    """How many files of a Zarr array's chunks or shards are not there, of how many; reads none.
+    """How many chunks of an image are not there, of how many; reads none of them.
 
-    They are the array's fill value, as Zarr has it, whether they were never written or are lost.
-    None of other formats, on servers, and where there are very many.
+    Files of a Zarr array's chunks or shards, which are its fill value, whether they were never
+    written or are lost; tiles or strips that a TIFF leaves out, which are no data, or else 0.
+    None of other formats, of Zarr on servers, and where there are very many.
     """
     tell: Callable[[], tuple[int, int] | None] | None = getattr(whole_of(raster), "absent", None)
     return tell() if tell is not None else None

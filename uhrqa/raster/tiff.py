@@ -16,6 +16,7 @@ import itertools
 import logging
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tifffile import TiffFile, TiffPage
@@ -90,7 +91,15 @@ def open_tiff(place: str | RemoteFile, reading: Reading) -> LevelRaster:
         reading=reading,
         decoder="tiff",
         scales=_halves(tif, levels),
+        absent=partial(_never_stored, tif),
     )
+
+
+def _never_stored(tif: TiffFile) -> tuple[int, int]:
+    """How many tiles or strips of the full resolution are in no file, of how many."""
+    with guarded(f"{tif.filename}: the TIFF headers cannot be read"):
+        counts = next(pages_of(tif)).databytecounts
+    return sum(not count for count in counts), len(counts)
 
 
 def _halves(tif: TiffFile, levels: Sequence[StoredLevel]) -> list[tuple[float, float]] | None:
