@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from uhrqa.machine import peak_memory, resident_memory
+
 BAR = 1.15  # most bytes of memory for a byte of checkpoint
 LAYERS = 22
 SHARD = "500MB"
@@ -54,12 +56,6 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return call(), time.perf_counter() - start
 
 
-def memory(key: str) -> int:
-    """Bytes by a line of this process's memory table: `VmHWM` is the peak, `VmRSS` now."""
-    text = Path("/proc/self/status").read_text()
-    return 1024 * int(next(line for line in text.splitlines() if line.startswith(key)).split()[1])
-
-
 def load(path: Path, dtype: str) -> dict[str, Any]:
     """Load in this process, and say what it took."""
     from uhrqa.vlm import load_model, loading
@@ -67,10 +63,10 @@ def load(path: Path, dtype: str) -> dict[str, Any]:
     from uhrqa.vlm.report import inspect_checkpoint
 
     load_model("tiny", device="cpu")  # so that the libraries are there
-    libraries = memory("VmRSS")
+    libraries = resident_memory()
     model: Any
     model, seconds = timed(lambda: load_model(str(path), device="cpu", dtype=dtype))
-    peak = memory("VmHWM")
+    peak = peak_memory()
     _, check = timed(lambda: loading.check_finite(path, model.model.named_parameters()))
     report, inspecting = timed(lambda: inspect_checkpoint(load_card(str(path))))
     return {

@@ -21,12 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loading import memory
 from uhrqa.benchmarks import TASKS
 from uhrqa.benchmarks.imports import read_any
 from uhrqa.benchmarks.lrs_vqa import SIZES
 from uhrqa.benchmarks.rows import SCHEMA, BenchRow
 from uhrqa.benchmarks.scores import figures
+from uhrqa.machine import peak_memory
 
 BARS = {"score": (5.0, None), "lrs-vqa": (2.0, 300), "mme-realworld-rs": (2.0, 300)}  # s, MB
 ANSWERS = ("two", "grey", "urban.", "buildings", "next to the road", "airplane", "4", "Yes")
@@ -101,7 +101,7 @@ def measure(kind: str, path: Path) -> None:
     wall, busy = time.perf_counter(), time.process_time()
     work()
     seconds = time.perf_counter() - wall, time.process_time() - busy
-    print(json.dumps([*seconds, memory("VmHWM") / 1e6]))
+    print(json.dumps([*seconds, peak_memory() / 1e6]))
 
 
 def best(kind: str, path: Path, runs: int) -> list[float]:

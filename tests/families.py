@@ -58,6 +58,15 @@ def tokenizer_of(family: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def make_carded(path: Path, family: str, tiles: int = 1) -> Path:
+    """What `make_family` makes, and for Qwen-VL, whose towers take any side, a card that says one."""
+    made = make_family(path, family)
+    if "qwen" in family:
+        card = f"weights: {family}\ntile_side: {tiles * TILE[family]}\n"
+        (made.parent / f"{family}.yaml").write_text(card)
+    return made
+
+
 def make_family(path: Path, family: str) -> Path:
     """A checkpoint of random weights."""
     logging.disable_progress_bar()

@@ -25,6 +25,7 @@ from tests.raster.hostile_files import CORPUS
 from tests.raster.hostile_seeds import write_seeds
 from uhrqa.errors import RasterError
 from uhrqa.geometry import Box, Size
+from uhrqa.machine import peak_memory, resident_memory
 from uhrqa.raster import open_raster
 from uhrqa.reading import Reading
 
@@ -48,7 +49,7 @@ def look(path: Path, reading: Reading) -> str:
 
 def measured(path: Path, reading: Reading) -> dict[str, object]:
     """What came of a file, and what it cost."""
-    before, begin = _memory("VmRSS"), time.process_time()
+    before, begin = resident_memory(), time.process_time()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     signal.alarm(HARD_SECONDS)
     try:
@@ -59,15 +60,8 @@ def measured(path: Path, reading: Reading) -> dict[str, object]:
     return {
         "outcome": outcome[:400],
         "seconds": round(time.process_time() - begin, 3),
-        "bytes": _memory("VmHWM") - before,
+        "bytes": peak_memory() - before,
     }
-
-
-def _memory(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1]) * 1024
-    raise LookupError(name)
 
 
 def mutate(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:

@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 from transformers import DynamicCache
 
-from tests.families import TILE, make_family, stock_inputs
+from tests.families import make_carded, stock_inputs
 from tests.vlm.test_families import image_of, nothing_pruned
 from uhrqa import ask, load_model
 from uhrqa.choices import check_choices, parse_choices
@@ -37,10 +37,7 @@ def family(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def pair(family: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Our model and the stock one of the same weights."""
-    path = make_family(tmp_path_factory.mktemp("choosing") / family, family)
-    if "qwen" in family:
-        card = f"weights: {family}\ntile_side: {TILE[family]}\n"
-        (path.parent / f"{family}.yaml").write_text(card)
+    path = make_carded(tmp_path_factory.mktemp("choosing") / family, family)
     kind = getattr(transformers, f"{FAMILIES[family].kind}ForConditionalGeneration")
     return load_model(str(path), device="cpu"), kind.from_pretrained(path).eval()
 

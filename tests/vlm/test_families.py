@@ -14,7 +14,15 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.families import SIDE, TILE, left_padded, make_family, prompt_of, stock_inputs
+from tests.families import (
+    SIDE,
+    TILE,
+    left_padded,
+    make_carded,
+    make_family,
+    prompt_of,
+    stock_inputs,
+)
 from tests.tiles import pixels_of
 from uhrqa import ask, load_model
 from uhrqa.cost import prefill_flops, projector_flops, vision_flops, weight_bytes
@@ -40,11 +48,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def path(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = make_family(tmp_path_factory.mktemp("families") / family, family)
-    if "qwen" in family:  # their towers take any side
-        card = f"weights: {family}\ntile_side: {TILE[family]}\n"
-        (made.parent / f"{family}.yaml").write_text(card)
-    return made
+    return make_carded(tmp_path_factory.mktemp("families") / family, family)
 
 
 @pytest.fixture(scope="module")

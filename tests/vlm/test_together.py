@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from tests.families import TILE, make_family
+from tests.families import make_carded
 from tests.vlm.test_families import QUESTIONS, image_of, nothing_pruned
 from uhrqa import load_model
 from uhrqa.vlm.families import FAMILIES
@@ -26,10 +26,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def ours(family: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    path = make_family(tmp_path_factory.mktemp("together") / family, family)
-    if "qwen" in family:  # their towers take any side
-        card = f"weights: {family}\ntile_side: {TILE[family]}\n"
-        (path.parent / f"{family}.yaml").write_text(card)
+    path = make_carded(tmp_path_factory.mktemp("together") / family, family)
     return load_model(str(path), device="cpu")
 
 

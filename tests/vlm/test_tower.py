@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.families import CELL, TILE, make_family
+from tests.families import CELL, make_carded
 from uhrqa import load_model
 from uhrqa.cost import watch_flops
 from uhrqa.vlm.families import FAMILIES
@@ -25,11 +25,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def path(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = make_family(tmp_path_factory.mktemp("towers") / family, family)
-    if "qwen" in family:
-        side = 2 * TILE[family]  # several windows
-        (made.parent / f"{family}.yaml").write_text(f"weights: {family}\ntile_side: {side}\n")
-    return made
+    return make_carded(tmp_path_factory.mktemp("towers") / family, family, tiles=2)  # windows
 
 
 @pytest.fixture(scope="module")
