@@ -59,7 +59,7 @@ def tokenizer_of(family: str) -> PreTrainedTokenizerFast:
 
 
 def make_carded(path: Path, family: str, tiles: int = 1) -> Path:
-    """What `make_family` makes, and for Qwen-VL, whose towers take any side, a card that says one."""
+    """What `make_family` makes, and for Qwen-VL, whose towers take any side, a card with one."""
     made = make_family(path, family)
     if "qwen" in family:
         card = f"weights: {family}\ntile_side: {tiles * TILE[family]}\n"
